@@ -1,0 +1,56 @@
+"""Mode-decomposed neural networks in JAX: a whole sweep over widths and modes as one compiled program.
+
+Read `extent` and `layers` first, then `networks`, `training` and `truncation`, then `sweep`. Everything here is
+imported on first use.
+
+Example:
+    >>> import modejax
+    >>> network = modejax.mlp([64, 32, 10], modejax.layers.mode(5))
+    >>> network.num_parameters()
+    695
+"""
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
+
+from modejax._lazy import lazy as _lazy
+
+if TYPE_CHECKING:
+    from modejax import data as data
+    from modejax import layers as layers
+    from modejax import networks as networks
+    from modejax import plots as plots
+    from modejax import training as training
+    from modejax import truncation as truncation
+    from modejax.data import load_dataset as load_dataset
+    from modejax.errors import InputError as InputError
+    from modejax.extent import Extent as Extent
+    from modejax.networks import mlp as mlp
+    from modejax.networks import tied_mode_mlp as tied_mode_mlp
+    from modejax.sweep.config import SweepConfig as SweepConfig
+    from modejax.sweep.plan import make_plan as make_plan
+    from modejax.sweep.result import load_result as load_result
+    from modejax.sweep.run import load_networks as load_networks
+    from modejax.sweep.run import run_sweep as run_sweep
+
+__version__ = _version("modejax")
+
+__getattr__, __dir__, __all__ = _lazy(
+    __name__,
+    {
+        "data": [],
+        "errors": ["InputError"],
+        "extent": ["Extent"],
+        "layers": [],
+        "networks": ["mlp", "tied_mode_mlp"],
+        "online": [],
+        "plots": [],
+        "sweep.config": ["SweepConfig"],
+        "sweep.plan": ["make_plan"],
+        "sweep.result": ["load_result"],
+        "sweep.run": ["load_networks", "run_sweep"],
+        "data.catalog": ["load_dataset"],
+        "training": [],
+        "truncation": [],
+    },
+)

@@ -1,0 +1,135 @@
+"""Random numbers whose value at (i, j) depends on the key and on (i, j) only, never on the padded shape.
+
+The same seed therefore gives the same network alone, in a sweep and in any bucket, and a wide network starts as an
+extension of a narrow one. The bits are Threefry-2x32 with 20 rounds, the counter being (i, j): each entry is one
+elementwise expression, so a whole network's start compiles in a fraction of the time of nested `jax.random` calls.
+
+References:
+    Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Threefry-2x32-20).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
+
+from modejax.errors import InputError
+from modejax.extent import Extent
+
+__all__ = ["normal_matrix", "normal_vector", "subkey", "uniform_vector"]
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+Words = tuple[UInt32[Array, "..."], UInt32[Array, "..."]]
+
+
+def _threefry(key: Words, counter: Words) -> Words:
+    """Apply the block cipher to counters; all four words broadcast."""
+    schedule = (*key, key[0] ^ key[1] ^ jnp.uint32(_PARITY))
+    a, b = counter[0] + schedule[0], counter[1] + schedule[1]
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            a = a + b
+            b = (b << jnp.uint32(rotation)) | (b >> jnp.uint32(32 - rotation))
+            b = b ^ a
+        a = a + schedule[(group + 1) % 3]
+        b = b + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
+    return a, b
+
+
+def _words(key: PRNGKeyArray) -> Words:
+    data = jax.random.key_data(key)
+    if data.shape != (2,):
+        raise InputError(
+            f"a scalar threefry key is needed, got key data of shape {data.shape}; "
+            "make it with jax.random.key(seed, impl='threefry2x32')"
+        )
+    return data[0], data[1]
+
+
+def _bits(key: PRNGKeyArray, rows: int, columns: int) -> Words:
+    i = jax.lax.broadcasted_iota(jnp.uint32, (rows, columns), 0)
+    j = jax.lax.broadcasted_iota(jnp.uint32, (rows, columns), 1)
+    return _threefry(_words(key), (i, j))
+
+
+def _centred(bits: Words) -> Float[Array, "rows columns"]:
+    """Return numbers in (-1, 1), symmetric about 0 and never at an end; exact in the default float type."""
+    dtype = jnp.result_type(float)
+    if dtype == jnp.float64:
+        many = (bits[0].astype(jnp.uint64) << 20) | (bits[1].astype(jnp.uint64) >> 12)
+        return (many.astype(dtype) + 0.5) * 2.0**-51 - 1
+    return ((bits[0] >> 9).astype(dtype) + 0.5) * 2.0**-22 - 1
+
+
+def subkey(key: PRNGKeyArray, index: int | Int[Array, ""]) -> PRNGKeyArray:
+    """Return the key number `index` under a key, for one of several independent streams.
+
+    Args:
+        key: a scalar threefry key.
+        index: 0 or more.
+
+    Returns:
+        A scalar key, unlike those of `jax.random.fold_in` and `jax.random.split`.
+
+    Example:
+        >>> key = jax.random.key(0)
+        >>> bool(jax.random.key_data(subkey(key, 0))[0] == jax.random.key_data(subkey(key, 1))[0])
+        False
+    """
+    # The first word of the counter keeps the streams apart from the entries of matrices of fewer rows.
+    words = _threefry(_words(key), (jnp.uint32(0xFFFFFFFF), jnp.asarray(index, dtype=jnp.uint32)))
+    return jax.random.wrap_key_data(jnp.stack(words), impl="threefry2x32")
+
+
+def normal_matrix(key: PRNGKeyArray, rows: Extent, columns: Extent) -> Float[Array, "rows columns"]:
+    """Draw a matrix of standard normal numbers, padding 0.
+
+    The numbers are sqrt(2) erfinv(u) with u uniform on (-1, 1) in steps of 2^-22 (float32, so that none is beyond
+    5.2) or 2^-51 (float64); both types round the same bits.
+
+    Args:
+        key: a scalar threefry key.
+        rows: the extent of the first axis.
+        columns: the extent of the second axis.
+
+    Returns:
+        Shape (rows.capacity, columns.capacity); entry (i, j) depends on `key`, i and j only.
+
+    Example:
+        >>> key = jax.random.key(0)
+        >>> small = normal_matrix(key, Extent(2, 2), Extent(3, 3))
+        >>> large = normal_matrix(key, Extent(5, 2), Extent(7, 3))
+        >>> bool((small == large[:2, :3]).all()), float(abs(large[2:]).sum())
+        (True, 0.0)
+    """
+    values = 2**0.5 * jax.lax.erf_inv(_centred(_bits(key, rows.capacity, columns.capacity)))
+    return jnp.where(rows.mask[:, None] & columns.mask[None, :], values, 0)
+
+
+def normal_vector(key: PRNGKeyArray, length: Extent) -> Float[Array, " length"]:
+    """Draw standard normal numbers, padding 0.
+
+    Args:
+        key: a scalar threefry key.
+        length: the extent of the vector.
+
+    Returns:
+        Shape (length.capacity,); entry j depends on `key` and j only.
+    """
+    return normal_matrix(key, Extent(1, 1), length)[0]
+
+
+def uniform_vector(key: PRNGKeyArray, length: Extent) -> Float[Array, " length"]:
+    """Draw numbers uniform on (0, 1), padding 0.
+
+    Args:
+        key: a scalar threefry key.
+        length: the extent of the vector.
+
+    Returns:
+        Shape (length.capacity,); entry j depends on `key` and j only.
+    """
+    return jnp.where(length.mask, 0.5 * (_centred(_bits(key, 1, length.capacity))[0] + 1), 0)

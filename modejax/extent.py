@@ -1,0 +1,92 @@
+"""A size inside a batched program: the padded capacity and the true, possibly traced, size."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from modejax.errors import InputError
+
+__all__ = ["Extent", "as_extent"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """A number of units or modes, padded to a capacity.
+
+    Arrays have the shape of the `capacity`; entries from `active` on are padding and are exactly 0. Scales and
+    means use `active` only, so a network does not know how much padding surrounds it.
+
+    Attributes:
+        capacity: the padded size, a Python int: part of the array shapes.
+        active: the true size, at most `capacity`: a Python int, or a traced integer of shape ().
+
+    Example:
+        >>> Extent(capacity=4, active=3).mask.tolist()
+        [True, True, True, False]
+    """
+
+    capacity: int
+    active: int | Int[Array, ""]
+
+    @property
+    def mask(self) -> Bool[Array, " capacity"]:
+        """True on the active entries, False on padding; shape (capacity,)."""
+        return jnp.arange(self.capacity) < self.active
+
+    @property
+    def size(self) -> Float[Array, ""]:
+        """The true size as a floating-point scalar, for scales and means."""
+        return jnp.asarray(self.active, dtype=jnp.result_type(float))
+
+    def known(self, what: str) -> int:
+        """Return the true size as a Python int.
+
+        Args:
+            what: the name of the quantity that needs it, for the message.
+
+        Returns:
+            The active size.
+
+        Raises:
+            InputError: if the size is traced.
+        """
+        if isinstance(self.active, jax.core.Tracer):
+            raise InputError(
+                f"{what} needs sizes known before tracing, got a traced size of capacity {self.capacity}; "
+                "call it outside jit and vmap with integers"
+            )
+        return int(self.active)
+
+
+def as_extent(size: int | Extent) -> Extent:
+    """Read a size: an `Extent` is returned as it is, an integer has no padding.
+
+    Args:
+        size: an `Extent`, or a positive integer.
+
+    Returns:
+        The size as an `Extent`.
+
+    Raises:
+        InputError: if the size is not a positive integer, or is larger than its capacity.
+
+    Example:
+        >>> as_extent(3)
+        Extent(capacity=3, active=3)
+    """
+    if isinstance(size, Extent):
+        if isinstance(size.active, int) and not 0 < size.active <= size.capacity:
+            raise InputError(f"an Extent needs 0 < active <= capacity, got {size}")
+        return size
+    try:
+        number = operator.index(size)
+    except TypeError:
+        raise InputError(f"a size must be a positive integer or an Extent, got {size!r}") from None
+    if isinstance(size, bool) or number < 1:
+        raise InputError(f"a size must be a positive integer or an Extent, got {size!r}")
+    return Extent(number, number)

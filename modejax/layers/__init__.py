@@ -1,0 +1,20 @@
+"""Parametrisations of a weight matrix, one file a family.
+
+Read `base` first: it holds the contract, a NamedTuple of pure functions over arrays. `dense`, `mode`, `low_rank` and
+`svd` fulfil it. A layer knows one map between two layers of units; networks, training and data may not come in.
+"""
+
+from modejax.layers.base import Layer as Layer
+from modejax.layers.base import LayerParams as LayerParams
+from modejax.layers.base import Modes as Modes
+from modejax.layers.base import dense_is_cheaper as dense_is_cheaper
+from modejax.layers.base import no_penalty as no_penalty
+from modejax.layers.base import paper_scale as paper_scale
+from modejax.layers.dense import DenseParams as DenseParams
+from modejax.layers.dense import dense as dense
+from modejax.layers.low_rank import LowRankParams as LowRankParams
+from modejax.layers.low_rank import low_rank as low_rank
+from modejax.layers.mode import ModeParams as ModeParams
+from modejax.layers.mode import mode as mode
+from modejax.layers.svd import SVDParams as SVDParams
+from modejax.layers.svd import svd as svd

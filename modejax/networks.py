@@ -1,0 +1,240 @@
+"""Networks: layers put one behind the other, as pure functions over a tuple of layer parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from modejax.draws import normal_matrix, normal_vector, subkey
+from modejax.errors import InputError, choices
+from modejax.extent import Extent, as_extent
+from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
+
+__all__ = ["ACTIVATIONS", "Network", "Params", "TiedParams", "mlp", "tied_mode_mlp"]
+
+Params = Any
+"""The parameters of one network: a pytree of arrays."""
+
+Activation = Callable[[Float[Array, "..."]], Float[Array, "..."]]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "erf": lambda z: jax.lax.erf(z * 0.5**0.5),
+    "gelu": jax.nn.gelu,
+    "identity": lambda z: z,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+}
+"""Hidden activations by name. erf is erf(z / sqrt 2); the derivative of relu at 0 is 0."""
+
+_ZERO_AT_ZERO = {"erf", "gelu", "identity", "relu", "tanh"}
+
+
+class Network(NamedTuple):
+    """A feed-forward network as pure functions.
+
+    Attributes:
+        init: `key -> params`.
+        apply: `(params, x) -> logits` for one example, `(features,) -> (outputs,)`. Callers vmap.
+        between: `(params, h, start, stop) -> h`: maps number `start` to `stop - 1` (0 is the first) applied to the
+            activations that enter map `start`.
+        activate: `(z, index) -> h`: the hidden activation after map `index`, 0 on padded units; the identity
+            after the last map.
+        kernels: `params -> tuple of W`, the dense matrices (fan_out, fan_in), first map first.
+        modes: `params -> tuple of Modes or None`, one entry a map, None where a map is not a sum of modes.
+        trainable: `params -> tree of bools`.
+        penalty: `params -> scalar`, the sum over layers.
+        num_parameters: `() -> int`, the number of trainable parameters.
+        sizes: the extents of all layers of units, input and output included.
+    """
+
+    init: Callable[[PRNGKeyArray], Params]
+    apply: Callable[[Params, Float[Array, " features"]], Float[Array, " outputs"]]
+    between: Callable[[Params, Float[Array, " units"], int, int], Float[Array, " units"]]
+    activate: Callable[[Float[Array, " units"], int], Float[Array, " units"]]
+    kernels: Callable[[Params], tuple[Float[Array, "fan_out fan_in"], ...]]
+    modes: Callable[[Params], tuple[Modes | None, ...]]
+    trainable: Callable[[Params], Params]
+    penalty: Callable[[Params], Float[Array, ""]]
+    num_parameters: Callable[[], int]
+    sizes: tuple[Extent, ...]
+
+
+def _activations(sizes: Sequence[Extent], activation: str | Activation) -> Callable:
+    """Return `(z, index) -> h`, masked where f(0) may not be 0 and there is padding."""
+    if isinstance(activation, str) and activation not in ACTIVATIONS:
+        raise InputError(f"unknown activation {activation!r}; allowed: {choices(ACTIVATIONS)}")
+    function = ACTIVATIONS[activation] if isinstance(activation, str) else activation
+    keeps_zero = activation in _ZERO_AT_ZERO if isinstance(activation, str) else False
+
+    def activate(z: Float[Array, " units"], index: int) -> Float[Array, " units"]:
+        if index == len(sizes) - 2:
+            return z
+        size = sizes[index + 1]
+        h = function(z)
+        padded = not (isinstance(size.active, int) and size.active == size.capacity)
+        return jnp.where(size.mask, h, 0) if padded and not keeps_zero else h
+
+    return activate
+
+
+def _sizes(sizes: Sequence[int | Extent]) -> tuple[Extent, ...]:
+    if len(sizes) < 2:
+        raise InputError(f"a network needs at least an input and an output size, got {sizes!r}")
+    return tuple(as_extent(size) for size in sizes)
+
+
+def mlp(
+    sizes: Sequence[int | Extent],
+    layer: Layer | Sequence[Layer],
+    activation: str | Activation = "relu",
+) -> Network:
+    """Make a multi-layer perceptron with logits out.
+
+    Args:
+        sizes: units in each layer, input and output included; ints or `Extent`s.
+        layer: the layer for every map, or one layer a map.
+        activation: a name of `ACTIVATIONS`, or an elementwise function.
+
+    Returns:
+        The network. Its parameters are the tuple of its layers' parameters.
+
+    Raises:
+        InputError: if a size or the activation is not allowed, or the number of layers does not fit the sizes.
+
+    Example:
+        >>> from modejax import layers
+        >>> network = mlp([784, 100, 100, 10], layers.mode(30))
+        >>> params = network.init(jax.random.key(0))
+        >>> network.apply(params, jnp.ones(784)).shape, network.num_parameters()
+        ((10,), 35910)
+    """
+    extents = _sizes(sizes)
+    maps = len(extents) - 1
+    layers = (layer,) * maps if isinstance(layer, Layer) else tuple(layer)
+    if len(layers) != maps:
+        raise InputError(f"{len(extents)} sizes have {maps} maps between them, got {len(layers)} layers")
+    activate = _activations(extents, activation)
+
+    def init(key: PRNGKeyArray) -> Params:
+        return tuple(layers[i].init(subkey(key, i), extents[i], extents[i + 1]) for i in range(maps))
+
+    def between(params: Params, h: Float[Array, " units"], start: int, stop: int) -> Float[Array, " units"]:
+        for i in range(start, stop):
+            h = activate(layers[i].apply(params[i], h), i)
+        return h
+
+    def modes(params: Params) -> tuple[Modes | None, ...]:
+        pairs = zip(layers, params, strict=True)
+        return tuple(None if each.modes is None else each.modes(part) for each, part in pairs)
+
+    def penalty(params: Params) -> Float[Array, ""]:
+        return sum((each.penalty(part) for each, part in zip(layers, params, strict=True)), jnp.zeros(()))
+
+    return Network(
+        init=init,
+        apply=lambda params, x: between(params, x, 0, maps),
+        between=between,
+        activate=activate,
+        kernels=lambda params: tuple(each.kernel(part) for each, part in zip(layers, params, strict=True)),
+        modes=modes,
+        trainable=lambda params: tuple(each.trainable(part) for each, part in zip(layers, params, strict=True)),
+        penalty=penalty,
+        num_parameters=lambda: sum(layers[i].num_parameters(extents[i], extents[i + 1]) for i in range(maps)),
+        sizes=extents,
+    )
+
+
+class TiedParams(NamedTuple):
+    """Parameters of a tied network: one pattern set for each layer of units."""
+
+    patterns: tuple[Float[Array, "modes units"], ...]  # input, hidden ..., output
+    sigma: tuple[Float[Array, " modes"], ...]  # one a map
+    active: Bool[Array, " modes"]  # frozen; False on padding
+
+
+def tied_mode_mlp(
+    sizes: Sequence[int | Extent],
+    modes: int | Extent,
+    activation: str | Activation = "relu",
+    *,
+    rows: int = 100,
+) -> Network:
+    """Make the tied (1L1P) mode network: neighbouring maps share the patterns of the layer between them.
+
+    W^l = patterns[l]^T diag(sigma[l-1]) patterns[l-1], l = 1 ... L. Initial values ~ Normal(0, s^2) with
+    s = (N ln N)^(-1/6): N is the layer's own size for its pattern set (the output's set takes the size of the last
+    hidden layer) and the fan-in for the Sigmas.
+
+    Args:
+        sizes: units in each layer, input and output included; ints or `Extent`s.
+        modes: the number of modes P, the same in all maps.
+        activation: a name of `ACTIVATIONS`, or an elementwise function.
+        rows: the number of examples that go through a map in one call (see `layers.dense_is_cheaper`).
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: if a size, the number of modes or the activation is not allowed.
+
+    References:
+        Li and Huang, arXiv 2208.09859; initial values of its reference code (Fig2/MDL-1L1P.py).
+
+    Example:
+        >>> tied_mode_mlp([784, 100, 100, 10], 30).num_parameters()
+        29910
+    """
+    extents = _sizes(sizes)
+    p = as_extent(modes)
+    maps = len(extents) - 1
+    activate = _activations(extents, activation)
+
+    def init(key: PRNGKeyArray) -> TiedParams:
+        patterns, sigma = [], []
+        for i, size in enumerate(extents):
+            pattern_key, sigma_key = (subkey(subkey(key, i), j) for j in range(2))
+            std = paper_scale(extents[min(i, maps - 1)])
+            patterns.append(std * normal_matrix(pattern_key, p, size))
+            if i < maps:
+                sigma.append(std * normal_vector(sigma_key, p))
+        return TiedParams(tuple(patterns), tuple(sigma), p.mask)
+
+    def kernel(params: TiedParams, i: int) -> Float[Array, "fan_out fan_in"]:
+        return (params.patterns[i + 1].T * params.sigma[i][None, :]) @ params.patterns[i]
+
+    def between(params: TiedParams, h: Float[Array, " units"], start: int, stop: int) -> Float[Array, " units"]:
+        for i in range(start, stop):
+            fan_in, fan_out = extents[i].capacity, extents[i + 1].capacity
+            if dense_is_cheaper(fan_in, fan_out, p.capacity, rows):
+                z = kernel(params, i) @ h
+            else:
+                z = params.patterns[i + 1].T @ (params.sigma[i] * (params.patterns[i] @ h))
+            h = activate(z, i)
+        return h
+
+    def to_modes(params: TiedParams) -> tuple[Modes | None, ...]:
+        return tuple(
+            Modes(params.patterns[i + 1].T, params.sigma[i], params.patterns[i], params.active) for i in range(maps)
+        )
+
+    def trainable(params: TiedParams) -> TiedParams:
+        del params
+        return TiedParams((True,) * (maps + 1), (True,) * maps, False)  # pyright: ignore[reportArgumentType]
+
+    return Network(
+        init=init,
+        apply=lambda params, x: between(params, x, 0, maps),
+        between=between,
+        activate=activate,
+        kernels=lambda params: tuple(kernel(params, i) for i in range(maps)),
+        modes=to_modes,
+        trainable=trainable,
+        penalty=no_penalty,
+        num_parameters=lambda: p.known("num_parameters") * (sum(n.known("num_parameters") for n in extents) + maps),
+        sizes=extents,
+    )
