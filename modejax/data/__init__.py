@@ -1,0 +1,33 @@
+"""Data sets: what they are, the embedded ones, the prepared ones, and a user's own.
+
+Read `dataset` first (what every set is once it is loaded), then `catalog` (the names), then where they come from:
+`digits`, `mixture`, `arrays` (a user's `.npz`), `prepared` with `cache` (sets of tensorflow-datasets),
+and `preparation` with `originals` (how such a set is made). `checks` holds the conditions on features and labels.
+
+NumPy only: neither JAX nor anything of networks or training may come in, and what imports slowly (scikit-learn,
+tensorflow-datasets, Pillow) is imported inside the function that needs it, because the command line imports
+this package at every start.
+"""
+
+from modejax.data.arrays import from_arrays, load_npz
+from modejax.data.catalog import DatasetEntry, dataset_names, list_datasets, load_dataset
+from modejax.data.dataset import Dataset, describe
+from modejax.data.digits import load_digits, stratified_split
+from modejax.data.mixture import bayes_accuracy, gaussian_mixture
+from modejax.data.preparation import prepare
+
+__all__ = [
+    "Dataset",
+    "DatasetEntry",
+    "bayes_accuracy",
+    "dataset_names",
+    "describe",
+    "from_arrays",
+    "gaussian_mixture",
+    "list_datasets",
+    "load_dataset",
+    "load_digits",
+    "load_npz",
+    "prepare",
+    "stratified_split",
+]

@@ -1,0 +1,127 @@
+"""Decoded arrays kept on disk, so that a set of images is decoded only once.
+
+Decoding 70,000 images takes seconds, reading them uncompressed a fraction of one. The cache is only ever a
+copy: it is used if it was made from exactly the files that are there now and if every byte of it is sound
+(the zip format of `.npz` keeps a checksum of each array), and made again otherwise.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+__all__ = ["cached_arrays"]
+
+# Raise it when the meaning of the cached arrays changes.
+FORMAT = 1
+FILE_NAME = "modejax_decoded.npz"
+TEMPORARY = ".modejax-"
+FINGERPRINT = "fingerprint"
+
+Arrays = dict[str, np.ndarray]
+
+
+def cached_arrays(folder: Path, decode: Callable[[], Arrays]) -> Arrays:
+    """Return decoded arrays from the cache, or decode and fill the cache.
+
+    The cache lies in the folder itself if it can be written, else in the user's cache folder. Where
+    neither can be written the arrays are decoded at every start, with a warning.
+
+    Args:
+        folder: the prepared set the arrays are decoded from.
+        decode: makes the arrays.
+
+    Returns:
+        The arrays by name.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first = cached_arrays(Path(folder), lambda: {"x": np.arange(3)})
+        ...     again = cached_arrays(Path(folder), lambda: {"x": np.zeros(3)})
+        >>> again["x"]
+        array([0, 1, 2])
+    """
+    fingerprint = _fingerprint(folder)
+    places = [folder / FILE_NAME, _user_file(folder)]
+    for place in places:
+        arrays = _read(place, fingerprint)
+        if arrays is not None:
+            return arrays
+    arrays = decode()
+    if not _meant_to_be_written(folder):
+        places = places[1:]
+    if not any(_write(place, arrays, fingerprint) for place in places):
+        warnings.warn(
+            f"the decoded arrays could not be kept in {' or '.join(str(place.parent) for place in places)}; "
+            "the images are decoded again at every start",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return arrays
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return what tells one state of the folder from another: name, size and time of each of its files."""
+    files = sorted(
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+        for file in folder.iterdir()
+        if file.name != FILE_NAME and not file.name.startswith(TEMPORARY) and file.is_file()
+    )
+    return json.dumps({"format": FORMAT, "set": [folder.parent.name, folder.name], "files": files})
+
+
+def _user_file(folder: Path) -> Path:
+    """Return where the cache of this folder lies if it cannot lie in the folder."""
+    where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    base = Path(platformdirs.user_cache_dir("modejax")) / "datasets"
+    return base / f"{folder.parent.name}-{folder.name}-{where}.npz"
+
+
+def _meant_to_be_written(folder: Path) -> bool:
+    """Tell whether anybody may write into the folder; the superuser could write into a read-only one too."""
+    return bool(folder.stat().st_mode & 0o222)
+
+
+def _read(place: Path, fingerprint: str) -> Arrays | None:
+    """Return the cached arrays, or None if they are missing, out of date or damaged."""
+    try:
+        # Given a path, np.load would not close the file of a damaged archive.
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            if archive[FINGERPRINT].item() != fingerprint:
+                return None
+            return {name: archive[name] for name in archive.files if name != FINGERPRINT}
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, NotImplementedError):
+        return None
+    except (zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError):
+        return None
+
+
+def _write(place: Path, arrays: Arrays, fingerprint: str) -> bool:
+    """Write the cache in one step; tell whether that was possible."""
+    temporary = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, suffix=".tmp", dir=place.parent)
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays, **{FINGERPRINT: np.array(fingerprint)})  # pyright: ignore[reportArgumentType]
+        os.chmod(temporary, 0o644)  # the temporary file is private, the set beside it is shared
+        os.replace(temporary, place)
+    except OSError:
+        return False
+    else:
+        temporary = None
+        return True
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
