@@ -1,0 +1,47 @@
+"""The command line, one file a command: it parses, calls and prints.
+
+`main` picks the command; each command is a frozen dataclass from which tyro makes the options, with a `run() -> exit
+code`. Options come from the library's own configs. Heavy libraries are imported when a command runs, so that
+`modejax --help` answers at once. Computation may not come in.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: the words after `modejax`; by default those of the process.
+
+    Returns:
+        The exit code: 0 done, 2 input that is not allowed, 130 or 143 stopped by a signal with a run to resume.
+
+    Example:
+        >>> main(["--version"])
+        modejax 0.1.0
+        0
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"modejax {version('modejax')}")
+        return 0
+    from modejax.cli.commands import parse
+    from modejax.errors import InputError
+
+    try:
+        return parse(words).run()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe, such as head, has gone; there is nobody to tell.
+        sys.stderr.close()
+        return 1

@@ -1,0 +1,86 @@
+"""`modejax data`: which data sets there are, what is in them, and how to get one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from modejax.cli.table import print_table
+
+__all__ = ["DataCommand"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ListCommand:
+    """List the data sets by name, and whether each can be loaded now."""
+
+    data_dir: Path | None = None
+    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        from modejax.data import list_datasets
+
+        rows = [
+            [entry.name, "yes" if entry.available else "no", entry.where, entry.description]
+            for entry in list_datasets(self.data_dir)
+        ]
+        print_table("data sets", ("name", "available", "where", "what"), rows)
+        print("also: the path of an .npz with x_train, y_train, x_test and y_test")
+        print("get one with: modejax data prepare NAME")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareCommand:
+    """Download a data set, check it against its checksums and prepare it for reading."""
+
+    name: tyro.conf.Positional[str]
+    """mnist, fashion_mnist or cifar10."""
+    data_dir: Path | None = None
+    """Folder to prepare it in; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        from modejax.data import prepare
+
+        print(f"prepared {prepare(self.name, data_dir=self.data_dir)}")
+        print(f"next: modejax sweep --dataset {self.name}")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoCommand:
+    """Describe a data set: sizes, classes, range of values, source, content hash."""
+
+    name: tyro.conf.Positional[str]
+    """Name of a data set, or the path of an .npz."""
+    data_dir: Path | None = None
+    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        from modejax.data import describe, load_dataset
+
+        print(json.dumps(describe(load_dataset(self.name, data_dir=self.data_dir)), indent=2))
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DataCommand:
+    """List, describe and prepare data sets."""
+
+    action: Annotated[
+        Annotated[ListCommand, tyro.conf.subcommand("list")]
+        | Annotated[PrepareCommand, tyro.conf.subcommand("prepare")]
+        | Annotated[InfoCommand, tyro.conf.subcommand("info")],
+        tyro.conf.arg(name=""),
+    ]
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        return self.action.run()

@@ -1,0 +1,85 @@
+"""`modejax plan`: what a sweep would run, without running it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import tyro
+
+from modejax.cli.table import bytes_text, count_text, print_table
+from modejax.sweep.config import SweepConfig
+
+__all__ = ["PlanCommand"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanCommand:
+    """Print members, buckets, arithmetic and memory of a sweep before running it; takes the options of sweep."""
+
+    config: Annotated[SweepConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=SweepConfig)
+    json: bool = False
+    """Print JSON instead of text."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        from modejax.cli.devices import use_cores
+
+        use_cores(self.config)
+        from modejax.data import load_dataset
+        from modejax.sweep.plan import make_plan
+
+        config = self.config
+        dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
+        plan = make_plan(config, dataset)
+        buckets = [
+            {
+                "group": plan.groups[bucket.group].name,
+                "width": bucket.width,
+                "modes": bucket.modes,
+                "members": len(bucket.members),
+                "padding": bucket.padding,
+            }
+            for bucket in plan.buckets
+        ]
+        facts = {
+            "dataset": dataset.name,
+            "members": {group.name: len(group.members) for group in plan.groups},
+            "parameters": plan.parameters,
+            "useful_flops": plan.useful_flops,
+            "padded_flops": plan.padded_flops,
+            "state_bytes": plan.state_bytes,
+            "peak_bytes": plan.peak_bytes,
+            "steps_per_epoch": plan.steps_per_epoch,
+            "epochs": config.epochs,
+            "epochs_per_call": plan.chunk,
+            "evaluation_rows": plan.evaluation_rows,
+            "devices": plan.devices,
+            "buckets": buckets,
+        }
+        if self.json:
+            print(json.dumps(facts, indent=2))
+            return 0
+        print_table(
+            f"{sum(map(len, (group.members for group in plan.groups)))} networks on {dataset.name} in one program",
+            ("group", "padded width", "padded modes", "members", "filling up devices"),
+            [
+                [b["group"], str(b["width"]), str(b["modes"] or "-"), str(b["members"]), str(b["padding"])]
+                for b in buckets
+            ],
+        )
+        waste = plan.padded_flops / plan.useful_flops
+        print(
+            f"{config.epochs} epochs of {plan.steps_per_epoch} batches, {plan.chunk} epochs a call, "
+            f"on {plan.devices} device(s)"
+        )
+        print(
+            f"{count_text(plan.useful_flops)}FLOP useful, {count_text(plan.padded_flops)}FLOP with padding "
+            f"({waste:.2f} times), in matrix products of the training steps"
+        )
+        print(
+            f"{count_text(plan.parameters)} trainable parameters, {bytes_text(plan.state_bytes)} of parameters and "
+            f"moments, about {bytes_text(plan.peak_bytes)} at the peak"
+        )
+        return 0

@@ -1,0 +1,184 @@
+"""`modejax sweep`: train a grid of networks and write a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from modejax.cli.table import bytes_text, count_text, print_table
+from modejax.errors import InputError
+from modejax.sweep.config import SweepConfig
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["SweepCommand", "print_result"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepCommand:
+    """Train a grid of networks (widths x modes x seeds x learning rates x decays) as one compiled program.
+
+    Without options: a small grid on the embedded digits, in under a minute. It ends with a table, figures and a report.
+    """
+
+    config: Annotated[SweepConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=SweepConfig)
+    out: Path | None = None
+    """Run folder; by default a new one in runs/."""
+    resume: Path | None = None
+    """Run folder to go on with; it brings its own config, so give no other options of the sweep."""
+    progress: bool = True
+    """Show a bar on stderr."""
+    json: bool = False
+    """Print the table and the paths as JSON instead of text."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        config, folder = self._place()
+        from modejax.cli.devices import use_cores
+
+        use_cores(config)
+        from modejax.sweep.run import Interrupted, run_sweep
+
+        began = time.perf_counter()
+        with _stop_on_signal() as caught, _bar(config, shown=self.progress and not self.json) as report:
+            try:
+                result = run_sweep(
+                    config,
+                    out=folder,
+                    resume=self.resume is not None,
+                    report=report,
+                    stop=lambda: bool(caught),
+                )
+            except Interrupted as stopped:
+                print(f"{stopped} of {config.epochs}; go on with: modejax sweep --resume {folder}", file=sys.stderr)
+                return 128 + caught[0]
+        return print_result(result, folder, as_json=self.json, seconds=time.perf_counter() - began)
+
+    def _place(self) -> tuple[SweepConfig, Path]:
+        if self.resume is None:
+            return self.config, self.out or _new_folder(self.config)
+        if self.out is not None and self.out != self.resume:
+            raise InputError(f"--resume {self.resume} goes on in its own folder; drop --out {self.out}")
+        from modejax.sweep.result import is_run
+
+        if not is_run(self.resume):
+            raise InputError(f"{self.resume} is not a run that could be resumed (it has no config.json)")
+        stored = SweepConfig.from_json((self.resume / "config.json").read_text())
+        if self.config not in (SweepConfig(), stored):
+            raise InputError(
+                f"--resume {self.resume} brings its own config, which differs from the options given; drop them"
+            )
+        return stored, self.resume
+
+
+def _new_folder(config: SweepConfig) -> Path:
+    name = f"{Path(config.dataset).stem}-{config.layer}"
+    number = 1
+    while (folder := Path("runs") / f"{name}-{number:03d}").exists():
+        number += 1
+    return folder
+
+
+@contextlib.contextmanager
+def _stop_on_signal() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM; a second one ends the process at once, as it would without this."""
+    caught: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        del frame
+        caught.append(number)
+        print("stopping after this chunk of epochs (again: at once)", file=sys.stderr)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _bar(config: SweepConfig, *, shown: bool) -> Iterator[Any]:
+    """Yield a report that moves a bar of epochs on stderr."""
+    if not shown:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"compiling {config.num_members} networks", total=config.epochs)
+
+        def report(done: int, accuracy: float) -> None:
+            progress.update(task, completed=done, description=f"mean test accuracy {100 * accuracy:.1f} %")
+
+        yield report
+
+
+def print_result(result: xarray.Dataset, folder: Path, *, as_json: bool, seconds: float | None) -> int:
+    """Write figures and report of a run, and print its table, the paths written and the next command to try.
+
+    Args:
+        result: the result.
+        folder: its run folder.
+        as_json: print JSON instead of text.
+        seconds: wall time of the command so far; None where it did not run the sweep.
+
+    Returns:
+        The exit code, 0.
+    """
+    from modejax import plots
+
+    rows = plots.table(result)
+    figures = plots.save_figures(result, folder)
+    report = plots.write_report(result, folder, figures)
+    paths = [folder / "config.json", folder / "result.nc", *figures, report]
+    times = {name: float(result.attrs[f"seconds_to_{name}"]) for name in ("trace", "compile", "run")}
+    if as_json:
+        print(json.dumps({"table": rows, "seconds": times, "paths": [str(path) for path in paths]}, indent=2))
+        return 0
+    _print_rows(rows)
+    failed = int(result.status.sum())
+    if failed:
+        print(f"{failed} of {result.status.size} networks diverged (a loss was not finite); they count as missing.")
+    print(
+        f"trace {times['trace']:.1f} s, compile {times['compile']:.1f} s, run {times['run']:.1f} s"
+        + (f", {seconds:.1f} s in all" if seconds is not None else "")
+        + f"; {count_text(float(result.attrs['useful_flops']))}FLOP useful, "
+        f"{count_text(float(result.attrs['padded_flops']))}FLOP with padding; {result.attrs['device']}"
+    )
+    print(f"wrote {folder}/: " + ", ".join(str(path.relative_to(folder)) for path in paths))
+    print(f"size of result.nc: {bytes_text((folder / 'result.nc').stat().st_size)}")
+    print(f"next: open {report}; then try: modejax sweep --layer tied_mode --widths 32 64 128 --seeds 5")
+    return 0
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    """Print the rows of `plots.table`: test accuracy in percent, mean +- standard deviation over seeds."""
+    raise NotImplementedError

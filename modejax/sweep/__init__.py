@@ -1,0 +1,28 @@
+"""The width sweep: a grid of networks trained as one compiled program.
+
+Read in the order of the data: `config` (what is asked for) -> `spec` (names to networks) -> `cost` and `plan` (members,
+buckets, arithmetic, bytes) -> `program` (the compiled step) -> `run` (chunks, progress) with `checkpoint` -> `result`
+(labelled arrays, run folders). Pictures and the command line may not come in.
+"""
+
+from typing import TYPE_CHECKING
+
+from modejax._lazy import lazy
+
+if TYPE_CHECKING:
+    from modejax.sweep.config import SweepConfig as SweepConfig
+    from modejax.sweep.plan import Plan as Plan
+    from modejax.sweep.plan import make_plan as make_plan
+    from modejax.sweep.result import load_result as load_result
+    from modejax.sweep.run import load_networks as load_networks
+    from modejax.sweep.run import run_sweep as run_sweep
+
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "config": ["SweepConfig"],
+        "plan": ["Plan", "make_plan"],
+        "result": ["load_result"],
+        "run": ["load_networks", "run_sweep"],
+    },
+)

@@ -1,0 +1,243 @@
+"""What a sweep is asked to do: one frozen, hashable record, from which the command line is made.
+
+Nothing here imports JAX, so that `modejax --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from modejax.errors import InputError, choices
+
+__all__ = ["LAYER_MODES", "LayerName", "SweepConfig", "parse_options"]
+
+LayerName = Literal["dense", "low_rank", "mode", "svd", "tied_mode"]
+Activation = Literal["erf", "gelu", "identity", "relu", "sigmoid", "tanh"]
+OrderName = Literal["importance", "weight", "size", "random"]
+CutName = Literal["keep-leading", "remove-leading"]
+Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+
+LAYER_MODES: dict[str, Literal["none", "optional", "required"]] = {
+    "dense": "none",
+    "low_rank": "required",
+    "mode": "required",
+    "svd": "optional",
+    "tied_mode": "required",
+}
+"""Whether a layer takes a number of modes."""
+
+_DEFAULT_MODES = (2, 5, 10, 20)
+
+
+def parse_options(pairs: tuple[str, ...]) -> dict[str, bool | int | float | str]:
+    """Read layer options written as name=value.
+
+    Args:
+        pairs: the options, for example `("gauge=scaled",)`; true and false, integers and numbers are recognised.
+
+    Returns:
+        The options by name.
+
+    Raises:
+        InputError: if an option is not of the form name=value or is given twice.
+
+    Example:
+        >>> parse_options(("gauge=scaled", "sparsity=0.5", "bias=true"))
+        {'gauge': 'scaled', 'sparsity': 0.5, 'bias': True}
+    """
+    options: dict[str, bool | int | float | str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals and text):
+            raise InputError(f"a layer option is written name=value, for example gauge=scaled; got {pair!r}")
+        if name in options:
+            raise InputError(f"the layer option {name!r} is given twice")
+        options[name] = _value(text)
+    return options
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+    """A grid of networks and how to train them.
+
+    The grid is the product of widths, modes, seeds, learning rates and weight decays; all of it runs as one compiled
+    program. Every field is checked when the record is made.
+
+    Example:
+        >>> SweepConfig(widths=(50, 100), modes=(5, 10), seeds=2).num_members
+        8
+    """
+
+    dataset: str = "digits"
+    """Data set: digits, gaussian_mixture, mnist, fashion_mnist, cifar10, or the path of a user's .npz."""
+    data_dir: str | None = None
+    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    layer: LayerName = "mode"
+    """Parametrisation of the weight matrices."""
+    layer_options: tuple[str, ...] = ()
+    """Options of the layer as name=value, for example gauge=scaled (mode), start=released (low_rank)."""
+    widths: tuple[int, ...] = (16, 32, 64)
+    """Units in each hidden layer."""
+    modes: tuple[int, ...] | None = None
+    """Modes in each map; by default 2 5 10 20, or full rank for svd. dense takes none."""
+    seeds: int = 3
+    """Number of seeds; they set the initial values (0, 1, ...)."""
+    learning_rates: tuple[float, ...] = (0.005,)
+    """Adam's learning rates."""
+    weight_decays: tuple[float, ...] = (1e-3,)
+    """Decoupled weight decays, multiplied by the learning rate."""
+    halve_every: int = 0
+    """Epochs between halvings of the learning rate; 0: never."""
+    depth: int = 2
+    """Hidden layers."""
+    epochs: int = 40
+    """Passes over the training set."""
+    batch_size: int = 100
+    """Examples in a batch; all members see the same batches. A last incomplete batch is left out."""
+    activation: Activation = "relu"
+    """Activation of the hidden layers."""
+    truncate_every: int = 0
+    """Epochs between truncation curves; 0: only after the last epoch."""
+    order: OrderName = "importance"
+    """Score by which modes are ranked: importance (tau), weight (|Sigma|), size (gauge-free) or random."""
+    cut: CutName = "keep-leading"
+    """keep-leading keeps the modes ranked first; remove-leading takes those away first."""
+    kept: tuple[int, ...] = ()
+    """Numbers of modes kept in the truncation curves; by default every number from 0 on."""
+    draws: int = 10
+    """Random orders over which a random truncation curve is averaged."""
+    precision: Precision = "float32"
+    """float32 (full matmul precision), tf32, bfloat16 (compute; parameters float32), or float64."""
+    baseline: Literal["dense", "none"] = "dense"
+    """Also train dense networks of the same widths and seeds, in the same program."""
+    baseline_learning_rate: float = 1e-3
+    """Learning rate of the dense baseline (same halvings)."""
+    baseline_weight_decay: float = 1e-4
+    """Weight decay of the dense baseline."""
+    shuffle_seed: int = 0
+    """Seed of the order of the examples (shared by all members) and of a generated or split data set."""
+    buckets: Literal["auto", "one", "each"] = "auto"
+    """How members of different sizes share padded shapes: by predicted cost, all in one, or one a size."""
+    devices: int = 0
+    """Devices over which members are spread; 0: all that JAX sees."""
+    memory_limit: float = 0.0
+    """Memory in GiB that the sweep may take; 0: what the machine has."""
+
+    def __post_init__(self) -> None:
+        """Bring the fields to one form and check them."""
+        put = object.__setattr__
+        options = self.layer_options
+        if isinstance(options, Mapping):
+            options = tuple(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in options.items())
+        put(self, "layer_options", tuple(options))
+        parse_options(self.layer_options)
+        _one_of("layer", self.layer, tuple(LAYER_MODES))
+        _one_of("activation", self.activation, ("erf", "gelu", "identity", "relu", "sigmoid", "tanh"))
+        _one_of("order", self.order, ("importance", "weight", "size", "random"))
+        _one_of("cut", self.cut, ("keep-leading", "remove-leading"))
+        _one_of("precision", self.precision, ("float32", "tf32", "bfloat16", "float64"))
+        _one_of("baseline", self.baseline, ("dense", "none"))
+        _one_of("buckets", self.buckets, ("auto", "one", "each"))
+        put(self, "widths", _integers("widths", self.widths))
+        takes = LAYER_MODES[self.layer]
+        if self.modes is None:
+            put(self, "modes", _DEFAULT_MODES if takes == "required" else (0,))
+        elif takes == "none" and tuple(self.modes) != (0,):
+            raise InputError(f"the layer {self.layer} has no modes, got modes={self.modes!r}; leave modes out")
+        elif not (takes != "required" and tuple(self.modes) == (0,)):
+            put(self, "modes", _integers("modes", self.modes))
+        put(self, "kept", tuple(sorted(set(_integers("kept", self.kept, least=0)))) if self.kept else ())
+        put(self, "learning_rates", _numbers("learning_rates", self.learning_rates, positive=True))
+        put(self, "weight_decays", _numbers("weight_decays", self.weight_decays, positive=False))
+        _numbers("baseline_learning_rate", (self.baseline_learning_rate,), positive=True)
+        _numbers("baseline_weight_decay", (self.baseline_weight_decay,), positive=False)
+        _numbers("memory_limit", (self.memory_limit,), positive=False)
+        for name in ("seeds", "depth", "epochs", "batch_size", "draws"):
+            _integers(name, (getattr(self, name),))
+        for name in ("halve_every", "truncate_every", "shuffle_seed", "devices"):
+            _integers(name, (getattr(self, name),), least=0)
+
+    @property
+    def num_members(self) -> int:
+        """The number of networks in the grid, without the baseline."""
+        assert self.modes is not None
+        return len(self.widths) * len(self.modes) * self.seeds * len(self.learning_rates) * len(self.weight_decays)
+
+    def to_json(self) -> str:
+        """Return the record as JSON text, one field a line."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> SweepConfig:
+        """Read the record back from JSON text.
+
+        Args:
+            text: what `to_json` wrote.
+
+        Returns:
+            The config.
+
+        Raises:
+            InputError: if the text is not such a record.
+
+        Example:
+            >>> config = SweepConfig(widths=(8,))
+            >>> SweepConfig.from_json(config.to_json()) == config
+            True
+        """
+        try:
+            fields = json.loads(text)
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"not the config of a sweep: {error}") from None
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"unknown {name} {value!r}; allowed: {choices(allowed)}")
+
+
+def _integers(name: str, values: Any, least: int = 1) -> tuple[int, ...]:
+    try:
+        values = tuple(values)
+    except TypeError:
+        raise InputError(f"{name} must be a list of integers of at least {least}, got {values!r}") from None
+    if not values:
+        raise InputError(f"{name} is empty; give at least one integer of at least {least}")
+    for value in values:
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+            raise InputError(f"{name} must be integers of at least {least}, got {value!r}")
+    if len(set(values)) < len(values):
+        raise InputError(f"{name} names a value twice: {list(values)}")
+    return tuple(int(value) for value in values)
+
+
+def _numbers(name: str, values: Any, *, positive: bool) -> tuple[float, ...]:
+    allowed = "greater than 0" if positive else "0 or more"
+    try:
+        values = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be numbers {allowed}, got {values!r}") from None
+    if not values:
+        raise InputError(f"{name} is empty; give at least one number {allowed}")
+    for value in values:
+        if not math.isfinite(value) or value < 0 or (positive and value == 0):
+            raise InputError(f"{name} must be finite numbers {allowed}, got {value!r}")
+    if len(set(values)) < len(values):
+        raise InputError(f"{name} names a value twice: {list(values)}")
+    return values

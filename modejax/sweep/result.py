@@ -1,0 +1,270 @@
+"""The result of a sweep as labelled arrays, and the folder in which a run is kept."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from modejax.data import Dataset
+from modejax.errors import InputError
+from modejax.sweep.plan import Plan
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["GroupRecord", "Timing", "assemble", "claim_folder", "is_run", "load_result", "save_result", "write_atomic"]
+
+GRID = ("width", "modes", "seed", "learning_rate", "weight_decay")
+_BASELINE_GRID = ("width", "seed")
+
+
+class GroupRecord(NamedTuple):
+    """What was measured of one group, members in the order of its grid."""
+
+    train_loss: np.ndarray  # (members, epochs)
+    test_loss: np.ndarray  # (members, epochs)
+    test_accuracy: np.ndarray  # (members, epochs)
+    layer_curves: np.ndarray  # (members, truncation_epochs, draws, maps, kept)
+    together_curves: np.ndarray  # (members, truncation_epochs, draws, kept)
+    importance: np.ndarray  # (members, maps, modes)
+    mode_weight: np.ndarray  # (members, maps, modes)
+    finite: np.ndarray  # (members,)
+
+
+class Timing(NamedTuple):
+    """Seconds of a run."""
+
+    trace: float
+    compile: float
+    run: float
+
+
+_LABELS = {
+    "test_accuracy": ("test accuracy", "1"),
+    "test_loss": ("mean loss on the test set", "nat"),
+    "train_loss": ("mean loss over the epoch's batches", "nat"),
+    "truncation_accuracy": ("test accuracy with one map cut to the modes kept, the others intact", "1"),
+    "truncation_accuracy_all": ("test accuracy with all maps cut to the modes kept", "1"),
+    "truncation_spread": ("standard deviation of truncation_accuracy over random orders", "1"),
+    "truncation_spread_all": ("standard deviation of truncation_accuracy_all over random orders", "1"),
+    "importance": ("importance tau of each mode, as stored", "1"),
+    "mode_weight": ("Sigma of each mode, as stored", "1"),
+    "num_parameters": ("trainable parameters", "1"),
+    "status": ("0: fine, 1: a loss was not finite; the member was frozen there", "1"),
+}
+
+
+def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timing: Timing) -> xarray.Dataset:
+    """Label what a sweep measured.
+
+    Args:
+        plan: the plan that ran.
+        dataset: its data.
+        records: one record a group of the plan.
+        timing: seconds to trace, compile and run.
+
+    Returns:
+        The result. Dimensions: `width, modes, seed, learning_rate, weight_decay` (the grid), `epoch`,
+        `truncation_epoch`, `layer` (maps, 1 next to the input), `kept`, `mode`. Accuracies are shares of 1; entries of
+        members that are not finite, and of more modes than a member has, are not a number.
+    """
+    import xarray
+
+    config = plan.config
+    own, record = plan.groups[0], records[0]
+    epochs = np.arange(1, config.epochs + 1)
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    for name in ("test_accuracy", "test_loss", "train_loss"):
+        values: np.ndarray = getattr(record, name)
+        variables[name] = ((*GRID, "epoch"), values.reshape(*own.grid, config.epochs))
+    coordinates: dict[str, np.ndarray] = {
+        "width": np.array(config.widths),
+        "modes": np.array(config.modes),
+        "seed": np.arange(config.seeds),
+        "learning_rate": np.array(config.learning_rates),
+        "weight_decay": np.array(config.weight_decays),
+        "epoch": epochs,
+    }
+    if plan.kept:
+        variables.update(_truncation(plan, record))
+        coordinates["truncation_epoch"] = np.array(plan.truncation_epochs)
+        coordinates["layer"] = np.arange(1, config.depth + 2)
+        coordinates["kept"] = np.array(plan.kept)
+        coordinates["mode"] = np.arange(1, record.importance.shape[-1] + 1)
+    counts = [[own.spec.build(w, p, 1).num_parameters() for p in config.modes or ()] for w in config.widths]
+    variables["num_parameters"] = (("width", "modes"), np.array(counts))
+    variables["status"] = (GRID, (~record.finite).astype(np.int32).reshape(own.grid))
+    if len(records) > 1:
+        base, group = records[1], plan.groups[1]
+        for name in ("test_accuracy", "test_loss", "train_loss"):
+            values = getattr(base, name)
+            variables[f"baseline_{name}"] = ((*_BASELINE_GRID, "epoch"), values.reshape(*group.grid, config.epochs))
+        counts = [group.spec.build(w, 0, 1).num_parameters() for w in config.widths]
+        variables["baseline_num_parameters"] = (("width",), np.array(counts))
+        variables["baseline_status"] = (_BASELINE_GRID, (~base.finite).astype(np.int32).reshape(group.grid))
+    result = xarray.Dataset({name: (dims, values) for name, (dims, values) in variables.items()}, coords=coordinates)
+    for name, values in result.data_vars.items():
+        label, unit = _LABELS[str(name).removeprefix("baseline_")]
+        if unit == "nat" and dataset.targets == "signs":
+            unit = "1"
+        values.attrs.update(
+            long_name=f"{label} of the dense baseline" if str(name).startswith("baseline_") else label, units=unit
+        )
+    result.attrs.update(_attributes(plan, dataset, timing))
+    return result
+
+
+def _truncation(plan: Plan, record: GroupRecord) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    group = plan.groups[0]
+    beyond = np.array(plan.kept)[None, :] > group.members.modes[:, None]
+    beyond &= group.members.modes[:, None] > 0
+    found = {}
+    for name, curves in (("", record.layer_curves), ("_all", record.together_curves)):
+        dims = (*GRID, "truncation_epoch", *(() if name else ("layer",)), "kept")
+        hidden = beyond.reshape(len(group.members), *(1,) * (curves.ndim - 3), -1)
+        mean = np.where(hidden, np.nan, curves.mean(axis=2))
+        found[f"truncation_accuracy{name}"] = (dims, mean.reshape(*group.grid, *mean.shape[1:]))
+        if plan.config.order == "random":
+            spread = np.where(hidden, np.nan, curves.std(axis=2, ddof=1 if curves.shape[2] > 1 else 0))
+            found[f"truncation_spread{name}"] = (dims, spread.reshape(*group.grid, *spread.shape[1:]))
+    for name in ("importance", "mode_weight"):
+        values: np.ndarray = getattr(record, name)
+        found[name] = ((*GRID, "layer", "mode"), values.reshape(*group.grid, *values.shape[1:]))
+    return found
+
+
+def _attributes(plan: Plan, dataset: Dataset, timing: Timing) -> dict[str, str | int | float]:
+    import jax
+
+    device = jax.devices()[0]
+    packages = ("modejax", "jax", "jaxlib", "flax", "optax", "numpy")
+    return {
+        "config": plan.config.to_json(),
+        "versions": json.dumps({name: importlib.metadata.version(name) for name in packages}),
+        "device": f"{plan.devices} x {device.device_kind} ({device.platform})",
+        "seconds_to_trace": timing.trace,
+        "seconds_to_compile": timing.compile,
+        "seconds_to_run": timing.run,
+        "useful_flops": float(plan.useful_flops),
+        "padded_flops": float(plan.padded_flops),
+        "buckets": json.dumps(
+            [[plan.groups[b.group].name, b.width, b.modes, len(b.members), b.padding] for b in plan.buckets]
+        ),
+        "dataset": dataset.name,
+        "data_source": dataset.source,
+        "data_hash": dataset.content_hash,
+        "targets": dataset.targets,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a folder holds a run."""
+    return (folder / "config.json").is_file()
+
+
+def claim_folder(folder: Path) -> None:
+    """Make sure that a run can be written to a folder, without leaving anything behind if it cannot.
+
+    Args:
+        folder: the folder; it may be missing, empty, or a run whose result will be replaced.
+
+    Raises:
+        InputError: if it is a file, holds something that is not a run, or cannot be written.
+    """
+    if folder.is_file():
+        raise InputError(f"the output folder {folder} is a file; name a new folder or an earlier run")
+    if folder.is_dir() and any(folder.iterdir()) and not is_run(folder):
+        raise InputError(
+            f"the output folder {folder} exists and is not a run (it has no config.json); "
+            "name a new folder, an empty one or an earlier run"
+        )
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        for parent in made:
+            if parent.is_dir():
+                parent.rmdir()
+        raise InputError(f"the output folder {folder} cannot be written ({error.strerror}); name another") from None
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all: to a temporary neighbour, which then takes its name.
+
+    Args:
+        path: the file.
+        write: writes the content to the path it is given.
+
+    Raises:
+        OSError: if it cannot be written; the file that was there stays as it was.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save_result(result: xarray.Dataset, folder: Path) -> Path:
+    """Save a result as `result.nc` of a run folder, whole or not at all.
+
+    Args:
+        result: the result.
+        folder: an existing folder.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: if it cannot be written; an earlier result stays whole.
+    """
+    path = folder / "result.nc"
+    try:
+        write_atomic(path, lambda file: result.to_netcdf(file, engine="h5netcdf"))
+    except OSError as error:
+        raise InputError(
+            f"{path} could not be written ({error.strerror or error}); what was there before is unchanged. "
+            "Make room or name another folder"
+        ) from None
+    return path
+
+
+def load_result(folder: str | Path) -> xarray.Dataset:
+    """Read the result of a run.
+
+    Args:
+        folder: the run folder.
+
+    Returns:
+        The result, in memory.
+
+    Raises:
+        InputError: if the folder is not a finished run.
+    """
+    import xarray
+
+    path = Path(folder) / "result.nc"
+    if not path.is_file():
+        state = "has no result yet; resume it" if is_run(Path(folder)) else "is not a run"
+        raise InputError(f"{folder} {state} (result.nc is missing)")
+    try:
+        with xarray.open_dataset(path, engine="h5netcdf") as result:
+            return result.load()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a readable result ({error})") from None

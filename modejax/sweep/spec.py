@@ -1,0 +1,123 @@
+"""From names to networks: a hashable record that builds a member's network at any extents."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from modejax import layers
+from modejax.errors import InputError, choices
+from modejax.extent import Extent
+from modejax.layers.base import Layer
+from modejax.networks import Network, mlp, tied_mode_mlp
+from modejax.sweep.config import SweepConfig, parse_options
+
+__all__ = ["NetworkSpec", "baseline_spec", "network_spec"]
+
+LayerFactory = Callable[[Extent], Layer]
+"""A layer of the user's own: the number of modes as an `Extent` in, a `Layer` out."""
+
+_FACTORIES: dict[str, Callable[..., Any]] = {
+    "dense": layers.dense,
+    "low_rank": layers.low_rank,
+    "mode": layers.mode,
+    "svd": layers.svd,
+    "tied_mode": tied_mode_mlp,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSpec:
+    """All static facts of a family of networks; widths and modes come as extents."""
+
+    layer: str | LayerFactory
+    options: tuple[tuple[str, Any], ...]
+    features: int
+    outputs: int
+    depth: int
+    activation: str
+    precision: str
+
+    def build(self, width: int | Extent, modes: int | Extent, rows: int) -> Network:
+        """Make the network.
+
+        Args:
+            width: units in each hidden layer.
+            modes: modes in each map; a capacity of 0 is written as the integer 0 and means full rank or none.
+            rows: the number of examples that go through the network in one call.
+
+        Returns:
+            The network, which computes in bfloat16 where the precision says so.
+
+        Raises:
+            InputError: if an option of the layer is unknown.
+        """
+        sizes = (self.features, *(width,) * self.depth, self.outputs)
+        options = dict(self.options)
+        if callable(self.layer):
+            network = mlp(sizes, self.layer(modes), self.activation)  # pyright: ignore[reportArgumentType]
+        else:
+            self._check_options(options)
+            factory = _FACTORIES[self.layer]
+            if self.layer == "tied_mode":
+                network = factory(sizes, modes, self.activation, rows=rows)
+            elif self.layer == "dense":
+                network = mlp(sizes, factory(**options), self.activation)
+            else:
+                network = mlp(sizes, factory(modes or None, rows=rows, **options), self.activation)
+        return _in_bfloat16(network) if self.precision == "bfloat16" else network
+
+    def _check_options(self, options: dict[str, Any]) -> None:
+        assert isinstance(self.layer, str)
+        parameters = inspect.signature(_FACTORIES[self.layer]).parameters.values()
+        keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"rows"}
+        for name in options:
+            if name not in keywords:
+                allowed = choices(keywords) or "none"
+                raise InputError(f"unknown option {name!r} of the layer {self.layer}; allowed: {allowed}")
+
+
+def _in_bfloat16(network: Network) -> Network:
+    """Compute with bfloat16 copies of the parameters and activations; logits come back in float32."""
+
+    def cast(tree: Any, dtype: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+
+    def between(params: Any, h: Any, start: int, stop: int) -> Any:
+        return network.between(cast(params, jnp.bfloat16), h.astype(jnp.bfloat16), start, stop).astype(jnp.float32)
+
+    maps = len(network.sizes) - 1
+    return network._replace(between=between, apply=lambda params, x: between(params, x, 0, maps))
+
+
+def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerFactory | None = None) -> NetworkSpec:
+    """Return the family of networks of a sweep.
+
+    Args:
+        config: the sweep.
+        features: inputs of the data set.
+        outputs: outputs that its labels need.
+        layer: a layer of the user's own instead of `config.layer`.
+
+    Returns:
+        The record.
+    """
+    return NetworkSpec(
+        layer=config.layer if layer is None else layer,
+        options=tuple(sorted(parse_options(config.layer_options).items())),
+        features=features,
+        outputs=outputs,
+        depth=config.depth,
+        activation=config.activation,
+        precision=config.precision,
+    )
+
+
+def baseline_spec(config: SweepConfig, features: int, outputs: int) -> NetworkSpec:
+    """Return the family of the dense baseline: He start, no biases, the same sizes and activation."""
+    return dataclasses.replace(network_spec(config, features, outputs), layer="dense", options=())
