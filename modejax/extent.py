@@ -36,7 +36,7 @@ class Extent:
     @property
     def mask(self) -> Bool[Array, " capacity"]:
         """True on the active entries, False on padding; shape (capacity,)."""
-        return jnp.arange(self.capacity) < self.active
+        return jnp.arange(self.capacity, dtype=jnp.int32) < self.active
 
     @property
     def size(self) -> Float[Array, ""]:

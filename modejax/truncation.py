@@ -264,7 +264,7 @@ def kept_curves(
             if modes is None:
                 h = between(h, index, index + 1)
             else:
-                weight = jnp.where(jnp.arange(capacity) < k, modes.weight, 0)
+                weight = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < k, modes.weight, 0)
                 h = activate(_through(modes._replace(weight=weight), h), index)
         return h
 

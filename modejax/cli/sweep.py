@@ -180,5 +180,28 @@ def print_result(result: xarray.Dataset, folder: Path, *, as_json: bool, seconds
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print the rows of `plots.table`: test accuracy in percent, mean +- standard deviation over seeds."""
-    raise NotImplementedError
+    """Print the rows of `plots.table`: a line a width, a column a number of modes, one table a rate and decay."""
+    own = [row for row in rows if row["network"] != "dense baseline"]
+    dense = {row["width"]: row for row in rows if row["network"] == "dense baseline"}
+    modes = sorted({row["modes"] for row in own})
+    for rate, decay in sorted({(row["learning_rate"], row["weight_decay"]) for row in own}):
+        here = {(r["width"], r["modes"]): r for r in own if (r["learning_rate"], r["weight_decay"]) == (rate, decay)}
+        columns = ["width", *(f"{p} modes" if p else "full rank" for p in modes), *(["dense"] if dense else [])]
+        table = [
+            [str(width), *(_cell(here[width, p]) for p in modes), *([_cell(dense[width])] if dense else [])]
+            for width in sorted({width for width, _ in here})
+        ]
+        print_table(
+            f"{own[0]['network']}: test accuracy in percent, mean +- standard deviation over seeds, (parameters); "
+            f"learning rate {rate:g}, decay {decay:g}",
+            columns,
+            table,
+        )
+
+
+def _cell(row: dict[str, Any]) -> str:
+    if row["mean"] is None:
+        return f"diverged ({count_text(row['num_parameters'])})"
+    spread = "" if row["sd"] is None else f" +- {row['sd']:.1f}"
+    failed = f", {row['not_finite']} diverged" if row["not_finite"] else ""
+    return f"{row['mean']:.1f}{spread} ({count_text(row['num_parameters'])}{failed})"

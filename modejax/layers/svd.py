@@ -108,7 +108,9 @@ def svd(
         # The ratio of norms is 0 / 0 when every s is 0; the double where keeps value and gradient finite.
         square = jnp.sum(params.s**2)
         norm = jnp.sqrt(jnp.where(square > 0, square, 1.0))
-        ratio = jnp.where(square > 0, jnp.sum(jnp.abs(params.s)) / norm, 0.0)
+        # The derivative of |s| at 0 counts as 1 in JAX; padding has none.
+        total = jnp.sum(jnp.where(params.active, jnp.abs(params.s), 0))
+        ratio = jnp.where(square > 0, total / norm, 0.0)
         return orthogonality / r**2 * defect + sparsity * ratio
 
     def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:

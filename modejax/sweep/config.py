@@ -96,7 +96,9 @@ class SweepConfig:
     modes: tuple[int, ...] | None = None
     """Modes in each map; by default 2 5 10 20, or full rank for svd. dense takes none."""
     seeds: int = 3
-    """Number of seeds; they set the initial values (0, 1, ...)."""
+    """Number of seeds; they set the initial values."""
+    first_seed: int = 0
+    """The first of the seeds; the others follow it."""
     learning_rates: tuple[float, ...] = (0.005,)
     """Adam's learning rates."""
     weight_decays: tuple[float, ...] = (1e-3,)
@@ -169,8 +171,13 @@ class SweepConfig:
         _numbers("memory_limit", (self.memory_limit,), positive=False)
         for name in ("seeds", "depth", "epochs", "batch_size", "draws"):
             _integers(name, (getattr(self, name),))
-        for name in ("halve_every", "truncate_every", "shuffle_seed", "devices"):
+        for name in ("first_seed", "halve_every", "truncate_every", "shuffle_seed", "devices"):
             _integers(name, (getattr(self, name),), least=0)
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds themselves."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     @property
     def num_members(self) -> int:
@@ -203,7 +210,7 @@ class SweepConfig:
         try:
             fields = json.loads(text)
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"not the config of a sweep: {error}") from None
 
 

@@ -119,7 +119,7 @@ class Plan:
 def _grid(config: SweepConfig) -> Members:
     assert config.modes is not None
     product = itertools.product(
-        config.widths, config.modes, range(config.seeds), config.learning_rates, config.weight_decays
+        config.widths, config.modes, config.seed_numbers, config.learning_rates, config.weight_decays
     )
     return _members(list(product))
 
@@ -133,7 +133,7 @@ def _members(rows: Sequence[tuple[int, int, int, float, float]]) -> Members:
 
 def _baseline(config: SweepConfig) -> Members:
     rates = (config.baseline_learning_rate, config.baseline_weight_decay)
-    return _members([(width, 0, seed, *rates) for width in config.widths for seed in range(config.seeds)])
+    return _members([(width, 0, seed, *rates) for width in config.widths for seed in config.seed_numbers])
 
 
 def bucket_shapes(

@@ -78,7 +78,7 @@ class Clock(NamedTuple):
 
 
 class Records(NamedTuple):
-    """What a call reports of one bucket; not a number where a member is not finite any more."""
+    """What a call reports of one bucket; not a number where a member has diverged."""
 
     train_loss: Float[Array, "epochs members"]  # mean over the epoch's batches, each before its step
     test_loss: Float[Array, "epochs members"]
@@ -87,7 +87,7 @@ class Records(NamedTuple):
     together_curves: Float[Array, "members draws kept"]
     importance: Float[Array, "members maps modes"]
     mode_weight: Float[Array, "members maps modes"]
-    finite: Bool[Array, " members"]
+    healthy: Bool[Array, " members"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,7 +275,7 @@ def _run_chunk(
             values = [jnp.mean(losses[b], axis=0), *measure(b, states[b].params)]
             measured.append(
                 [
-                    curve.at[index].set(jnp.where(states[b].finite, value, jnp.nan))
+                    curve.at[index].set(jnp.where(states[b].healthy, value, jnp.nan))
                     for curve, value in zip(curves[b], values, strict=True)
                 ]
             )
@@ -299,8 +299,8 @@ def _run_chunk(
                 lambda params, shapes=shapes: tuple(jnp.full(s.shape, jnp.nan, s.dtype) for s in shapes),
                 states[b].params,
             )
-            cut = tuple(jnp.where(_leading(states[b].finite, value), value, jnp.nan) for value in cut)
-        records.append(Records(*curves[b], *cut, states[b].finite))
+            cut = tuple(jnp.where(_leading(states[b].healthy, value), value, jnp.nan) for value in cut)
+        records.append(Records(*curves[b], *cut, states[b].healthy))
     return states, records
 
 

@@ -36,7 +36,7 @@ class GroupRecord(NamedTuple):
     together_curves: np.ndarray  # (members, truncation_epochs, draws, kept)
     importance: np.ndarray  # (members, maps, modes)
     mode_weight: np.ndarray  # (members, maps, modes)
-    finite: np.ndarray  # (members,)
+    healthy: np.ndarray  # (members,)
 
 
 class Timing(NamedTuple):
@@ -58,7 +58,7 @@ _LABELS = {
     "importance": ("importance tau of each mode, as stored", "1"),
     "mode_weight": ("Sigma of each mode, as stored", "1"),
     "num_parameters": ("trainable parameters", "1"),
-    "status": ("0: fine, 1: a loss was not finite; the member was frozen there", "1"),
+    "status": ("0: fine, 1: diverged (a loss was not finite or beyond 1e8); the member was frozen there", "1"),
 }
 
 
@@ -74,7 +74,7 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
     Returns:
         The result. Dimensions: `width, modes, seed, learning_rate, weight_decay` (the grid), `epoch`,
         `truncation_epoch`, `layer` (maps, 1 next to the input), `kept`, `mode`. Accuracies are shares of 1; entries of
-        members that are not finite, and of more modes than a member has, are not a number.
+        members that have diverged, and of more modes than a member has, are not a number.
     """
     import xarray
 
@@ -88,7 +88,7 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
     coordinates: dict[str, np.ndarray] = {
         "width": np.array(config.widths),
         "modes": np.array(config.modes),
-        "seed": np.arange(config.seeds),
+        "seed": np.array(config.seed_numbers),
         "learning_rate": np.array(config.learning_rates),
         "weight_decay": np.array(config.weight_decays),
         "epoch": epochs,
@@ -101,7 +101,7 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
         coordinates["mode"] = np.arange(1, record.importance.shape[-1] + 1)
     counts = [[own.spec.build(w, p, 1).num_parameters() for p in config.modes or ()] for w in config.widths]
     variables["num_parameters"] = (("width", "modes"), np.array(counts))
-    variables["status"] = (GRID, (~record.finite).astype(np.int32).reshape(own.grid))
+    variables["status"] = (GRID, (~record.healthy).astype(np.int32).reshape(own.grid))
     if len(records) > 1:
         base, group = records[1], plan.groups[1]
         for name in ("test_accuracy", "test_loss", "train_loss"):
@@ -109,7 +109,7 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
             variables[f"baseline_{name}"] = ((*_BASELINE_GRID, "epoch"), values.reshape(*group.grid, config.epochs))
         counts = [group.spec.build(w, 0, 1).num_parameters() for w in config.widths]
         variables["baseline_num_parameters"] = (("width",), np.array(counts))
-        variables["baseline_status"] = (_BASELINE_GRID, (~base.finite).astype(np.int32).reshape(group.grid))
+        variables["baseline_status"] = (_BASELINE_GRID, (~base.healthy).astype(np.int32).reshape(group.grid))
     result = xarray.Dataset({name: (dims, values) for name, (dims, values) in variables.items()}, coords=coordinates)
     for name, values in result.data_vars.items():
         label, unit = _LABELS[str(name).removeprefix("baseline_")]

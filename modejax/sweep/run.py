@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ class Outcome(NamedTuple):
 
 
 Report = Callable[[int, float], None]
-"""Told the epochs done and the mean test accuracy of the members that are finite, once a chunk."""
+"""Told the epochs done and the mean test accuracy of the members that have not diverged, once a chunk."""
 
 
 def _calls(plan: Plan, done: int) -> Iterator[tuple[int, int, bool]]:
@@ -117,7 +118,7 @@ def _take(records: list[GroupRecord], plan: Plan, call: tuple[int, int, bool], r
         here = slice(0, len(members))
         for name in ("train_loss", "test_loss", "test_accuracy"):
             getattr(record, name)[members, first : first + count] = getattr(report, name)[:count, here].T
-        record.finite[members] = report.finite[here]
+        record.healthy[members] = report.healthy[here]
         if truncated and bucket.group == 0:
             end = plan.truncation_epochs.index(first + count)
             record.layer_curves[members, end] = report.layer_curves[here]
@@ -198,7 +199,7 @@ def execute(
             done, (host, records), refused = checkpoint.newest(checkpoints, like, mark)
             records = [GroupRecord(*(np.array(leaf) for leaf in record)) for record in records]
             for message in refused:
-                print(f"warning: {message}; going back to the one before")
+                print(f"warning: {message}; going back to the one before", file=sys.stderr)
             states = _with_padding(plan, host, program)
         key = jax.device_put(jax.random.key(config.shuffle_seed), program.everywhere)
 
@@ -214,7 +215,7 @@ def execute(
             if checkpoints is not None:
                 checkpoint.save(checkpoints, done, (_without_padding(plan, states), records), mark)
             if report is not None:
-                accuracy = records[0].test_accuracy[records[0].finite, done - 1]
+                accuracy = records[0].test_accuracy[records[0].healthy, done - 1]
                 report(done, float(accuracy.mean()) if accuracy.size else float("nan"))
             if stop is not None and done < config.epochs and stop():
                 raise Interrupted(done)

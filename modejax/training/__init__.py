@@ -13,6 +13,7 @@ from modejax.training.optimiser import adam as adam
 from modejax.training.optimiser import halved as halved
 from modejax.training.optimiser import merge as merge
 from modejax.training.optimiser import split as split
+from modejax.training.step import LARGEST_LOSS as LARGEST_LOSS
 from modejax.training.step import TrainState as TrainState
 from modejax.training.step import evaluate as evaluate
 from modejax.training.step import init_state as init_state

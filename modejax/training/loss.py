@@ -27,7 +27,7 @@ class Loss(NamedTuple):
 cross_entropy = Loss(
     value=optax.softmax_cross_entropy_with_integer_labels,
     # argmax takes the first of equal logits.
-    correct=lambda logits, label: jnp.argmax(logits) == label,
+    correct=lambda logits, label: jnp.argmax(logits).astype(label.dtype) == label,
 )
 """Softmax cross-entropy in nats for labels 0 ... classes - 1; the decision is the largest logit."""
 

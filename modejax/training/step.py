@@ -12,7 +12,12 @@ from modejax.networks import Network, Params
 from modejax.training.loss import Loss
 from modejax.training.optimiser import adam, merge, split
 
-__all__ = ["TrainState", "evaluate", "init_state", "train_step"]
+__all__ = ["LARGEST_LOSS", "TrainState", "evaluate", "init_state", "train_step"]
+
+
+LARGEST_LOSS = 1e8
+"""The mean loss of a batch from which a network counts as diverged. A learning rate far too large throws a ReLU network
+there in a few steps, and it comes back dead: finite again, at chance."""
 
 
 class TrainState(NamedTuple):
@@ -20,7 +25,7 @@ class TrainState(NamedTuple):
 
     params: Params
     moments: Any  # the optimiser's state; it has entries for trainable leaves only
-    finite: Bool[Array, ""]  # False from the first loss that was not finite on; no parameter moves any more
+    healthy: Bool[Array, ""]  # False from the first loss that was not below LARGEST_LOSS; no parameter moves any more
 
 
 def init_state(network: Network, key: PRNGKeyArray) -> TrainState:
@@ -36,7 +41,7 @@ def init_state(network: Network, key: PRNGKeyArray) -> TrainState:
     Example:
         >>> from modejax import layers, networks
         >>> state = init_state(networks.mlp([4, 3, 2], layers.dense()), jax.random.key(0))
-        >>> bool(state.finite)
+        >>> bool(state.healthy)
         True
     """
     params = network.init(key)
@@ -55,8 +60,8 @@ def train_step(
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Make one Adam step on one batch.
 
-    A loss that is not finite stops the network for good: its parameters stay as they are. The moments go on,
-    because nothing reads them any more.
+    A loss that is not finite, or not below `LARGEST_LOSS`, stops the network for good: its parameters stay as they
+    are. The moments go on, because nothing reads them any more.
 
     Args:
         network: the network.
@@ -91,9 +96,9 @@ def train_step(
     value, gradient = jax.value_and_grad(mean_loss)(moving)
     optimiser = adam(learning_rate, weight_decay, lambda moving: network.penalty(merge(moving, frozen)))
     updates, moments = optimiser.update(gradient, state.moments, moving)
-    finite = state.finite & jnp.isfinite(value)
-    moved = jax.tree.map(lambda old, step: jnp.where(finite, old + step, old), moving, updates)
-    return TrainState(merge(moved, frozen), moments, finite), value
+    healthy = state.healthy & (value < LARGEST_LOSS)  # False for a loss that is not a number, too
+    moved = jax.tree.map(lambda old, step: jnp.where(healthy, old + step, old), moving, updates)
+    return TrainState(merge(moved, frozen), moments, healthy), value
 
 
 def evaluate(

@@ -1,0 +1,153 @@
+"""What the benchmarks share: the machine's own ceilings, timing of chunks, and the JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from modejax import SweepConfig
+from modejax.data import Dataset, load_dataset
+from modejax.errors import InputError
+from modejax.sweep.plan import Plan, make_plan
+from modejax.sweep.program import (
+    Clock,
+    Program,
+    device_data,
+    make_program,
+    member_arrays,
+    precision_scope,
+    program_spec,
+)
+
+SCHEMA = 1
+RESULTS = Path(__file__).parent / "results"
+
+
+def use_all_cores() -> None:
+    """Make every core a device; call it before anything else of JAX."""
+    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+
+
+def load_images(smoke: bool) -> Dataset:
+    """Return MNIST, or digits for a smoke run and where MNIST is not prepared."""
+    if not smoke:
+        try:
+            return load_dataset("mnist")
+        except InputError as error:
+            print(f"using digits: {error}")
+    return load_dataset("digits")
+
+
+def repeat(run: Callable[[], Any], times: int) -> list[float]:
+    """Return the seconds of each of several runs, all outputs waited for; one run before does not count."""
+    jax.block_until_ready(run())
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        jax.block_until_ready(run())
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def ceilings(times: int = 10) -> dict[str, float]:
+    """Measure the machine: float32 matrix products (FLOP/s) and copies (bytes/s, read and written), best of several."""
+    size = 2048
+    a, b = jax.random.normal(jax.random.key(0), (2, size, size))
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
+    big = jnp.ones(32 * 2**20, jnp.float32)
+    copy = jax.jit(lambda x: x + 1)
+    return {
+        "matmul_flops_per_second": 2 * size**3 / min(repeat(lambda: product(a, b), times)),
+        "copy_bytes_per_second": 2 * big.nbytes / min(repeat(lambda: copy(big), times)),
+    }
+
+
+class Timed:
+    """A plan with its program compiled, ready to run epochs again and again."""
+
+    def __init__(self, config: SweepConfig, dataset: Dataset) -> None:
+        self.plan: Plan = make_plan(config, dataset)
+        self.dataset = dataset
+        self.scope = config.precision
+        with precision_scope(self.scope):
+            make_program.cache_clear()
+            self.program: Program = make_program(program_spec(self.plan, dataset))
+            self.members = member_arrays(self.plan, self.program)
+            self.data = device_data(dataset, self.program)
+        self.reset()
+
+    def reset(self) -> None:
+        """Draw the initial values again."""
+        with precision_scope(self.scope):
+            self.states = jax.block_until_ready(self.program.start(self.members))
+        self.epoch = 0
+
+    def run(self, epochs: int, *, truncate: bool = False) -> tuple[float, Any]:
+        """Run one call of the program; return its seconds and its records."""
+        config = self.plan.config
+        with precision_scope(self.scope):
+
+            def put(value: Any, dtype: Any = np.int32) -> jax.Array:
+                return jax.device_put(np.asarray(value, dtype), self.program.everywhere)
+
+            key = jax.device_put(jax.random.key(config.shuffle_seed), self.program.everywhere)
+            clock = Clock(put(self.epoch), put(epochs), put(config.halve_every), put(truncate, np.bool_), key)
+            began = time.perf_counter()
+            self.states, records = self.program.compiled(self.states, self.members, self.data, clock)
+            jax.block_until_ready((self.states, records))
+            seconds = time.perf_counter() - began
+        self.epoch += epochs
+        return seconds, jax.device_get(records)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds to trace, lower and compile."""
+        return self.program.seconds_to_trace + self.program.seconds_to_compile
+
+    @property
+    def useful_flops_per_epoch(self) -> float:
+        """Operations in matrix products of an epoch's training steps, at the members' own sizes."""
+        return self.plan.useful_flops / self.plan.config.epochs
+
+
+def facts() -> dict[str, Any]:
+    """Return what a reader needs to place the numbers."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    processor = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return {
+        "schema": SCHEMA,
+        "commit": commit.stdout.strip(),
+        "versions": {name: importlib.metadata.version(name) for name in ("modejax", "jax", "jaxlib", "numpy")},
+        "python": platform.python_version(),
+        "platform": jax.default_backend(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0)),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def write(name: str, smoke: bool, config: Any, measured: dict[str, Any], out: Path | None) -> Path:
+    """Write the JSON file of a run and say where."""
+    path = out or RESULTS / f"{name}{'-smoke' if smoke else ''}-{jax.default_backend()}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"name": name, "smoke": smoke, **facts(), "config": dataclasses.asdict(config), **measured}
+    path.write_text(json.dumps(content, indent=2, default=str) + "\n")
+    print(f"wrote {path}")
+    return path

@@ -1,0 +1,132 @@
+"""One program over many networks against the same networks, each by its own compiled program, one after another.
+
+Run with `uv run python -m benchmarks.sweep_vs_sequential [--smoke]`. Both sides are this library's programs, both
+evaluate after every epoch; turns alternate, so that a machine whose speed drifts treats both alike. The sequential side
+may use all cores inside its products; the sweep spreads its members over the cores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from benchmarks import common
+from benchmarks.reference_loop import epoch_seconds
+from modejax import SweepConfig
+from modejax.data import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Options of the benchmark."""
+
+    smoke: bool = False
+    """A minute on a small data set instead of minutes on MNIST."""
+    members: int = 16
+    """Networks of width 100 with 30 modes in the first comparison."""
+    widths: tuple[int, ...] = (20, 40, 80, 160, 320, 640)
+    """Widths of the second comparison, 30 modes each."""
+    epochs: int = 2
+    """Epochs in one timed call."""
+    repeats: int = 5
+    """Timed calls of each side."""
+    out: Path | None = None
+    """JSON file; by default in benchmarks/results."""
+
+
+def _base(epochs: int, **changes: Any) -> SweepConfig:
+    fields = {"widths": (100,), "modes": (30,), "seeds": 1, "learning_rates": (0.003,), "baseline": "none"}
+    return SweepConfig(epochs=epochs * 20, **{**fields, **changes})
+
+
+def compare(sweep: SweepConfig, singles: list[SweepConfig], dataset: Dataset, config: Config) -> dict[str, Any]:
+    """Time both sides in turns and check that they compute the same."""
+    one = common.Timed(sweep, dataset)
+    each = [common.Timed(single, dataset) for single in singles]
+    _, batched = one.run(config.epochs)
+    alone = [timed.run(config.epochs)[1] for timed in each]
+    ours = np.concatenate(
+        [r.test_accuracy[: config.epochs, : len(b.members)].T for r, b in zip(batched, one.plan.buckets, strict=True)]
+    )
+    order = np.concatenate([b.members for b in one.plan.buckets])
+    curves = np.empty_like(ours)
+    curves[order] = ours
+    theirs = np.concatenate([records[0].test_accuracy[: config.epochs, :1].T for records in alone])
+    gap = float(np.abs(curves - theirs).max())
+    allowed = 0.03
+    if not gap <= allowed:
+        raise SystemExit(f"the curves differ by {100 * gap:.2f} points of accuracy (allowed {100 * allowed}): no times")
+    sweep_seconds, single_seconds = [], []
+    for _ in range(config.repeats):
+        sweep_seconds.append(one.run(config.epochs)[0] / config.epochs)
+        single_seconds.append(sum(timed.run(config.epochs)[0] for timed in each) / config.epochs)
+    fast, slow = statistics.median(sweep_seconds), statistics.median(single_seconds)
+    flops = one.useful_flops_per_epoch
+    return {
+        "members": len(singles),
+        "buckets": [[b.width, b.modes, len(b.members)] for b in one.plan.buckets],
+        "sweep_compile_seconds": one.compile_seconds,
+        "sequential_compile_seconds": sum(timed.compile_seconds for timed in each),
+        "sweep_epoch_seconds": sweep_seconds,
+        "sequential_epoch_seconds": single_seconds,
+        "speedup": slow / fast,
+        "network_epochs_per_second": len(singles) / fast,
+        "sequential_network_epochs_per_second": len(singles) / slow,
+        "useful_flops_per_second": flops / fast,
+        "padded_over_useful": one.plan.padded_flops / one.plan.useful_flops,
+        "largest_accuracy_gap": gap,
+    }
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Run the benchmark and return what it measured."""
+    common.use_all_cores()
+    dataset = common.load_images(config.smoke)
+    if config.smoke:
+        config = dataclasses.replace(config, members=8, widths=(20, 80), repeats=2)
+    limits = common.ceilings()
+    print(
+        f"peak {limits['matmul_flops_per_second'] / 1e9:.0f} GFLOP/s, copy {limits['copy_bytes_per_second'] / 1e9:.1f} GB/s"
+    )
+    same = compare(
+        _base(config.epochs, seeds=config.members),
+        # The seed of a member is its number, so each single run is given its seed as the last of as many.
+        [_single(config.epochs, seed) for seed in range(config.members)],
+        dataset,
+        config,
+    )
+    same["share_of_peak"] = same["useful_flops_per_second"] / limits["matmul_flops_per_second"]
+    widths = compare(
+        _base(config.epochs, widths=config.widths),
+        [_base(config.epochs, widths=(width,), devices=1) for width in config.widths],
+        dataset,
+        config,
+    )
+    loop = epoch_seconds(dataset, 100, 30, batches=10 if config.smoke else 200)
+    for name, result in (("same size", same), ("widths", widths)):
+        print(
+            f"{name}: {result['members']} networks, {result['network_epochs_per_second']:.2f} network-epochs/s in one "
+            f"program, {result['sequential_network_epochs_per_second']:.2f} one after another: {result['speedup']:.2f} "
+            f"times; compile {result['sweep_compile_seconds']:.1f} s against {result['sequential_compile_seconds']:.1f} s; "
+            f"{result['useful_flops_per_second'] / 1e9:.0f} GFLOP/s useful, padding {result['padded_over_useful']:.2f}"
+        )
+    print(
+        f"share of the matrix peak: {100 * same['share_of_peak']:.0f} %; a NumPy loop that rebuilds W takes {loop:.2f} s an "
+        f"epoch of one network, the sweep {1 / same['network_epochs_per_second']:.3f} s"
+    )
+    measured = {"ceilings": limits, "same_size": same, "widths": widths, "reference_loop_epoch_seconds": loop}
+    common.write("sweep_vs_sequential", config.smoke, config, measured, config.out)
+    return measured
+
+
+def _single(epochs: int, seed: int) -> SweepConfig:
+    return _base(epochs, devices=1, first_seed=seed)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

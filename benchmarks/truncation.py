@@ -1,0 +1,121 @@
+"""All truncation curves of a network against one epoch of its training, and against rebuilding it for every cut.
+
+Run with `uv run python -m benchmarks.truncation [--smoke]`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from benchmarks import common
+from modejax import SweepConfig
+from modejax.sweep.run import trained_networks
+from modejax.truncation import importance, ranked
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Options of the benchmark."""
+
+    smoke: bool = False
+    """A small data set and few members."""
+    members: int = 16
+    """Networks of width 100."""
+    modes: tuple[int, ...] = (30, 70)
+    """Numbers of modes; each is a comparison of its own."""
+    repeats: int = 5
+    """Timed calls of each side."""
+    out: Path | None = None
+    """JSON file; by default in benchmarks/results."""
+
+
+def slow_curves(network: Any, params: Any, x: jax.Array, y: jax.Array) -> tuple[np.ndarray, float]:
+    """Rebuild the kernels for each cut and pass the test set through; return the curves (maps + 1, kept) and seconds."""
+    order = [ranked(modes, importance(modes)) for modes in network.modes(params)]
+    full = network.kernels(params)
+    count = len(order[0].weight)
+
+    @jax.jit
+    def accuracy(keep: jax.Array) -> jax.Array:
+        h = x
+        for index, modes in enumerate(order):
+            weight = jnp.where(jnp.arange(count) < keep[index], modes.weight, 0)
+            kernel = jnp.where(keep[index] > count, full[index], (modes.xi_out * weight) @ modes.xi_in)
+            z = h @ kernel.T
+            h = jax.nn.relu(z) if index < len(order) - 1 else z
+        return jnp.mean(jnp.argmax(h, axis=1) == y)
+
+    maps = len(order)
+    cuts = [[k if i == index else count + 1 for i in range(maps)] for index in range(maps) for k in range(count + 1)]
+    cuts += [[k] * maps for k in range(count + 1)]
+    accuracy(jnp.array(cuts[0])).block_until_ready()
+    began = time.perf_counter()
+    values = [float(accuracy(jnp.array(cut))) for cut in cuts]
+    seconds = time.perf_counter() - began
+    return np.array(values).reshape(maps + 1, count + 1), seconds
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Run the benchmark and return what it measured."""
+    common.use_all_cores()
+    dataset = common.load_images(config.smoke)
+    if config.smoke:
+        config = dataclasses.replace(config, members=2, modes=(10,), repeats=2)
+    x = jnp.asarray(dataset.x_test, jnp.float32) * dataset.scale
+    y = jnp.asarray(dataset.y_test)
+    rows = []
+    for modes in config.modes:
+        for members in (1, config.members):
+            timed = common.Timed(
+                SweepConfig(widths=(100,), modes=(modes,), seeds=members, baseline="none", epochs=20), dataset
+            )
+            timed.run(1)
+            cut_seconds, epoch_seconds, records = [], [], None
+            for _ in range(config.repeats):
+                epoch_seconds.append(timed.run(1)[0])
+                seconds, records = timed.run(0, truncate=True)
+                cut_seconds.append(seconds)
+            assert records is not None
+            states = [
+                jax.tree.map(lambda leaf, n=len(b.members): np.asarray(leaf)[:n], state)
+                for b, state in zip(timed.plan.buckets, timed.states, strict=True)
+            ]
+            first = next(iter(trained_networks(timed.plan, states)))
+            slow, slow_seconds = slow_curves(first.network, first.params, x, y)
+            fast = np.concatenate([records[0].layer_curves[0, 0], records[0].together_curves[0, :1]])
+            gap = float(np.abs(fast - slow).max())
+            # An example whose two largest logits differ by rounding may be decided otherwise.
+            if not gap <= 5 / len(dataset.y_test):
+                raise SystemExit(f"the curves differ by {100 * gap:.3f} points from the slow evaluation: no times")
+            cut, epoch = statistics.median(cut_seconds), statistics.median(epoch_seconds)
+            print(
+                f"P = {modes}, {members} network(s): all curves {cut:.3f} s, one epoch {epoch:.3f} s: "
+                f"{cut / epoch:.2f} epochs; rebuilding every cut {members * slow_seconds:.2f} s; gap {gap:.1e}"
+            )
+            rows.append(
+                {
+                    "modes": modes,
+                    "members": members,
+                    "truncation_seconds": cut_seconds,
+                    "epoch_seconds": epoch_seconds,
+                    "epochs": cut / epoch,
+                    "rebuild_seconds_one_network": slow_seconds,
+                    "largest_gap": gap,
+                }
+            )
+    measured = {"rows": rows}
+    common.write("truncation", config.smoke, config, measured, config.out)
+    return measured
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
