@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from modejax.sweep.config import SweepConfig
@@ -21,6 +22,7 @@ def use_cores(config: SweepConfig) -> None:
     import jax
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = config.devices or min(cores, max(1, config.num_members // 4))
-    if wanted <= cores:
-        jax.config.update("jax_num_cpu_devices", wanted)
+    wanted = config.devices or max(1, min(cores, config.num_members // 4))
+    # JAX refuses once its devices are started, as in a notebook that calls the command line.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(wanted, cores))

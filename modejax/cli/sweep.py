@@ -132,13 +132,18 @@ def _bar(config: SweepConfig, *, shown: bool) -> Iterator[Any]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"compiling {config.num_members} networks", total=config.epochs)
+    progress = Progress(*columns, console=Console(stderr=True))
+    task = progress.add_task(f"compiling {config.num_members} networks", total=config.epochs)
 
-        def report(done: int, accuracy: float) -> None:
+    def report(done: int, accuracy: float) -> None:
+        progress.start()
+        if done:
             progress.update(task, completed=done, description=f"mean test accuracy {100 * accuracy:.1f} %")
 
+    try:
         yield report
+    finally:
+        progress.stop()
 
 
 def print_result(result: xarray.Dataset, folder: Path, *, as_json: bool, seconds: float | None) -> int:
@@ -203,5 +208,5 @@ def _cell(row: dict[str, Any]) -> str:
     if row["mean"] is None:
         return f"diverged ({count_text(row['num_parameters'])})"
     spread = "" if row["sd"] is None else f" +- {row['sd']:.1f}"
-    failed = f", {row['not_finite']} diverged" if row["not_finite"] else ""
+    failed = f", {row['diverged']} diverged" if row["diverged"] else ""
     return f"{row['mean']:.1f}{spread} ({count_text(row['num_parameters'])}{failed})"

@@ -58,7 +58,8 @@ class Outcome(NamedTuple):
 
 
 Report = Callable[[int, float], None]
-"""Told the epochs done and the mean test accuracy of the members that have not diverged, once a chunk."""
+"""Told the epochs done and the mean test accuracy of the members that have not diverged: once before compiling, with 0
+epochs and not a number, then once a chunk."""
 
 
 def _calls(plan: Plan, done: int) -> Iterator[tuple[int, int, bool]]:
@@ -242,7 +243,7 @@ def run_sweep(
             `modejax.layers.Layer` out.
         out: a run folder for config, result and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint of `out`, which must be a run of the same config.
-        report: told the epochs done and the mean test accuracy once a chunk.
+        report: told the epochs done and the mean test accuracy: before compiling, and once a chunk.
         stop: asked once a chunk whether to stop.
 
     Returns:
@@ -264,6 +265,8 @@ def run_sweep(
     folder = None if out is None else Path(out)
     if folder is not None:
         _open_run(folder, config, resume)
+    if report is not None:
+        report(0, float("nan"))
     outcome = execute(
         plan,
         dataset,

@@ -48,7 +48,7 @@ def test_dimensions_and_labels(finished):
     assert result.num_parameters.sel(width=9, modes=3) == 3 * (6 + 9 + 1 + 9 + 9 + 1 + 9 + 3 + 1)
     assert result.baseline_num_parameters.sel(width=5) == 5 * (6 + 5 + 3)
     assert not result.status.any()
-    assert [done for done, _ in told] == [1, 2, 3, 4, 5, 6]
+    assert [done for done, _ in told] == [0, 1, 2, 3, 4, 5, 6]
     np.testing.assert_allclose(told[-1][1], result.test_accuracy.isel(epoch=-1).mean(), rtol=1e-6)
     for values in result.data_vars.values():
         assert values.attrs["units"]

@@ -1,0 +1,209 @@
+"""The command line: what it prints, what it writes, and how it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modejax import load_result
+from modejax.cli import main
+from modejax.cli.table import bytes_text, count_text
+
+TINY = ["--widths", "8", "--modes", "2", "3", "--seeds", "2", "--epochs", "2"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MODEJAX_DATA_DIR", raising=False)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "prepared"))
+    monkeypatch.setenv("COLUMNS", "160")
+    return tmp_path
+
+
+def refused(capsys, *words: str) -> str:
+    """Run a command that must end with exit code 2 and leave nothing behind; return what it said."""
+    before = sorted(Path().rglob("*"))
+    try:
+        code = main(words)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert sorted(Path().rglob("*")) == before
+    printed = capsys.readouterr()
+    return " ".join((printed.err + printed.out).split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dataset", "digit"], "digits"),
+        (["--dataset", "mnist"], "modejax data prepare mnist"),
+        (["--dataset", "nothing.npz"], "nothing.npz"),
+        (["--layer", "modes"], "modes"),
+        (["--layer", "dense", "--modes", "3"], "the layer dense has no modes"),
+        (["--layer-options", "gauge=unit"], "unknown gauge 'unit'"),
+        (["--layer-options", "gage=plain"], "unknown option 'gage' of the layer mode; allowed: gauge"),
+        (["--wdiths", "3"], "--wdiths"),
+        (["--widths", "0"], "widths must be integers of at least 1, got 0"),
+        (["--widths", "-5"], "widths"),
+        (["--widths", "ten"], "ten"),
+        (["--widths", "1.5"], "1.5"),
+        (["--widths"], "widths is empty"),
+        (["--modes", "0"], "modes must be integers of at least 1, got 0"),
+        (["--modes", "10000000"], "GiB, the limit is"),
+        (["--learning-rates", "0"], "learning_rates must be finite numbers greater than 0, got 0.0"),
+        (["--learning-rates", "nan"], "got nan"),
+        (["--learning-rates", "-1"], "learning"),
+        (["--batch-size", "1439"], "batch_size 1439 is larger than the 1438 training examples of digits"),
+        (["--seeds", "0"], "seeds"),
+        (["--resume", "nowhere"], "nowhere is not a run that could be resumed"),
+        (["--activation", "swish"], "swish"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sweep", "plan"])
+def test_what_is_not_allowed_is_named_and_nothing_is_written(capsys, command, words, message):
+    if command == "plan" and "--resume" in words:
+        words, message = ["--out", "x"], "--out"
+    assert message in refused(capsys, command, *words)
+
+
+def save(path: Path, **changes):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.random((30, 4)),
+        "y_train": np.arange(30) % 3,
+        "x_test": rng.random((9, 4)),
+        "y_test": np.arange(9) % 3,
+    }
+    arrays.update(changes)
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_train": np.full(30, -2)}, "-2"),
+        ({"y_test": np.arange(9) + 5}, "the labels are 0, 1, 2, 5"),
+        ({"y_train": np.arange(29) % 3}, "29"),
+        ({"x_train": np.full((30, 4), np.nan)}, "x_train"),
+        ({"x_test": np.zeros((0, 4)), "y_test": np.zeros(0, int)}, "x_test"),
+        ({"x_test": np.zeros((9, 5))}, "5"),
+        ({"y_test": None}, "y_test"),
+        ({"y_train": np.array([object()] * 30)}, "pickle"),
+    ],
+)
+def test_a_users_file_is_checked(capsys, changes, message):
+    save(Path("own.npz"), **changes)
+    assert message in refused(capsys, "sweep", "--dataset", "own.npz", "--batch-size", "10")
+
+
+def test_output_folder_that_is_not_a_run(capsys, here):
+    (here / "thesis").mkdir()
+    (here / "thesis" / "chapter.tex").write_text("mine")
+    assert "exists and is not a run" in refused(capsys, "sweep", *TINY, "--out", "thesis")
+
+
+def test_sweep_writes_a_run_and_says_what_next(capsys):
+    assert main(["sweep", *TINY]) == 0
+    printed = capsys.readouterr()
+    assert "2 modes" in printed.out
+    assert "dense" in printed.out
+    assert "next:" in printed.out
+    folder = Path("runs/digits-mode-001")
+    for name in ("config.json", "result.nc", "report.html"):
+        assert (folder / name).is_file()
+        assert name in printed.out
+    assert len(list((folder / "figures").glob("*.png"))) >= 4
+    result = load_result(folder)
+    mean = 100 * result.test_accuracy.isel(epoch=-1).sel(modes=3).mean().item()
+    assert f"{mean:.1f} +-" in printed.out
+
+    assert main(["show", str(folder)]) == 0
+    assert f"{mean:.1f} +-" in capsys.readouterr().out
+    assert main(["show", str(folder), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["table"][0]["width"] == 8
+    # A second run without --out does not touch the first.
+    assert main(["sweep", *TINY, "--baseline", "none", "--json", "--no-progress"]) == 0
+    json.loads(capsys.readouterr().out)
+    assert Path("runs/digits-mode-002/result.nc").is_file()
+
+
+def test_resume_of_a_finished_run_gives_it_back_and_refuses_other_options(capsys):
+    assert main(["sweep", *TINY, "--baseline", "none", "--out", "run", "--no-progress"]) == 0
+    before = load_result("run")
+    capsys.readouterr()
+    assert "drop them" in refused(capsys, "sweep", "--resume", "run", "--epochs", "9")
+    assert main(["sweep", "--resume", "run", "--json"]) == 0
+    np.testing.assert_array_equal(load_result("run").test_accuracy, before.test_accuracy)
+
+
+def test_show_of_what_is_no_run(capsys, here):
+    assert "is not a run" in refused(capsys, "show", "nowhere")
+
+
+def test_plan_prints_members_and_costs(capsys):
+    assert main(["plan", *TINY, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["members"] == {"sweep": 4, "baseline": 2}
+    assert facts["useful_flops"] <= facts["padded_flops"]
+    assert main(["plan", *TINY]) == 0
+    assert "FLOP useful" in capsys.readouterr().out
+
+
+def test_data_commands(capsys):
+    assert main(["data", "list"]) == 0
+    assert "gaussian_mixture" in capsys.readouterr().out
+    assert main(["data", "info", "digits"]) == 0
+    assert json.loads(capsys.readouterr().out)["train_examples"] == 1438
+    assert "digits" in refused(capsys, "data", "info", "digitz")
+    assert "mnist" in refused(capsys, "data", "prepare", "imagenet")
+
+
+def test_interrupt_stops_after_a_chunk_and_can_be_resumed(here):
+    command = [sys.executable, "-c", "import sys; from modejax.cli import main; sys.exit(main())", "sweep"]
+    options = ["--widths", "8", "--modes", "2", "--seeds", "1", "--epochs", "400", "--truncate-every", "1"]
+    process = subprocess.Popen(
+        [*command, *options, "--baseline", "none", "--out", "run", "--no-progress"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    until = time.monotonic() + 120
+    while not list(Path("run/checkpoint").glob("epoch-*")) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "modejax sweep --resume run" in errors
+    assert not Path("run/result.nc").exists()
+    assert list(Path("run/checkpoint").glob("epoch-*"))
+
+
+def test_help_starts_without_jax():
+    script = """
+import sys
+import modejax.cli
+try:
+    modejax.cli.main(["--help"])
+except SystemExit as stop:
+    assert stop.code == 0
+sys.exit(any(name in sys.modules for name in ("jax", "xarray", "matplotlib", "tensorflow_datasets")))
+"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    script = "import sys, modejax; sys.exit(any(name in sys.modules for name in ('jax', 'xarray', 'flax', 'optax')))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
+
+
+def test_sizes_as_people_read_them():
+    assert [count_text(n) for n in (5, 999, 1000, 23_940, 1.5e12)] == ["5", "999", "1.0 k", "23.9 k", "1.5 T"]
+    assert [bytes_text(n) for n in (0, 100, 2**20, 5 * 2**30)] == ["0.0 B", "100.0 B", "1.0 MiB", "5.0 GiB"]
