@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
 from modejax.errors import InputError
@@ -25,17 +26,23 @@ _PARITY = 0x1BD11BDA
 Words = tuple[UInt32[Array, "..."], UInt32[Array, "..."]]
 
 
+@jax.jit
 def _threefry(key: Words, counter: Words) -> Words:
-    """Apply the block cipher to counters; all four words broadcast."""
-    schedule = (*key, key[0] ^ key[1] ^ jnp.uint32(_PARITY))
-    a, b = counter[0] + schedule[0], counter[1] + schedule[1]
+    """Apply the block cipher to counters; the key's words are scalars.
+
+    Written in lax and jitted, so that it is traced once a shape and cheaply: these rounds would make up most of the
+    time to trace a sweep.
+    """
+    schedule = (*key, key[0] ^ key[1] ^ np.uint32(_PARITY))
+    a, b = jax.lax.add(counter[0], schedule[0]), jax.lax.add(counter[1], schedule[1])
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
-            a = a + b
-            b = (b << jnp.uint32(rotation)) | (b >> jnp.uint32(32 - rotation))
-            b = b ^ a
-        a = a + schedule[(group + 1) % 3]
-        b = b + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
+            a = jax.lax.add(a, b)
+            left = jax.lax.shift_left(b, np.uint32(rotation))
+            b = jax.lax.bitwise_or(left, jax.lax.shift_right_logical(b, np.uint32(32 - rotation)))
+            b = jax.lax.bitwise_xor(b, a)
+        a = jax.lax.add(a, schedule[(group + 1) % 3])
+        b = jax.lax.add(b, schedule[(group + 2) % 3] + np.uint32(group + 1))
     return a, b
 
 
@@ -80,7 +87,7 @@ def subkey(key: PRNGKeyArray, index: int | Int[Array, ""]) -> PRNGKeyArray:
         False
     """
     # The first word of the counter keeps the streams apart from the entries of matrices of fewer rows.
-    words = _threefry(_words(key), (jnp.uint32(0xFFFFFFFF), jnp.asarray(index, dtype=jnp.uint32)))
+    words = _threefry(_words(key), (jnp.uint32(0xFFFFFFFF), jnp.asarray(index).astype(jnp.uint32)))
     return jax.random.wrap_key_data(jnp.stack(words), impl="threefry2x32")
 
 

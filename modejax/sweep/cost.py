@@ -64,6 +64,7 @@ def _subjaxprs(params: dict[str, Any]) -> list[Any]:
     return found
 
 
+@functools.lru_cache(maxsize=4096)
 def _abstract_state(spec: NetworkSpec, width: int, modes: int) -> Any:
     network = spec.build(width, modes, 1)
     return jax.eval_shape(lambda: init_state(network, jax.random.key(0)))
