@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -25,7 +26,7 @@ def epoch_seconds(dataset: Dataset, width: int, modes: int, batches: int, rate: 
     rng = np.random.default_rng(0)
     sizes = [dataset.num_features, width, width, dataset.num_outputs]
     params = []
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(sizes):
         std = (n_in * np.log(n_in)) ** (-1 / 6)
         shapes = ((n_out, modes), (modes,), (modes, n_in))
         params.append([std * rng.normal(size=shape).astype(np.float32) for shape in shapes])

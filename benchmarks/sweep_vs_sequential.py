@@ -90,9 +90,8 @@ def main(config: Config) -> dict[str, Any]:
     if config.smoke:
         config = dataclasses.replace(config, members=8, widths=(20, 80), repeats=2)
     limits = common.ceilings()
-    print(
-        f"peak {limits['matmul_flops_per_second'] / 1e9:.0f} GFLOP/s, copy {limits['copy_bytes_per_second'] / 1e9:.1f} GB/s"
-    )
+    peak, copy = limits["matmul_flops_per_second"] / 1e9, limits["copy_bytes_per_second"] / 1e9
+    print(f"peak {peak:.0f} GFLOP/s, copy {copy:.1f} GB/s")
     same = compare(
         _base(config.epochs, seeds=config.members),
         # The seed of a member is its number, so each single run is given its seed as the last of as many.
@@ -109,15 +108,17 @@ def main(config: Config) -> dict[str, Any]:
     )
     loop = epoch_seconds(dataset, 100, 30, batches=10 if config.smoke else 200)
     for name, result in (("same size", same), ("widths", widths)):
+        rates = (result["network_epochs_per_second"], result["sequential_network_epochs_per_second"])
+        compiling = (result["sweep_compile_seconds"], result["sequential_compile_seconds"])
         print(
-            f"{name}: {result['members']} networks, {result['network_epochs_per_second']:.2f} network-epochs/s in one "
-            f"program, {result['sequential_network_epochs_per_second']:.2f} one after another: {result['speedup']:.2f} "
-            f"times; compile {result['sweep_compile_seconds']:.1f} s against {result['sequential_compile_seconds']:.1f} s; "
+            f"{name}: {result['members']} networks, {rates[0]:.2f} network-epochs/s in one program, "
+            f"{rates[1]:.2f} one after another: {result['speedup']:.2f} times; "
+            f"compile {compiling[0]:.1f} s against {compiling[1]:.1f} s; "
             f"{result['useful_flops_per_second'] / 1e9:.0f} GFLOP/s useful, padding {result['padded_over_useful']:.2f}"
         )
     print(
-        f"share of the matrix peak: {100 * same['share_of_peak']:.0f} %; a NumPy loop that rebuilds W takes {loop:.2f} s an "
-        f"epoch of one network, the sweep {1 / same['network_epochs_per_second']:.3f} s"
+        f"share of the matrix peak: {100 * same['share_of_peak']:.0f} %; a NumPy loop that rebuilds W takes "
+        f"{loop:.2f} s an epoch of one network, the sweep {1 / same['network_epochs_per_second']:.3f} s"
     )
     measured = {"ceilings": limits, "same_size": same, "widths": widths, "reference_loop_epoch_seconds": loop}
     common.write("sweep_vs_sequential", config.smoke, config, measured, config.out)

@@ -39,7 +39,7 @@ class Config:
 
 
 def slow_curves(network: Any, params: Any, x: jax.Array, y: jax.Array) -> tuple[np.ndarray, float]:
-    """Rebuild the kernels for each cut and pass the test set through; return the curves (maps + 1, kept) and seconds."""
+    """Rebuild the kernels for each cut; return the curves (maps + 1, kept) and the seconds they took."""
     order = [ranked(modes, importance(modes)) for modes in network.modes(params)]
     full = network.kernels(params)
     count = len(order[0].weight)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import operator
 
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from modejax.errors import InputError
@@ -55,7 +55,7 @@ class Extent:
         Raises:
             InputError: if the size is traced.
         """
-        if isinstance(self.active, jax.core.Tracer):
+        if isinstance(self.active, Tracer):
             raise InputError(
                 f"{what} needs sizes known before tracing, got a traced size of capacity {self.capacity}; "
                 "call it outside jit and vmap with integers"

@@ -2,7 +2,8 @@
 
 Nested cuts share work. For the cut of one map the activations that enter it are computed once and the modes are added
 to its output one after another, so that the k-th cut costs one rank-one update and the maps behind it, not a new pass
-through the network. For the cut of all maps together the kernels behind the first map are built up mode by mode.
+through the network. The cut of all maps together shares these steps for the first map; behind it the weights of the
+modes that are cut are 0.
 """
 
 from __future__ import annotations
@@ -224,39 +225,8 @@ def kept_curves(
     def activate(z: Float[Array, "rows units"], index: int) -> Float[Array, "rows units"]:
         return jax.vmap(lambda row: network.activate(row, index))(z)
 
-    def curve(index: int, h: Float[Array, "rows fan_in"], behind: Callable) -> Int[Array, " kept"]:
-        """Add the modes of one map one by one; `behind(h, k)` is the rest of the network."""
-        modes = padded[index]
-        assert modes is not None
-
-        def right(z: Float[Array, "rows fan_out"], k: Int[Array, ""]) -> Int[Array, ""]:
-            logits = behind(activate(z, index), k)
-            return jnp.sum(jax.vmap(loss.correct)(logits, y) & counts, dtype=jnp.int32)
-
-        def keep_one_more(
-            z: Float[Array, "rows fan_out"], mode: tuple[Array, Array, Array]
-        ) -> tuple[Float[Array, "rows fan_out"], Int[Array, ""]]:
-            k, u, xi_out = mode
-            z = z + u[:, None] * xi_out[None, :]
-            if every:
-                return z, right(z, k)
-            return z, jax.lax.cond(is_wanted[k], right, lambda z, k: jnp.zeros_like(k), z, k)
-
-        # Mode-major copies, so that the scan reads one contiguous row a step; an empty mode comes first, for k = 0.
-        u = jnp.pad((modes.weight[:, None] * modes.xi_in) @ h.T, ((1, 0), (0, 0)))
-        xi_out = jnp.pad(modes.xi_out.T, ((1, 0), (0, 0)))
-        empty = jnp.zeros((h.shape[0], xi_out.shape[1]), u.dtype)
-        _, counted = jax.lax.scan(keep_one_more, empty, (jnp.arange(capacity + 1, dtype=jnp.int32), u, xi_out))
-        return counted[positions]
-
-    layer = []
-    for index in range(maps):
-        if padded[index] is None:
-            layer.append(jnp.full(len(wanted), -1, jnp.int32))
-        else:
-            layer.append(curve(index, between(x, 0, index), lambda h, k, index=index: between(h, index + 1, maps)))
-
-    first = next(index for index in range(maps) if padded[index] is not None)
+    def intact_behind(index: int) -> Callable:
+        return lambda h, k: between(h, index + 1, maps)
 
     def cut_behind(h: Float[Array, "rows units"], k: Int[Array, ""]) -> Float[Array, "rows outputs"]:
         for index in range(first + 1, maps):
@@ -268,4 +238,42 @@ def kept_curves(
                 h = activate(_through(modes._replace(weight=weight), h), index)
         return h
 
-    return TruncationCurves(jnp.stack(layer), curve(first, between(x, 0, first), cut_behind))
+    def curves(index: int, h: Float[Array, "rows fan_in"], rests: Sequence[Callable]) -> Int[Array, "rests kept"]:
+        """Add the modes of one map one by one; each `rest(h, k)` is a version of the network behind it."""
+        modes = padded[index]
+        assert modes is not None
+
+        def right(z: Float[Array, "rows fan_out"], k: Int[Array, ""]) -> Int[Array, " rests"]:
+            h = activate(z, index)
+            correct = [jax.vmap(loss.correct)(rest(h, k), y) & counts for rest in rests]
+            return jnp.stack([jnp.sum(each, dtype=jnp.int32) for each in correct])
+
+        def keep_one_more(
+            z: Float[Array, "rows fan_out"], mode: tuple[Array, Array, Array]
+        ) -> tuple[Float[Array, "rows fan_out"], Int[Array, " rests"]]:
+            k, u, xi_out = mode
+            z = z + u[:, None] * xi_out[None, :]
+            if every:
+                return z, right(z, k)
+            return z, jax.lax.cond(is_wanted[k], right, lambda z, k: jnp.zeros(len(rests), jnp.int32), z, k)
+
+        # Mode-major copies, so that the scan reads one contiguous row a step; an empty mode comes first, for k = 0.
+        u = jnp.pad((modes.weight[:, None] * modes.xi_in) @ h.T, ((1, 0), (0, 0)))
+        xi_out = jnp.pad(modes.xi_out.T, ((1, 0), (0, 0)))
+        empty = jnp.zeros((h.shape[0], xi_out.shape[1]), u.dtype)
+        _, counted = jax.lax.scan(keep_one_more, empty, (jnp.arange(capacity + 1, dtype=jnp.int32), u, xi_out))
+        return counted[positions].T
+
+    first = next(index for index in range(maps) if padded[index] is not None)
+    together, layer = None, []
+    for index in range(maps):
+        if padded[index] is None:
+            layer.append(jnp.full(len(wanted), -1, jnp.int32))
+            continue
+        # The cut of all maps adds the modes of the first one in the same steps as the cut of that one alone.
+        rests = (intact_behind(index), cut_behind) if index == first else (intact_behind(index),)
+        found = curves(index, between(x, 0, index), rests)
+        layer.append(found[0])
+        together = found[1] if index == first else together
+    assert together is not None
+    return TruncationCurves(jnp.stack(layer), together)

@@ -209,7 +209,8 @@ class SweepConfig:
         """
         try:
             fields = json.loads(text)
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            return cls(**values)
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"not the config of a sweep: {error}") from None
 

@@ -24,13 +24,13 @@ _GIB = 2**30
 class Machine:
     """Rates by which buckets are chosen: what one more bucket costs against what padding costs."""
 
-    flops_per_second: float  # of the batched step
+    flops_per_second: float  # of the batched step, a device
     launch_seconds: float  # of one more bucket, a step
     compile_seconds: float  # of one more bucket
 
 
 MACHINES = {
-    "cpu": Machine(flops_per_second=8e10, launch_seconds=1e-4, compile_seconds=1.5),
+    "cpu": Machine(flops_per_second=5e10, launch_seconds=1e-4, compile_seconds=2.5),
     "gpu": Machine(flops_per_second=1.5e13, launch_seconds=2e-4, compile_seconds=3.0),
     "tpu": Machine(flops_per_second=3e13, launch_seconds=1e-4, compile_seconds=5.0),
 }
@@ -137,7 +137,11 @@ def _baseline(config: SweepConfig) -> Members:
 
 
 def bucket_shapes(
-    counts: dict[tuple[int, int], int], flops: dict[tuple[int, int], float], steps: int, machine: Machine
+    counts: dict[tuple[int, int], int],
+    flops: dict[tuple[int, int], float],
+    steps: int,
+    machine: Machine,
+    devices: int = 1,
 ) -> list[tuple[tuple[int, int], list[tuple[int, int]]]]:
     """Group member sizes into padded shapes.
 
@@ -149,13 +153,14 @@ def bucket_shapes(
         flops: operations a step of one network at each padded size that can come up.
         steps: training steps of the whole run.
         machine: the rates.
+        devices: devices over which the members of a bucket are spread; the fullest one counts.
 
     Returns:
         For each bucket its padded size and the sizes in it.
     """
 
     def seconds(shape: tuple[int, int], members: int) -> float:
-        return steps * members * flops[shape] / machine.flops_per_second
+        return steps * -(-members // devices) * flops[shape] / machine.flops_per_second
 
     buckets = [(size, [size], count) for size, count in sorted(counts.items())]
     overhead = steps * machine.launch_seconds + machine.compile_seconds
@@ -188,7 +193,7 @@ def _buckets(config: SweepConfig, groups: Sequence[Group], steps: int, devices: 
         else:
             possible = itertools.product({w for w, _ in counts}, {p for _, p in counts})
             flops = {(w, p): float(step_flops(group.spec, w, p, config.batch_size)) for w, p in possible}
-            shapes = bucket_shapes(counts, flops, steps, machine)
+            shapes = bucket_shapes(counts, flops, steps, machine, devices)
         for (width, modes), inside in shapes:
             members = tuple(i for i, size in enumerate(sizes) if size in set(inside))
             found.append(Bucket(index, width, modes, members, -len(members) % devices))

@@ -300,7 +300,7 @@ def _run_chunk(
                 states[b].params,
             )
             cut = tuple(jnp.where(_leading(states[b].healthy, value), value, jnp.nan) for value in cut)
-        records.append(Records(*curves[b], *cut, states[b].healthy))
+        records.append(Records._make([*curves[b], *cut, states[b].healthy]))
     return states, records
 
 
@@ -334,7 +334,7 @@ class Program:
 
         # Members do not talk to each other, so each device runs the same program on its own share of them.
         shared = functools.partial(jax.shard_map, mesh=self.mesh, check_vma=False)
-        record = Records(*(P(None, "member"),) * 3, *(by_member,) * 5)
+        record = Records._make([P(None, "member")] * 3 + [by_member] * 5)
         chunk = shared(
             functools.partial(_run_chunk, spec),
             in_specs=(by_member, by_member, everywhere, everywhere),
@@ -406,12 +406,14 @@ def member_arrays(plan: Plan, program: Program) -> list[MemberArrays]:
     for bucket in plan.buckets:
         members = plan.groups[bucket.group].members
         index = np.array(bucket.members + bucket.members[-1:] * bucket.padding)
-        arrays = MemberArrays(
-            members.width[index],
-            members.modes[index],
-            members.seed[index],
-            members.learning_rate[index].astype(dtype),
-            members.weight_decay[index].astype(dtype),
+        arrays = MemberArrays._make(
+            [
+                members.width[index],
+                members.modes[index],
+                members.seed[index],
+                members.learning_rate[index].astype(dtype),
+                members.weight_decay[index].astype(dtype),
+            ]
         )
         placed.append(jax.device_put(arrays, program.by_member))
     return placed
@@ -423,11 +425,13 @@ def device_data(dataset: Dataset, program: Program) -> Data:
     missing = spec.test_blocks * spec.test_rows - spec.test_examples
     blocks = (spec.test_blocks, spec.test_rows)
     x_test = np.pad(dataset.x_test, ((0, missing), (0, 0)))
-    data = Data(
-        dataset.x_train,
-        dataset.y_train.astype(np.int32),
-        x_test.reshape(*blocks, spec.features),
-        np.pad(dataset.y_test, (0, missing)).astype(np.int32).reshape(blocks),
-        (np.arange(blocks[0] * blocks[1]) < spec.test_examples).reshape(blocks),
+    data = Data._make(
+        [
+            dataset.x_train,
+            dataset.y_train.astype(np.int32),
+            x_test.reshape(*blocks, spec.features),
+            np.pad(dataset.y_test, (0, missing)).astype(np.int32).reshape(blocks),
+            (np.arange(blocks[0] * blocks[1]) < spec.test_examples).reshape(blocks),
+        ]
     )
     return jax.device_put(data, program.everywhere)

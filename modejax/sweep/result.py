@@ -111,11 +111,11 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
         variables["baseline_num_parameters"] = (("width",), np.array(counts))
         variables["baseline_status"] = (_BASELINE_GRID, (~base.healthy).astype(np.int32).reshape(group.grid))
     result = xarray.Dataset({name: (dims, values) for name, (dims, values) in variables.items()}, coords=coordinates)
-    for name, values in result.data_vars.items():
+    for name, variable in result.data_vars.items():
         label, unit = _LABELS[str(name).removeprefix("baseline_")]
         if unit == "nat" and dataset.targets == "signs":
             unit = "1"
-        values.attrs.update(
+        variable.attrs.update(
             long_name=f"{label} of the dense baseline" if str(name).startswith("baseline_") else label, units=unit
         )
     result.attrs.update(_attributes(plan, dataset, timing))

@@ -89,7 +89,9 @@ def _empty_records(plan: Plan) -> list[GroupRecord]:
 
         found.append(
             GroupRecord(
-                *(nan(members, epochs) for _ in range(3)),
+                nan(members, epochs),
+                nan(members, epochs),
+                nan(members, epochs),
                 nan(members, ends, draws, maps, kept),
                 nan(members, ends, draws, kept),
                 nan(members, maps, modes),
@@ -198,7 +200,7 @@ def execute(
         if resume and checkpoints is not None:
             like = (_without_padding(plan, states), records)
             done, (host, records), refused = checkpoint.newest(checkpoints, like, mark)
-            records = [GroupRecord(*(np.array(leaf) for leaf in record)) for record in records]
+            records = [GroupRecord._make(map(np.array, record)) for record in records]
             for message in refused:
                 print(f"warning: {message}; going back to the one before", file=sys.stderr)
             states = _with_padding(plan, host, program)
@@ -211,7 +213,7 @@ def execute(
             first, count, truncated = call
             clock = Clock(number(first), number(count), number(config.halve_every), number(truncated, jnp.bool_), key)
             states, reported = program.compiled(states, members, data, clock)
-            _take(records, plan, call, [Records(*(np.asarray(leaf) for leaf in each)) for each in reported])
+            _take(records, plan, call, [Records._make(map(np.asarray, each)) for each in reported])
             done = first + count
             if checkpoints is not None:
                 checkpoint.save(checkpoints, done, (_without_padding(plan, states), records), mark)

@@ -61,7 +61,7 @@ def test_what_is_not_allowed_is_named(changes, message):
 
 
 def test_round_trip_through_json():
-    config = SweepConfig(widths=(3, 9), layer="svd", kept=(4, 0, 2), layer_options={"sparsity": 0.5})
+    config = SweepConfig(widths=(3, 9), layer="svd", kept=(4, 0, 2), layer_options={"sparsity": 0.5})  # pyright: ignore[reportArgumentType]
     assert config.kept == (0, 2, 4)
     assert SweepConfig.from_json(config.to_json()) == config
     assert hash(SweepConfig.from_json(config.to_json())) == hash(config)

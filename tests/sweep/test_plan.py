@@ -89,6 +89,15 @@ def test_buckets_hold_every_size_and_never_cost_more_than_one_a_size(sizes, step
     assert seconds(buckets) <= seconds([(size, [size]) for size in sizes]) * (1 + 1e-12)
 
 
+def test_members_that_share_devices_are_put_together():
+    # Two members on two devices cost as much as one; alone, each would leave a device to copies of itself.
+    machine = Machine(flops_per_second=1e11, launch_seconds=1e-9, compile_seconds=1e-9)
+    flops = {(320, 1): 3e9, (640, 1): 4e9}
+    sizes = {(320, 1): 1, (640, 1): 1}
+    assert len(bucket_shapes(sizes, flops, 100, machine, devices=1)) == 2
+    assert len(bucket_shapes(sizes, flops, 100, machine, devices=2)) == 1
+
+
 def test_more_arithmetic_means_more_buckets():
     machine = Machine(flops_per_second=1e11, launch_seconds=1e-4, compile_seconds=1.0)
     sizes = {(20, 30): 1, (40, 30): 1, (320, 30): 1, (640, 30): 1}

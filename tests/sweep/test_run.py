@@ -172,10 +172,12 @@ def test_signs_are_learned_with_squared_error():
 def test_a_layer_of_ones_own(blobs):
     def doubled(modes):
         inner = layers.mode(modes)
+        of_inner = inner.modes
+        assert of_inner is not None
         return inner._replace(
             apply=lambda params, x: 2 * inner.apply(params, x),
             kernel=lambda params: 2 * inner.kernel(params),
-            modes=lambda params: inner.modes(params)._replace(weight=2 * inner.modes(params).weight),
+            modes=lambda params: of_inner(params)._replace(weight=2 * of_inner(params).weight),
         )
 
     config = SweepConfig(widths=(5, 9), modes=(3,), seeds=1, epochs=3, baseline="none")
