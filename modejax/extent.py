@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
@@ -36,12 +39,14 @@ class Extent:
     @property
     def mask(self) -> Bool[Array, " capacity"]:
         """True on the active entries, False on padding; shape (capacity,)."""
-        return jnp.arange(self.capacity, dtype=jnp.int32) < self.active
+        return jnp.arange(self.capacity, dtype=jnp.int32) < jnp.asarray(self.active).astype(jnp.int32)
 
     @property
     def size(self) -> Float[Array, ""]:
         """The true size as a floating-point scalar, for scales and means."""
-        return jnp.asarray(self.active, dtype=jnp.result_type(float))
+        # The barrier keeps the compiler from folding a known size into a constant: its own arithmetic rounds roots and
+        # powers otherwise than the compiled program does for a traced size, and starts would differ in the last bit.
+        return lax.optimization_barrier(jnp.asarray(self.active, dtype=jnp.result_type(float)))
 
     def known(self, what: str) -> int:
         """Return the true size as a Python int.
@@ -80,13 +85,23 @@ def as_extent(size: int | Extent) -> Extent:
         Extent(capacity=3, active=3)
     """
     if isinstance(size, Extent):
-        if isinstance(size.active, int) and not 0 < size.active <= size.capacity:
-            raise InputError(f"an Extent needs 0 < active <= capacity, got {size}")
-        return size
-    try:
-        number = operator.index(size)
-    except TypeError:
-        raise InputError(f"a size must be a positive integer or an Extent, got {size!r}") from None
-    if isinstance(size, bool) or number < 1:
-        raise InputError(f"a size must be a positive integer or an Extent, got {size!r}")
+        capacity = _positive_integer(size.capacity, "the capacity of an Extent must be a positive integer", size)
+        if isinstance(size.active, jax.Array):
+            return size
+        wrong = "the active size of an Extent must be an integer from 1 to its capacity"
+        active = _positive_integer(size.active, wrong, size)
+        if active > capacity:
+            raise InputError(f"{wrong}, got {size!r}")
+        return Extent(capacity, active)
+    number = _positive_integer(size, "a size must be a positive integer or an Extent", size)
     return Extent(number, number)
+
+
+def _positive_integer(value: Any, allowed: str, given: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if isinstance(value, bool) or number < 1:
+        raise InputError(f"{allowed}, got {given!r}")
+    return number

@@ -75,9 +75,11 @@ def _activations(sizes: Sequence[Extent], activation: str | Activation) -> Calla
         if index == len(sizes) - 2:
             return z
         size = sizes[index + 1]
-        h = function(z)
         padded = not (isinstance(size.active, int) and size.active == size.capacity)
-        return jnp.where(size.mask, h, 0) if padded and not keeps_zero else h
+        if keeps_zero or not padded:
+            return function(z)
+        # Padded units are kept away from 0, where a function of the user's own may have no derivative.
+        return jnp.where(size.mask, function(jnp.where(size.mask, z, 1)), 0)
 
     return activate
 

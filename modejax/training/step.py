@@ -96,7 +96,7 @@ def train_step(
     value, gradient = jax.value_and_grad(mean_loss)(moving)
     optimiser = adam(learning_rate, weight_decay, lambda moving: network.penalty(merge(moving, frozen)))
     updates, moments = optimiser.update(gradient, state.moments, moving)
-    healthy = state.healthy & (value < LARGEST_LOSS)  # False for a loss that is not a number, too
+    healthy = state.healthy & (jnp.abs(value) < LARGEST_LOSS)  # False for a loss that is not a number, too
     moved = jax.tree.map(lambda old, step: jnp.where(healthy, old + step, old), moving, updates)
     return TrainState(merge(moved, frozen), moments, healthy), value
 

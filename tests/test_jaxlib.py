@@ -1,0 +1,48 @@
+"""The installed jaxlib computes what it should: compiled programs equal the same operations one by one.
+
+jax-ml/jax#39103: on CPU, release 0.10.2 gave silently wrong results for a matrix-vector product under vmap that was
+followed by a reduction, for float32 from 32,769 rows on and float64 from 16,385 rows on. The package refuses that
+release; this says whether the installed one is sound, in that program and in one of the shape of ours.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize(("dtype", "rows"), [("float32", 32_769), ("float64", 16_385), ("float32", 60_000)])
+@pytest.mark.parametrize("size", [3, 10])
+def test_a_sum_of_squares_behind_a_vmapped_product(dtype, rows, size):
+    numbers = np.arange(rows, dtype=dtype)
+    x = np.zeros((rows, size), dtype)
+    x[:, 0] = numbers
+
+    with jax.enable_x64(dtype == "float64"):
+        identity = jnp.eye(size, dtype=dtype)
+
+        def squares(x):
+            return jax.vmap(lambda row: jnp.sum((identity @ row) ** 2))(x)
+
+        compiled, eager = jax.jit(squares)(jnp.asarray(x)), squares(jnp.asarray(x))
+    assert compiled.dtype == dtype
+    np.testing.assert_allclose(compiled, eager, rtol=1e-5)
+    np.testing.assert_allclose(compiled, numbers**2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1_000, 33_000])
+def test_the_losses_of_many_examples_through_modes(rows):
+    rng = np.random.default_rng(0)
+    x, xi_in, xi_out = (rng.normal(size=shape).astype(np.float32) for shape in [(rows, 20), (3, 20), (10, 3)])
+    y = rng.integers(0, 10, size=rows).astype(np.int32)
+
+    def losses(x, xi_in, xi_out):
+        logits = jax.vmap(lambda row: xi_out @ jax.nn.relu(xi_in @ row))(x)
+        return jax.vmap(lambda z, label: jax.nn.logsumexp(z) - z[label])(logits, y)
+
+    arguments = [jnp.asarray(a) for a in (x, xi_in, xi_out)]
+    compiled, eager = jax.jit(losses)(*arguments), losses(*arguments)
+    logits = np.maximum(x @ xi_in.T, 0).astype(np.float64) @ xi_out.T
+    expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(rows), y]
+    np.testing.assert_allclose(compiled, eager, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(compiled, expected, rtol=1e-5, atol=1e-4)

@@ -1,0 +1,321 @@
+"""Networks: what they compute, count, and start from, alone and among padding."""
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from modejax import layers, networks
+from modejax.errors import InputError
+from modejax.extent import Extent
+from modejax.networks import ACTIVATIONS, mlp, tied_mode_mlp
+
+NUMPY_ACTIVATIONS = {
+    "erf": lambda z: special.erf(z / np.sqrt(2)),
+    # The tanh form of Hendrycks and Gimpel, which jax.nn.gelu has by default.
+    "gelu": lambda z: 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))),
+    "identity": lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "sigmoid": special.expit,
+    "tanh": np.tanh,
+}
+
+# Width and modes -> the network; both may be extents.
+FAMILIES = {
+    "dense bias": lambda width, modes, activation="relu": mlp([7, width, 3], layers.dense(bias=True), activation),
+    "mode scaled": lambda width, modes, activation="relu": mlp(
+        [7, width, 3], layers.mode(modes, gauge="scaled"), activation
+    ),
+    "low_rank": lambda width, modes, activation="relu": mlp([7, width, 3], layers.low_rank(modes), activation),
+    "svd": lambda width, modes, activation="relu": mlp([7, width, 3], layers.svd(), activation),
+    "tied": lambda width, modes, activation="relu": tied_mode_mlp([7, width, 3], modes, activation),
+    "mixed": lambda width, modes, activation="relu": mlp(
+        [7, width, 3], [layers.dense(start="paper"), layers.svd(modes)], activation
+    ),
+}
+
+
+def random_params(network, dtype=None):
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0)))
+
+    def fill(shape, trainable):
+        if trainable:
+            return jnp.asarray(rng.normal(size=shape.shape), shape.dtype)
+        return jnp.full(shape.shape, True if shape.dtype == jnp.bool_ else 0.4, shape.dtype)
+
+    return jax.tree.map(fill, shapes, network.trainable(shapes))
+
+
+def assert_native_within(native, padded):
+    """Compare bit for bit: the same leading block, and +0 everywhere else."""
+    for small, large in zip(jax.tree.leaves(native), jax.tree.leaves(padded), strict=True):
+        expected = np.zeros(large.shape, large.dtype)
+        expected[tuple(slice(n) for n in small.shape)] = small
+        np.testing.assert_array_equal(large, expected)
+        assert np.asarray(large).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_network_is_its_kernels_and_the_activation(name):
+    layer = [layers.mode(2), layers.dense(bias=True), layers.svd(2), layers.low_rank(3)]
+    with jax.enable_x64(True):
+        network = mlp([4, 6, 5, 7, 3], layer, name)
+        params = random_params(network)
+        x = np.random.default_rng(1).normal(size=4)
+        h, hidden = x, []
+        for index, kernel in enumerate(network.kernels(params)):
+            h = np.asarray(kernel) @ h + (np.asarray(params[1].bias) if index == 1 else 0)
+            if index < 3:
+                h = NUMPY_ACTIVATIONS[name](h)
+            hidden.append(h)
+        np.testing.assert_allclose(network.apply(params, jnp.asarray(x)), h, rtol=1e-12, atol=1e-12)
+        # In parts, too.
+        np.testing.assert_allclose(network.between(params, jnp.asarray(x), 0, 2), hidden[1], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(network.between(params, jnp.asarray(hidden[1]), 2, 4), h, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(network.between(params, jnp.asarray(x), 2, 2), x)
+
+
+@pytest.mark.parametrize("rows", [1, 10**6])
+def test_the_tied_network_shares_the_patterns_of_each_layer_of_units(rows):
+    with jax.enable_x64(True):
+        network = tied_mode_mlp([6, 5, 4, 3], 4, "tanh", rows=rows)
+        params = random_params(network)
+        xi, sigma = [np.asarray(a) for a in params.patterns], [np.asarray(a) for a in params.sigma]
+        x = np.random.default_rng(1).normal(size=6)
+        h = x
+        for index, kernel in enumerate(network.kernels(params)):
+            expected = sum(s * np.outer(o, i) for s, o, i in zip(sigma[index], xi[index + 1], xi[index], strict=True))
+            np.testing.assert_allclose(kernel, expected, rtol=0, atol=1e-12)
+            modes = network.modes(params)[index]
+            assert modes is not None
+            added = np.einsum("om,m,mi->oi", modes.xi_out, modes.weight, modes.xi_in)
+            np.testing.assert_allclose(added, expected, rtol=0, atol=1e-12)
+            h = expected @ h
+            h = np.tanh(h) if index < 2 else h
+        np.testing.assert_allclose(network.apply(params, jnp.asarray(x)), h, rtol=0, atol=1e-12)
+
+
+def test_modes_are_none_where_a_map_is_dense():
+    network = mlp([4, 3, 5, 2], [layers.mode(2), layers.dense(), layers.low_rank(1)])
+    modes = network.modes(random_params(network))
+    assert [m is None for m in modes] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("width", "make", "expected"),
+    [
+        (100, lambda n: mlp([784, n, n, 10], layers.dense()), 89_400),
+        (100, lambda n: mlp([784, n, n, 10], layers.mode(10)), 11_970),
+        (100, lambda n: mlp([784, n, n, 10], layers.mode(30)), 35_910),
+        (100, lambda n: mlp([784, n, n, 10], layers.mode(70, gauge="scaled")), 83_790),
+        (100, lambda n: tied_mode_mlp([784, n, n, 10], 30), 29_910),
+        (100, lambda n: tied_mode_mlp([784, n, n, 10], 70), 69_790),
+        (400, lambda n: mlp([784, n, n, 10], layers.dense(start="paper")), 477_600),
+        (400, lambda n: mlp([784, n, n, 10], layers.mode(10)), 23_970),
+        (400, lambda n: mlp([784, n, n, 10], layers.mode(30)), 71_910),
+        (400, lambda n: mlp([784, n, n, 10], layers.mode(70)), 167_790),
+        (400, lambda n: tied_mode_mlp([784, n, n, 10], 30), 47_910),
+        (400, lambda n: tied_mode_mlp([784, n, n, 10], 70), 111_790),
+        (100, lambda n: mlp([784, n, n, 10], layers.low_rank(30)), 30 * (884 + 200 + 110)),
+        (100, lambda n: mlp([784, n, n, 10], layers.svd()), 100 * 885 + 100 * 201 + 10 * 111),
+        (100, lambda n: mlp([784, n, n, 10], layers.dense(bias=True)), 89_400 + 210),
+    ],
+)
+def test_the_parameter_counts_are_those_of_the_method(width, make, expected):
+    assert make(width).num_parameters() == expected
+    assert make(Extent(width + 50, width)).num_parameters() == expected
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_count_is_that_of_the_trainable_entries(name):
+    network = FAMILIES[name](6, 4)
+    params = jax.eval_shape(lambda: network.init(jax.random.key(0)))
+    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(network.trainable(params)), strict=True)
+    assert network.num_parameters() == sum(leaf.size for leaf, trainable in pairs if trainable)
+
+
+@pytest.mark.parametrize("name", ["mode scaled", "tied", "mixed"])
+def test_traced_widths_and_modes_give_the_network_of_plain_sizes(name):
+    """One of the members of a program, its neighbours narrower and wider, against the network alone."""
+    members = [(6, 3), (4, 2), (8, 5)]
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 7)), jnp.float32)
+
+    def make(width, p):
+        return FAMILIES[name](Extent(8, width), Extent(5, p))
+
+    def outputs(network, params):
+        return jax.vmap(network.apply, in_axes=(None, 0))(params, x), network.kernels(params)
+
+    sizes = [jnp.array(column, jnp.int32) for column in zip(*members, strict=True)]
+    params = jax.jit(jax.vmap(lambda width, p: make(width, p).init(jax.random.key(1))))(*sizes)
+    logits, kernels = jax.jit(jax.vmap(lambda width, p, params: outputs(make(width, p), params)))(*sizes, params)
+    network = FAMILIES[name](*members[0])
+    native = jax.jit(network.init)(jax.random.key(1))
+    assert_native_within(native, jax.tree.map(lambda leaf: leaf[0], params))
+    native_logits, native_kernels = jax.jit(lambda params: outputs(network, params))(native)
+    np.testing.assert_allclose(logits[0], native_logits, rtol=1e-5, atol=1e-5)
+    for padded, kernel in zip(kernels, native_kernels, strict=True):
+        np.testing.assert_allclose(padded[0][: kernel.shape[0], : kernel.shape[1]], kernel, rtol=1e-5, atol=1e-6)
+
+
+def test_the_start_is_the_same_in_every_bucket_and_batch():
+    @jax.jit
+    def in_a_large_bucket(widths, modes):
+        return jax.vmap(lambda n, p: FAMILIES["mode scaled"](Extent(12, n), Extent(9, p)).init(jax.random.key(1)))(
+            widths, modes
+        )
+
+    @jax.jit
+    def alone(width, modes):
+        return FAMILIES["mode scaled"](Extent(6, width), Extent(3, modes)).init(jax.random.key(1))
+
+    many = in_a_large_bucket(jnp.array([12, 6, 2], jnp.int32), jnp.array([1, 3, 9], jnp.int32))
+    assert_native_within(alone(jnp.int32(6), jnp.int32(3)), jax.tree.map(lambda leaf: leaf[1], many))
+
+
+def test_another_seed_and_another_layer_is_another_start():
+    network = mlp([5, 5, 5], layers.mode(5))
+    start = jax.jit(network.init)
+    one, other = start(jax.random.key(0)), start(jax.random.key(1))
+    leaves = [np.asarray(leaf).ravel() for tree in (one, other) for leaf in jax.tree.leaves(tree)]
+    drawn = np.concatenate([leaf for leaf in leaves if leaf.dtype == np.float32])
+    assert len(np.unique(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, jnp.cos, lambda z: jnp.sin(z + 1)])
+def test_padded_units_are_silent_under_every_activation(activation):
+    """Outputs and gradients of a padded network are those of the network alone, the padding exactly 0."""
+    width, p, more_width, more_p = 6, 3, 3, 2
+
+    def parts(network, params):
+        def score(moving):
+            full = moving._replace(active=params.active)
+            return jnp.sum(jax.vmap(network.apply, in_axes=(None, 0))(full, x) ** 2)
+
+        hidden = jax.vmap(network.between, in_axes=(None, 0, None, None))(params, x, 0, 1)
+        return jax.value_and_grad(score)(params._replace(active=None)), hidden
+
+    @jax.jit
+    def both(params, padded, width, p):
+        wide = FAMILIES["tied"](Extent(6 + more_width, width), Extent(3 + more_p, p), activation)
+        return parts(FAMILIES["tied"](6, 3, activation), params), parts(wide, padded)
+
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 7)))
+        params = random_params(FAMILIES["tied"](width, p))
+        units = [0, more_width, 0]
+        padded = networks.TiedParams(
+            tuple(jnp.pad(xi, ((0, more_p), (0, more))) for xi, more in zip(params.patterns, units, strict=True)),
+            tuple(jnp.pad(sigma, (0, more_p)) for sigma in params.sigma),
+            jnp.pad(params.active, (0, more_p)),
+        )
+        results = both(params, padded, jnp.int32(width), jnp.int32(p))
+    ((score, gradient), hidden), ((padded_score, padded_gradient), padded_hidden) = jax.tree.map(np.asarray, results)
+    np.testing.assert_allclose(padded_score, score, rtol=1e-12)
+    np.testing.assert_allclose(padded_hidden[:, :width], hidden, rtol=1e-11, atol=1e-13)
+    assert not padded_hidden[:, width:].any()
+    for small, large in zip(jax.tree.leaves(gradient), jax.tree.leaves(padded_gradient), strict=True):
+        expected = np.zeros_like(large)
+        expected[tuple(slice(n) for n in small.shape)] = small
+        np.testing.assert_allclose(large, expected, rtol=0, atol=1e-11 * abs(small).max())
+        assert not large[expected == 0].any()
+
+
+def test_an_activation_that_is_singular_at_0_does_not_spoil_a_padded_network():
+    """Padded units sit at exactly 0, where real ones never are: a root's derivative is infinite there."""
+
+    def root(z):
+        return jnp.sign(z) * jnp.sqrt(jnp.abs(z))
+
+    def gradient(network):
+        params = network.init(jax.random.key(0))
+        return jax.grad(lambda params: jnp.sum(network.apply(params, jnp.ones(4))))(params)
+
+    one = jax.jit(lambda: gradient(mlp([4, 3, 2], layers.dense(), root)))()
+    other = jax.jit(lambda: gradient(mlp([4, Extent(5, 3), 2], layers.dense(), root)))()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(other))
+    np.testing.assert_allclose(other[0].weight[:3], one[0].weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_dense_network_is_that_of_flax(bias):
+    from flax import nnx
+
+    sizes = [12, 9, 8, 5]
+    rngs = nnx.Rngs(0)
+    linears = [nnx.Linear(n, m, use_bias=bias, rngs=rngs) for n, m in itertools.pairwise(sizes)]
+    rng = np.random.default_rng(0)
+    params = []
+    for linear in linears:
+        if linear.bias is None:
+            params.append(layers.DenseParams(linear.kernel[...].T, None, None))
+        else:
+            linear.bias.set_value(jnp.asarray(rng.normal(size=linear.out_features), jnp.float32))
+            params.append(layers.DenseParams(linear.kernel[...].T, linear.bias[...], None))
+    assert all((part.bias is not None) == bias for part in params)
+    x = jnp.asarray(rng.normal(size=(20, 12)), jnp.float32)
+    h = x
+    for linear in linears[:-1]:
+        h = nnx.relu(linear(h))
+    network = mlp(sizes, layers.dense(bias=bias))
+    ours = jax.jit(jax.vmap(network.apply, in_axes=(None, 0)))(tuple(params), x)
+    np.testing.assert_allclose(ours, linears[-1](h), rtol=1e-6, atol=1e-6)
+
+
+def test_the_tied_start_has_the_variances_of_the_method():
+    """Errors in units of the standard error over 3,000 networks; six comparisons, each wrong with probability 1e-6."""
+    n, p = [20, 8, 5, 3], 2
+    network = tied_mode_mlp(n, p)
+    kernels = jax.jit(jax.vmap(lambda seed: network.kernels(network.init(jax.random.key(seed)))))(jnp.arange(3000))
+
+    def power(size, exponent):
+        return (size * math.log(size)) ** exponent
+
+    expected = [
+        p * power(n[0], -2 / 3) * power(n[1], -1 / 3),
+        p * power(n[1], -2 / 3) * power(n[2], -1 / 3),
+        p / (n[2] * math.log(n[2])),
+    ]
+    for kernel, variance in zip(kernels, expected, strict=True):
+        for samples, value in ((kernel, 0.0), (kernel**2, variance)):
+            means = np.asarray(samples, np.float64).reshape(3000, -1).mean(axis=1)
+            assert abs(means.mean() - value) < stats.norm.isf(5e-7) * means.std(ddof=1) / 3000**0.5
+
+
+@pytest.mark.parametrize("make", [lambda sizes: mlp(sizes, layers.mode(2)), lambda sizes: tied_mode_mlp(sizes, 2)])
+def test_sizes_that_make_no_network_are_refused(make):
+    for sizes in ([], [5]):
+        with pytest.raises(InputError, match="at least an input and an output size"):
+            make(sizes)
+    for wrong in (0, -1, True, 2.0, Extent(3, 4)):
+        with pytest.raises(InputError, match=r"positive integer|capacity"):
+            make([5, wrong, 2])
+
+
+def test_an_unknown_activation_is_refused():
+    for make in (lambda a: mlp([4, 3, 2], layers.dense(), a), lambda a: tied_mode_mlp([4, 3, 2], 2, a)):
+        with pytest.raises(InputError, match=r"'swish'.*erf, gelu, identity, relu, sigmoid, tanh"):
+            make("swish")
+
+
+def test_a_wrong_number_of_layers_is_refused():
+    for count in (0, 1, 3):
+        with pytest.raises(InputError, match=f"3 sizes have 2 maps between them, got {count} layers"):
+            mlp([4, 3, 2], [layers.dense()] * count)
+
+
+@pytest.mark.parametrize("modes", [0, -1, 2.5, True])
+def test_a_wrong_number_of_tied_modes_is_refused(modes):
+    with pytest.raises(InputError, match="positive integer"):
+        tied_mode_mlp([4, 3, 2], modes)
+
+
+def test_a_network_knows_its_sizes():
+    network = networks.mlp([4, Extent(6, 3), 2], layers.dense())
+    assert network.sizes == (Extent(4, 4), Extent(6, 3), Extent(2, 2))

@@ -1,0 +1,375 @@
+"""Scores, orders and truncation curves, against slow and obvious NumPy."""
+
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modejax import layers
+from modejax.errors import InputError
+from modejax.extent import Extent
+from modejax.layers import Modes
+from modejax.networks import mlp, tied_mode_mlp
+from modejax.training import cross_entropy, squared_error
+from modejax.truncation import (
+    SCORES,
+    Cut,
+    Order,
+    gauge_free_size,
+    importance,
+    kept_curves,
+    mode_scores,
+    ranked,
+    weight_size,
+)
+
+ROWS, FILLING = 100, 10
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def random_modes(seed=0, fan_out=4, count=6, fan_in=5, padding=0):
+    rng = np.random.default_rng(seed)
+    return Modes(
+        jnp.asarray(np.pad(rng.normal(size=(fan_out, count)), ((0, 0), (0, padding)))),
+        jnp.asarray(np.pad(rng.normal(size=count), (0, padding))),
+        jnp.asarray(np.pad(rng.normal(size=(count, fan_in)), ((0, padding), (0, 0)))),
+        jnp.arange(count + padding) < count,
+    )
+
+
+def random_params(network, seed=0):
+    """Return parameters whose trainable entries are random and of either sign; nothing is padding."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0)))
+
+    def fill(shape, trainable):
+        if trainable:
+            return jnp.asarray(rng.normal(size=shape.shape), shape.dtype)
+        return jnp.full(shape.shape, True if shape.dtype == jnp.bool_ else 0.4, shape.dtype)
+
+    return jax.tree.map(fill, shapes, network.trainable(shapes))
+
+
+# --- scores ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+def test_importance_is_the_formula_of_the_method(padding, float64):
+    modes = random_modes(padding=padding)
+    xi_out, sigma, xi_in = (np.asarray(a) for a in (modes.xi_out[:, :6], modes.weight[:6], modes.xi_in[:6]))
+    n = np.array([np.sqrt((xi_out[:, mu] ** 2).sum()) + np.sqrt((xi_in[mu] ** 2).sum()) for mu in range(6)])
+    gamma = np.mean(np.abs(sigma)) / np.mean(n)
+    tau = gamma * n + np.abs(sigma)
+    np.testing.assert_allclose(importance(modes)[:6], tau, rtol=1e-13)
+    np.testing.assert_array_equal(importance(modes)[6:], 0)
+    np.testing.assert_array_equal(weight_size(modes)[:6], np.abs(sigma))
+    frobenius = [np.linalg.norm(sigma[mu] * np.outer(xi_out[:, mu], xi_in[mu])) for mu in range(6)]
+    np.testing.assert_allclose(gauge_free_size(modes)[:6], frobenius, rtol=1e-13)
+    np.testing.assert_array_equal(gauge_free_size(modes)[6:], 0)
+
+
+def test_modes_that_are_all_0_have_importance_0():
+    modes = jax.tree.map(jnp.zeros_like, random_modes())
+    np.testing.assert_array_equal(importance(modes), 0)
+
+
+positive = st.lists(st.floats(0.1, 10), min_size=6, max_size=6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(a=positive, b=positive, signs=st.lists(st.sampled_from([-1, 1]), min_size=6, max_size=6))
+def test_only_the_size_is_free_of_the_gauge(a, b, signs):
+    with jax.enable_x64(True):
+        modes = random_modes()
+        a, b = jnp.array(a) * jnp.array(signs, dtype=float), jnp.array(b)
+        other = Modes(modes.xi_out * b[None, :], modes.weight / (a * b), modes.xi_in * a[:, None], modes.active)
+        np.testing.assert_allclose(gauge_free_size(other), gauge_free_size(modes), rtol=1e-12)
+
+
+def test_importance_and_weight_depend_on_the_gauge(float64):
+    modes = random_modes()
+    other = modes._replace(weight=modes.weight / 2, xi_in=modes.xi_in * 2)
+    for score in (importance, weight_size):
+        assert abs(score(other) - score(modes)).max() > 0.1
+
+
+def test_scores_by_name():
+    modes = random_modes()
+    for order, score in SCORES.items():
+        np.testing.assert_array_equal(mode_scores(modes, cast(Order, order)), score(modes))
+    assert set(SCORES) == {"importance", "weight", "size"}
+    one, other = (mode_scores(modes, "random", jax.random.key(seed)) for seed in (0, 1))
+    np.testing.assert_array_equal(mode_scores(modes, "random", jax.random.key(0)), one)
+    assert np.argsort(one).tolist() != np.argsort(other).tolist()
+
+
+def test_a_random_order_puts_every_mode_at_every_rank_equally_often():
+    """4 modes, 4,000 orders: each of the 24 orders comes 167 times, give or take 5 standard deviations of 12.6."""
+    modes = random_modes(count=4)
+    scores = jax.jit(jax.vmap(lambda seed: mode_scores(modes, "random", jax.random.key(seed))))(jnp.arange(4000))
+    orders, counts = np.unique(np.argsort(scores, axis=1), axis=0, return_counts=True)
+    assert len(orders) == 24
+    assert abs(counts - 4000 / 24).max() < 5 * np.sqrt(4000 / 24 * 23 / 24)
+
+
+def test_a_wrong_order_is_refused():
+    with pytest.raises(InputError, match=r"'tau'.*importance, random, size, weight"):
+        mode_scores(random_modes(), "tau")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="needs a key"):
+        mode_scores(random_modes(), "random")
+
+
+# --- orders ---------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    scores=st.lists(st.sampled_from([-1.5, 0.0, 1.0, 2.0, 7.0]), min_size=6, max_size=6),
+    active=st.lists(st.booleans(), min_size=6, max_size=6),
+    cut=st.sampled_from(["keep-leading", "remove-leading"]),
+)
+def test_modes_are_sorted_stably_and_padding_comes_last(scores, active, cut):
+    modes = random_modes()._replace(active=jnp.array(active))
+    result = ranked(modes, jnp.array(scores), cut)
+    sign = -1 if cut == "keep-leading" else 1
+    # Python's sort is stable: equal scores keep their order.
+    expected = sorted((mu for mu in range(6) if active[mu]), key=lambda mu: sign * scores[mu])
+    for rank, mu in enumerate(expected):
+        np.testing.assert_array_equal(result.weight[rank], modes.weight[mu])
+        np.testing.assert_array_equal(result.xi_out[:, rank], modes.xi_out[:, mu])
+        np.testing.assert_array_equal(result.xi_in[rank], modes.xi_in[mu])
+    assert result.active.tolist() == [rank < sum(active) for rank in range(6)]
+    assert sorted(np.asarray(result.weight).tolist()) == sorted(np.asarray(modes.weight).tolist())
+
+
+def test_an_unknown_cut_is_refused():
+    with pytest.raises(InputError, match=r"'keep'.*keep-leading, remove-leading"):
+        ranked(random_modes(), jnp.ones(6), "keep")  # pyright: ignore[reportArgumentType]
+
+
+# --- curves ---------------------------------------------------------------------------------------------------------
+
+
+def slow_curves(kernels, biases, order, kept, cut, x, y, activation, right):
+    """Rebuild the kernels of the network for every k from the modes kept, and count right answers one by one."""
+
+    def rebuilt(index, k):
+        modes, scores = order[index]
+        if modes is None:
+            return kernels[index]
+        active = [mu for mu in range(len(scores)) if modes.active[mu]]
+        leading = sorted(active, key=lambda mu: -scores[mu] if cut == "keep-leading" else scores[mu])
+        kernel = np.zeros_like(kernels[index])
+        for mu in leading[:k]:
+            kernel += modes.weight[mu] * np.outer(modes.xi_out[:, mu], modes.xi_in[mu])
+        return kernel
+
+    def count(maps):
+        total = 0
+        for example, label in zip(x, y, strict=True):
+            h = example
+            for index, kernel in enumerate(maps):
+                h = kernel @ h + biases[index]
+                if index < len(maps) - 1:
+                    h = activation(h)
+            total += bool(right(h, label))
+        return total
+
+    one_layer = [
+        [
+            -1 if modes is None else count([rebuilt(j, k) if j == index else kernels[j] for j in range(len(kernels))])
+            for k in kept
+        ]
+        for index, (modes, _) in enumerate(order)
+    ]
+    return one_layer, [count([rebuilt(j, k) for j in range(len(kernels))]) for k in kept]
+
+
+def examples(features, outputs, signs=False):
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(ROWS, features))
+    y = rng.choice([-1, 1], ROWS) if signs else rng.integers(0, outputs, ROWS)
+    return x, y.astype(np.int32), np.arange(ROWS) < ROWS - FILLING
+
+
+def compare(
+    network,
+    params,
+    order: Order = "importance",
+    cut: Cut = "keep-leading",
+    kept=None,
+    loss=cross_entropy,
+    activation=None,
+):
+    """Assert that the curves are the slow ones, for whatever order the scores give; return them."""
+    signs = loss is squared_error
+    x, y, counts = examples(network.sizes[0].capacity, network.sizes[-1].capacity, signs)
+    # The last rows only fill up the block, with inputs that no sum may see.
+    block = np.where(counts[:, None], x, 1e3)
+
+    @jax.jit
+    def fast(params, x, y, counts):
+        modes = network.modes(params)
+        pairs = [None if m is None else (m, mode_scores(m, order, jax.random.key(i))) for i, m in enumerate(modes)]
+        in_order = [None if pair is None else ranked(*pair, cut) for pair in pairs]
+        scores = [None if pair is None else pair[1] for pair in pairs]
+        curves = kept_curves(network, loss, params, in_order, x, y, counts, kept)
+        return curves, modes, scores, network.kernels(params)
+
+    curves, modes, scores, kernels = jax.tree.map(np.asarray, fast(params, block, y, counts))
+    parts = params if type(params) is tuple else [None] * len(modes)
+    biases = [0 if (bias := getattr(part, "bias", None)) is None else np.asarray(bias) for part in parts]
+    largest = max(len(s) for s in scores if s is not None)
+    layer, together = slow_curves(
+        kernels,
+        biases,
+        list(zip(modes, scores, strict=True)),
+        range(largest + 1) if kept is None else kept,
+        cut,
+        x[counts],
+        y[counts],
+        activation or (lambda z: np.maximum(z, 0)),
+        (lambda z, t: np.sign(z[0]) == t) if signs else (lambda z, t: np.argmax(z) == t),
+    )
+    assert curves.layer.tolist() == layer
+    assert curves.together.tolist() == together
+    assert (curves.layer.dtype, curves.together.dtype) == (np.int32, np.int32)
+    return curves
+
+
+# No two labels are near a tie in float64, so that counts must agree exactly.
+NETWORKS = {
+    "mode": lambda: mlp([6, 8, 7, 3], layers.mode(5)),
+    "mode scaled": lambda: mlp([6, 8, 3], layers.mode(4, gauge="scaled")),
+    "tied": lambda: tied_mode_mlp([6, 8, 7, 3], 5),
+    "low_rank": lambda: mlp([6, 8, 7, 3], layers.low_rank(4)),
+    "svd of the full ranks": lambda: mlp([6, 8, 7, 3], layers.svd()),
+    "a single map": lambda: mlp([6, 3], layers.mode(4)),
+    "dense first": lambda: mlp([6, 8, 7, 3], [layers.dense(), layers.mode(5), layers.mode(3)]),
+    "dense with a bias between": lambda: mlp([6, 8, 7, 3], [layers.mode(2), layers.dense(bias=True), layers.svd(3)]),
+    "dense last": lambda: mlp([6, 8, 7, 3], [layers.low_rank(6), layers.mode(2), layers.dense(start="paper")]),
+    "many modes, few outputs": lambda: mlp([6, 8, 7, 3], layers.mode(12)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_curves_are_those_of_kernels_rebuilt_for_every_cut(name, float64):
+    network = NETWORKS[name]()
+    params = random_params(network)
+    curves = compare(network, params)
+    # A curve that does not move would prove nothing.
+    assert len(np.unique(curves.together)) > 1
+
+
+@pytest.mark.parametrize(
+    ("order", "cut"), [("weight", "remove-leading"), ("size", "keep-leading"), ("random", "keep-leading")]
+)
+def test_the_curves_of_every_order_and_cut(order, cut, float64):
+    network = NETWORKS["dense with a bias between"]()
+    compare(network, random_params(network, seed=3), order, cut)
+
+
+@pytest.mark.parametrize("kept", [[0], [1, 3], [0, 4, 5, 9, 100], [7, 8]])
+def test_the_curves_at_some_numbers_of_modes(kept, float64):
+    network = mlp([6, 8, 3], [layers.mode(5), layers.mode(3)])
+    compare(network, random_params(network), kept=kept)
+
+
+def test_all_modes_kept_is_the_whole_network_and_none_decides_for_the_first_class(float64):
+    network = NETWORKS["mode"]()
+    params = random_params(network)
+    x, y, counts = examples(6, 3)
+    curves = compare(network, params)
+    logits = np.asarray(jax.jit(jax.vmap(network.apply, in_axes=(None, 0)))(params, x))
+    whole = logits.argmax(axis=1)
+    expected = ((whole == y) & counts).sum()
+    assert curves.layer[:, -1].tolist() == [expected] * 3
+    assert int(curves.together[-1]) == expected
+    # Without any mode of a map all logits are 0, and the first of equal logits decides.
+    first = ((y == 0) & counts).sum()
+    assert curves.layer[:, 0].tolist() == [first] * 3
+    assert int(curves.together[0]) == first
+
+
+def test_the_decision_by_sign(float64):
+    network = mlp([2, 8, 1], layers.mode(4), "tanh")
+    curves = compare(network, random_params(network), loss=squared_error, activation=np.tanh)
+    # Nothing kept gives an output of exactly 0, which is wrong for either label.
+    assert int(curves.together[0]) == 0
+    assert len(np.unique(curves.together)) > 2
+
+
+@pytest.mark.parametrize(("activation", "cut"), [("relu", "keep-leading"), ("sigmoid", "remove-leading")])
+def test_the_curves_of_a_padded_network_are_those_of_the_network_alone(activation, cut, float64):
+    sigmoid = {"relu": None, "sigmoid": lambda z: 1 / (1 + np.exp(-z))}[activation]
+    native = mlp([6, 8, 3], [layers.mode(5), layers.svd(4)], activation)
+    params = random_params(native)
+    alone = compare(native, params, cut=cut, activation=sigmoid)
+
+    full = mlp([6, 11, 3], [layers.mode(9), layers.svd(4)], activation)
+    shapes = jax.eval_shape(lambda: full.init(jax.random.key(0)))
+    padded = jax.tree.map(
+        lambda shape, small: jnp.zeros(shape.shape, shape.dtype).at[tuple(slice(n) for n in small.shape)].set(small),
+        shapes,
+        params,
+    )
+
+    @jax.jit
+    def curves(width, p, x, y, counts):
+        wide = mlp([6, Extent(11, width), 3], [layers.mode(Extent(9, p)), layers.svd(4)], activation)
+        order = [ranked(m, importance(m), cut) for m in wide.modes(padded) if m is not None]
+        return kept_curves(wide, cross_entropy, padded, order, x, y, counts)
+
+    result = curves(jnp.int32(8), jnp.int32(5), *examples(6, 3))
+    np.testing.assert_array_equal(result.layer[:, :6], alone.layer)
+    np.testing.assert_array_equal(result.together[:6], alone.together)
+    # Padding comes last and changes nothing any more.
+    np.testing.assert_array_equal(result.layer[:, 6:], np.asarray(alone.layer)[:, -1:].repeat(4, axis=1))
+    np.testing.assert_array_equal(result.together[6:], np.asarray(alone.together)[-1:].repeat(4))
+
+
+def test_the_curves_of_several_members_at_once_are_those_of_each(float64):
+    network = NETWORKS["mode scaled"]()
+    members = [random_params(network, seed) for seed in range(3)]
+    data = tuple(jnp.asarray(each) for each in examples(6, 3))
+
+    def curves(params, kept):
+        order = [ranked(m, importance(m)) for m in network.modes(params) if m is not None]
+        return kept_curves(network, cross_entropy, params, order, *data, kept=kept)
+
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+    for kept in (None, [1, 3]):
+        one = jax.jit(lambda params, kept=kept: curves(params, kept))
+        together = jax.jit(jax.vmap(lambda params, kept=kept: curves(params, kept)))(stacked)
+        for index, params in enumerate(members):
+            alone = one(params)
+            np.testing.assert_array_equal(together.layer[index], alone.layer)
+            np.testing.assert_array_equal(together.together[index], alone.together)
+
+
+def no_curves(layer, kept, order=None):
+    network = mlp([4, 3, 2], layer)
+    params = random_params(network)
+    modes = list(network.modes(params)) if order is None else order
+    x, y = jnp.ones((2, 4)), jnp.zeros(2, jnp.int32)
+    return kept_curves(network, cross_entropy, params, modes, x, y, jnp.full(2, True), kept)
+
+
+def test_a_network_without_modes_has_no_curves():
+    with pytest.raises(InputError, match="at least one map is a sum of modes"):
+        no_curves(layers.dense(), None)
+
+
+@pytest.mark.parametrize("kept", [[], [-1, 2], [1, 1], [3, 2], [0, 2, 1]])
+def test_numbers_of_modes_that_do_not_increase_from_0_are_refused(kept):
+    with pytest.raises(InputError, match="increasing numbers from 0"):
+        no_curves(layers.mode(3), kept)

@@ -1,0 +1,167 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from modejax import layers
+from modejax.errors import InputError
+from modejax.training import adam, halved, merge, split
+from modejax.training.optimiser import AdamState
+
+STEPS = 50
+
+
+def tree(seed, scale=1.0):
+    rng = np.random.default_rng(seed)
+    shapes = {"a": (3, 4), "b": (5,), "c": ()}
+    return {name: jnp.asarray(scale * rng.normal(size=shape)) for name, shape in shapes.items()}
+
+
+def gradient_at(step):
+    """Gradients of very different sizes, entries that stay 0 and a sign that turns."""
+    values = tree(step, scale=10.0 ** ((step % 7) - 4))
+    return {**values, "b": values["b"].at[2].set(0.0)}
+
+
+def by_hand(params, rate, decay, extra):
+    """Theta <- theta - rate (mhat / (sqrt(vhat) + eps) + decay theta + extra(theta)), with NumPy."""
+    theta = {k: np.array(v) for k, v in params.items()}
+    mean, square = ({k: np.zeros_like(v) for k, v in theta.items()} for _ in range(2))
+    for t in range(1, STEPS + 1):
+        gradient = gradient_at(t)
+        for k in theta:
+            g = np.array(gradient[k])
+            mean[k] = 0.9 * mean[k] + 0.1 * g
+            square[k] = 0.999 * square[k] + 0.001 * g**2
+            corrected = mean[k] / (1 - 0.9**t) / (np.sqrt(square[k] / (1 - 0.999**t)) + 1e-8)
+            theta[k] = theta[k] - rate * (corrected + decay * theta[k] + extra(theta[k]))
+    return theta
+
+
+def run(optimiser, params) -> tuple[dict[str, jax.Array], Any]:
+    gradients = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(gradient_at(t + 1) for t in range(STEPS)))
+    gradients = jax.tree.map(lambda g, theta: g.astype(theta.dtype), gradients, params)
+
+    def step(carried, gradient):
+        params, state = carried
+        updates, state = optimiser.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    # optax mixes its integer counter with floating-point numbers.
+    with jax.numpy_dtype_promotion("standard"):
+        return jax.jit(lambda start: jax.lax.scan(step, start, gradients))((params, optimiser.init(params)))[0]
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_fifty_steps_are_those_of_optax_adamw(decay, float64):
+    params = tree(100)
+    ours, state = run(adam(0.01, decay), params)
+    theirs, _ = run(optax.adamw(0.01, b1=0.9, b2=0.999, eps=1e-8, weight_decay=decay), params)
+    for name in params:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12)
+    assert int(state.count) == STEPS
+    # An entry whose gradient is always 0 has only the decay.
+    np.testing.assert_allclose(ours["b"][2], params["b"][2] * (1 - 0.01 * decay) ** STEPS, rtol=1e-12)
+
+
+def test_fifty_steps_with_a_penalty_are_those_of_the_formula(float64):
+    params = tree(101)
+    # d/dtheta of theta^4 / 4; it passes by the moments, as the decay does.
+    ours, _ = run(adam(0.01, 0.05, lambda p: jnp.sum(ravel_pytree(p)[0] ** 4) / 4), params)
+    expected = by_hand(params, 0.01, 0.05, lambda theta: theta**3)
+    for name in params:
+        np.testing.assert_allclose(ours[name], expected[name], rtol=1e-12)
+
+
+def test_in_float32_the_steps_are_those_of_optax_to_rounding():
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), tree(102))
+    ours, _ = run(adam(0.01, 0.1), params)
+    theirs, _ = run(optax.adamw(0.01, weight_decay=0.1), params)
+    for name in params:
+        assert ours[name].dtype == jnp.float32
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_first_step_is_the_rate_in_the_direction_of_the_sign(float64):
+    optimiser = adam(0.3)
+    gradient = jnp.array([1e-3, -5.0, 1e4])
+    updates, _ = optimiser.update(gradient, optimiser.init(gradient), gradient)
+    np.testing.assert_allclose(np.asarray(updates), [-0.3, 0.3, -0.3], rtol=2e-5)
+
+
+def test_the_parameters_are_needed():
+    optimiser = adam(0.1)
+    with pytest.raises(InputError, match="needs the parameters"):
+        optimiser.update(jnp.ones(2), optimiser.init(jnp.ones(2)))
+
+
+def test_leaves_that_are_not_trained_have_no_state():
+    layer = layers.mode(3, gauge="scaled")
+    params = jax.jit(lambda: layer.init(jax.random.key(0), 5, 4))()
+    moving, frozen = split(params, layer.trainable(params))
+    state = adam(0.1).init(moving)
+    assert isinstance(state, AdamState)
+    for moments in (state.mean, state.square):
+        assert moments.scale is None
+        assert moments.active is None
+        assert [leaf.shape for leaf in jax.tree.leaves(moments)] == [(4, 3), (3,), (3, 5)]
+        assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(moments))
+    assert [leaf is kept for leaf, kept in zip(jax.tree.leaves(frozen), params[3:], strict=True)] == [True, True]
+
+
+def test_split_and_merge_are_inverse_also_where_leaves_are_none():
+    params = (
+        layers.DenseParams(jnp.ones((2, 3)), None, None),
+        layers.DenseParams(jnp.zeros((2, 2)), jnp.ones(2), jnp.float32(0.5)),
+        {"nothing": None, "flag": jnp.array([True, False])},
+    )
+    train = {"weight": True, "bias": True, "scale": False, "flag": False}
+
+    def choose(path, leaf):
+        del leaf
+        return train[getattr(path[-1], "name", None) or path[-1].key]
+
+    chosen = jax.tree_util.tree_map_with_path(choose, params)
+    moving, frozen = split(params, chosen)
+    assert len(jax.tree.leaves(moving)) == 3
+    assert len(jax.tree.leaves(frozen)) == 2
+    assert moving[1].scale is None
+    assert frozen[0].weight is None
+    for one, other in ((moving, frozen), (frozen, moving)):
+        merged = merge(one, other)
+        assert jax.tree.structure(merged) == jax.tree.structure(params)
+        for a, b in zip(jax.tree.leaves(merged), jax.tree.leaves(params), strict=True):
+            assert a is b
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"),
+    [
+        (0, [1, 1, 1, 1, 1, 1, 1]),
+        (1, [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64]),
+        (2, [1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8]),
+        (3, [1, 1, 1, 1 / 2, 1 / 2, 1 / 2, 1 / 4]),
+        (50, [1, 1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_the_rate_is_halved(every, expected):
+    rates = jax.jit(jax.vmap(lambda epoch, every: halved(jnp.float32(0.003), epoch, every), in_axes=(0, None)))(
+        jnp.arange(7, dtype=jnp.int32), jnp.int32(every)
+    )
+    # Halving is exact.
+    np.testing.assert_array_equal(rates, np.float32(0.003) * np.array(expected, np.float32))
+
+
+def test_a_rate_stays_a_number_after_very_many_halvings():
+    rate = halved(jnp.float32(0.1), jnp.int32(10_000), jnp.int32(1))
+    assert float(rate) == 0
