@@ -43,7 +43,6 @@ __getattr__, __dir__, __all__ = _lazy(
         "extent": ["Extent"],
         "layers": [],
         "networks": ["mlp", "tied_mode_mlp"],
-        "online": [],
         "plots": [],
         "sweep.config": ["SweepConfig"],
         "sweep.plan": ["make_plan"],

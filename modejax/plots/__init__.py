@@ -2,8 +2,8 @@
 
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
 subject: `accuracy`, `truncation`, `learning`, `importance`; `report` saves them all and writes the page of a run.
-`online` draws what `modejax.online` computes. Nothing is shown, no pyplot state is touched, and matplotlib is
-imported when the first picture is drawn. Training and its arithmetic may not come in.
+Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first picture is drawn. Training and
+its arithmetic may not come in.
 """
 
 from typing import TYPE_CHECKING
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from modejax._lazy import lazy
 
 if TYPE_CHECKING:
-    from modejax.plots import online as online
     from modejax.plots.accuracy import plot_accuracy as plot_accuracy
     from modejax.plots.accuracy import plot_rates as plot_rates
     from modejax.plots.importance import plot_importance as plot_importance
@@ -28,7 +27,6 @@ __getattr__, __dir__, __all__ = lazy(
         "accuracy": ["plot_accuracy", "plot_rates"],
         "importance": ["plot_importance"],
         "learning": ["plot_learning"],
-        "online": [],
         "report": ["save_figures", "table", "write_report"],
         "truncation": ["plot_emergence", "plot_truncation"],
     },
