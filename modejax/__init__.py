@@ -7,7 +7,7 @@ Example:
     >>> import modejax
     >>> network = modejax.mlp([64, 32, 10], modejax.layers.mode(5))
     >>> network.num_parameters()
-    695
+    700
 """
 
 from importlib.metadata import version as _version
