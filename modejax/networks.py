@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from modejax.draws import normal_matrix, normal_vector, subkey
+from modejax.draws import normal_matrix, normal_vector, subkeys
 from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
@@ -123,7 +123,8 @@ def mlp(
     activate = _activations(extents, activation)
 
     def init(key: PRNGKeyArray) -> Params:
-        return tuple(layers[i].init(subkey(key, i), extents[i], extents[i + 1]) for i in range(maps))
+        keys = subkeys(key, maps)
+        return tuple(layers[i].init(keys[i], extents[i], extents[i + 1]) for i in range(maps))
 
     def between(params: Params, h: Float[Array, " units"], start: int, stop: int) -> Float[Array, " units"]:
         for i in range(start, stop):
@@ -198,8 +199,8 @@ def tied_mode_mlp(
 
     def init(key: PRNGKeyArray) -> TiedParams:
         patterns, sigma = [], []
-        for i, size in enumerate(extents):
-            pattern_key, sigma_key = (subkey(subkey(key, i), j) for j in range(2))
+        for i, (size, size_key) in enumerate(zip(extents, subkeys(key, len(extents)), strict=True)):
+            pattern_key, sigma_key = subkeys(size_key, 2)
             std = paper_scale(extents[min(i, maps - 1)])
             patterns.append(std * normal_matrix(pattern_key, p, size))
             if i < maps:

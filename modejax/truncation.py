@@ -260,20 +260,24 @@ def kept_curves(
         # Mode-major copies, so that the scan reads one contiguous row a step; an empty mode comes first, for k = 0.
         u = jnp.pad((modes.weight[:, None] * modes.xi_in) @ h.T, ((1, 0), (0, 0)))
         xi_out = jnp.pad(modes.xi_out.T, ((1, 0), (0, 0)))
-        empty = jnp.zeros((h.shape[0], xi_out.shape[1]), u.dtype)
+        # Made from the empty mode, not from zeros, so that vmap sees at once what depends on the member and traces
+        # the scan once.
+        empty = u[0][:, None] * xi_out[0][None, :]
         _, counted = jax.lax.scan(keep_one_more, empty, (jnp.arange(capacity + 1, dtype=jnp.int32), u, xi_out))
         return counted[positions].T
 
     first = next(index for index in range(maps) if padded[index] is not None)
-    together, layer = None, []
+    together, layer, h = None, [], x
     for index in range(maps):
         if padded[index] is None:
             layer.append(jnp.full(len(wanted), -1, jnp.int32))
-            continue
-        # The cut of all maps adds the modes of the first one in the same steps as the cut of that one alone.
-        rests = (intact_behind(index), cut_behind) if index == first else (intact_behind(index),)
-        found = curves(index, between(x, 0, index), rests)
-        layer.append(found[0])
-        together = found[1] if index == first else together
+        else:
+            # The cut of all maps adds the modes of the first one in the same steps as the cut of that one alone.
+            rests = (intact_behind(index), cut_behind) if index == first else (intact_behind(index),)
+            found = curves(index, h, rests)
+            layer.append(found[0])
+            together = found[1] if index == first else together
+        if index < maps - 1:
+            h = between(h, index, index + 1)
     assert together is not None
     return TruncationCurves(jnp.stack(layer), together)

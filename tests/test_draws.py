@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax.extend.random import threefry_2x32
 from scipy import special, stats
 
-from modejax.draws import _threefry, normal_matrix, normal_vector, subkey, uniform_vector
+from modejax.draws import _threefry, normal_matrix, normal_vector, subkey, subkeys, uniform_vector
 from modejax.errors import InputError
 from modejax.extent import Extent
 
@@ -169,6 +169,12 @@ def test_streams_are_independent_of_each_other_and_of_their_key():
     correlations = numbers @ numbers.T / numbers.shape[1]
     off_diagonal = correlations[~np.eye(6, dtype=bool)]
     assert abs(off_diagonal).max() < DEVIATIONS / numbers.shape[1] ** 0.5
+
+
+def test_subkeys_at_once_are_the_single_ones():
+    key = jax.random.key(7)
+    at_once = [tuple(jax.random.key_data(each).tolist()) for each in subkeys(key, 5)]
+    assert at_once == [tuple(jax.random.key_data(subkey(key, i)).tolist()) for i in range(5)]
 
 
 def test_subkeys_are_keys_of_their_own():

@@ -151,6 +151,19 @@ def test_modes_are_sorted_stably_and_padding_comes_last(scores, active, cut):
     assert sorted(np.asarray(result.weight).tolist()) == sorted(np.asarray(modes.weight).tolist())
 
 
+@pytest.mark.parametrize("cut", ["keep-leading", "remove-leading"])
+def test_many_equal_scores_keep_their_order(cut: Cut):
+    """Sorting few numbers may be stable by chance."""
+    count = 500
+    modes = Modes(
+        jnp.ones((1, count)), jnp.arange(count, dtype=jnp.float32), jnp.ones((count, 1)), jnp.arange(count) < count - 50
+    )
+    scores = jnp.asarray(np.random.default_rng(0).integers(0, 3, count), jnp.float32)
+    sign = -1 if cut == "keep-leading" else 1
+    expected = np.argsort(np.where(modes.active, sign * np.asarray(scores), np.inf), stable=True)
+    np.testing.assert_array_equal(jax.jit(lambda m, s: ranked(m, s, cut))(modes, scores).weight, expected)
+
+
 def test_an_unknown_cut_is_refused():
     with pytest.raises(InputError, match=r"'keep'.*keep-leading, remove-leading"):
         ranked(random_modes(), jnp.ones(6), "keep")  # pyright: ignore[reportArgumentType]

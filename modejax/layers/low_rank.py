@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from modejax.draws import normal_matrix, subkey
+from modejax.draws import normal_matrix, subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
@@ -54,7 +54,7 @@ def low_rank(modes: int | Extent, *, start: Literal["he", "released"] = "he", ro
 
     def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> LowRankParams:
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
-        out_key, in_key = (subkey(key, i) for i in range(2))
+        out_key, in_key = subkeys(key, 2)
         std = (2 / (fan_in.size * modes.size)) ** 0.25 if start == "he" else paper_scale(fan_in)
         return LowRankParams(
             std * normal_matrix(out_key, fan_out, modes),

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from modejax.draws import normal_matrix, normal_vector, subkey
+from modejax.draws import normal_matrix, normal_vector, subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
@@ -60,7 +60,7 @@ def mode(modes: int | Extent, *, gauge: Literal["plain", "scaled"] = "plain", ro
 
     def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> ModeParams:
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
-        out_key, sigma_key, in_key = (subkey(key, i) for i in range(3))
+        out_key, sigma_key, in_key = subkeys(key, 3)
         std = paper_scale(fan_in, power=1.0 if gauge == "plain" else 0.0)
         return ModeParams(
             std * normal_matrix(out_key, fan_out, modes),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from modejax.draws import normal_matrix, subkey, uniform_vector
+from modejax.draws import normal_matrix, subkeys, uniform_vector
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Layer, Modes, dense_is_cheaper, paper_scale
@@ -77,7 +77,7 @@ def svd(
     def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> SVDParams:
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
         r = rank(fan_in, fan_out)
-        u_key, s_key, v_key = (subkey(key, i) for i in range(3))
+        u_key, s_key, v_key = subkeys(key, 3)
         std = paper_scale(fan_in)
         return SVDParams(
             std * normal_matrix(u_key, fan_out, r),

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -197,20 +198,16 @@ def _curves(spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, params:
                 each = ranked(each, scores, spec.cut)  # pyright: ignore
             order.append(each)
 
-        def block(right: TruncationCurves, rows: tuple[Array, Array, Array]) -> tuple[TruncationCurves, None]:
+        def block(rows: tuple[Array, Array, Array]) -> TruncationCurves:
             x, y, counts = rows
-            x = _features(spec, x)
-            curves = kept_curves(network, LOSSES[spec.targets], params, order, x, y, counts, spec.kept)
-            return jax.tree.map(jnp.add, right, curves), None
+            return kept_curves(network, LOSSES[spec.targets], params, order, _features(spec, x), y, counts, spec.kept)
 
-        none = TruncationCurves(
-            jnp.zeros((len(modes), len(spec.kept)), jnp.int32), jnp.zeros(len(spec.kept), jnp.int32)
-        )
-        right, _ = jax.lax.scan(block, none, (data.x_test, data.y_test, data.counts))
-        # A map without modes counts -1 a block.
-        return jax.tree.map(
-            lambda count: jnp.where(count < 0, jnp.nan, count.astype(_dtype(spec)) / spec.test_examples), tuple(right)
-        )
+        def share(counts: Int[Array, "blocks ..."]) -> Float[Array, ...]:
+            right = jnp.sum(counts, axis=0)  # negative for a map without modes
+            return jnp.where(right < 0, jnp.nan, right.astype(_dtype(spec)) / spec.test_examples)
+
+        layer, together = jax.lax.map(block, (data.x_test, data.y_test, data.counts))
+        return share(layer), share(together)
 
     def per_map(values: Callable[[Modes], Array]) -> Float[Array, "maps modes"]:
         rows = []
@@ -289,6 +286,7 @@ def _run_chunk(
         cut: tuple[Array, ...] = (jnp.zeros((members[b].width.shape[0], 0), dtype),) * 4
         if spec.buckets[b].truncated:
 
+            @jax.jit  # so that the shapes and the branch share one trace
             def compute(params: Any, b: int = b) -> tuple[Array, ...]:
                 return jax.vmap(lambda m, p: _curves(spec, spec.buckets[b], m, p, data))(members[b], params)
 
@@ -351,8 +349,8 @@ class Program:
             )
             lowered = jax.jit(chunk, donate_argnums=0).lower(states, members, data, clock)
             traced = time.perf_counter()
-            self.start = drawn.compile()
-            self.compiled = lowered.compile()
+            with ThreadPoolExecutor(2) as pool:  # the compiler leaves the interpreter free
+                self.start, self.compiled = pool.map(lambda each: each.compile(), (drawn, lowered))
             self.seconds_to_trace = traced - began
             self.seconds_to_compile = time.perf_counter() - traced
 
