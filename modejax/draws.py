@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 from modejax.errors import InputError
 from modejax.extent import Extent
 
-__all__ = ["normal_matrix", "normal_vector", "subkey", "subkeys", "uniform_vector"]
+__all__ = ["normal_matrix", "normal_vector", "subkey", "subkeys", "uniform_matrix", "uniform_vector"]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -150,6 +150,25 @@ def normal_vector(key: PRNGKeyArray, length: Extent) -> Float[Array, " length"]:
         Shape (length.capacity,); entry j depends on `key` and j only.
     """
     return normal_matrix(key, Extent(1, 1), length)[0]
+
+
+def uniform_matrix(key: PRNGKeyArray, rows: Extent, columns: Extent) -> Float[Array, "rows columns"]:
+    """Draw a matrix of numbers uniform on (-1, 1), padding 0.
+
+    Args:
+        key: a scalar threefry key.
+        rows: the extent of the first axis.
+        columns: the extent of the second axis.
+
+    Returns:
+        Shape (rows.capacity, columns.capacity); entry (i, j) depends on `key`, i and j only.
+
+    Example:
+        >>> float(abs(uniform_matrix(jax.random.key(0), Extent(9, 9), Extent(9, 9))).max()) < 1
+        True
+    """
+    values = _centred(_bits(key, rows.capacity, columns.capacity))
+    return jnp.where(rows.mask[:, None] & columns.mask[None, :], values, 0)
 
 
 def uniform_vector(key: PRNGKeyArray, length: Extent) -> Float[Array, " length"]:

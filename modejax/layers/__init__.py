@@ -1,7 +1,8 @@
 """Parametrisations of a weight matrix, one file a family.
 
-Read `base` first: it holds the contract, a NamedTuple of pure functions over arrays. `dense`, `mode`, `low_rank` and
-`svd` fulfil it. A layer knows one map between two layers of units; networks, training and data may not come in.
+Read `base` first: it holds the contract, a NamedTuple of pure functions over arrays. `dense`, `mode`, `low_rank`, `svd`
+and `spectral` fulfil it; `spectral_start` says how the last one starts, `spectral_operator` writes its operator out. A
+layer knows one map between two layers of units; networks, training and data may not come in.
 """
 
 from modejax.layers.base import Layer as Layer
@@ -16,5 +17,16 @@ from modejax.layers.low_rank import LowRankParams as LowRankParams
 from modejax.layers.low_rank import low_rank as low_rank
 from modejax.layers.mode import ModeParams as ModeParams
 from modejax.layers.mode import mode as mode
+from modejax.layers.spectral import SPECTRAL_VARIANTS as SPECTRAL_VARIANTS
+from modejax.layers.spectral import SpectralParams as SpectralParams
+from modejax.layers.spectral import spectral as spectral
+from modejax.layers.spectral_operator import TransferOperator as TransferOperator
+from modejax.layers.spectral_operator import eigenvalues as eigenvalues
+from modejax.layers.spectral_operator import eigenvector_block as eigenvector_block
+from modejax.layers.spectral_operator import fix_gauge as fix_gauge
+from modejax.layers.spectral_operator import transfer_operator as transfer_operator
+from modejax.layers.spectral_start import SPECTRAL_STARTS as SPECTRAL_STARTS
+from modejax.layers.spectral_start import QRFactors as QRFactors
+from modejax.layers.spectral_start import SVDFactors as SVDFactors
 from modejax.layers.svd import SVDParams as SVDParams
 from modejax.layers.svd import svd as svd
