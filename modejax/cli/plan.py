@@ -18,7 +18,8 @@ __all__ = ["PlanCommand"]
 class PlanCommand:
     """Print members, buckets, arithmetic and memory of a sweep before running it; takes the options of sweep."""
 
-    config: Annotated[SweepConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=SweepConfig)
+    # Without a default of its own: made here it would carry the modes of the default layer to all others.
+    config: Annotated[SweepConfig, tyro.conf.arg(name="")]
     json: bool = False
     """Print JSON instead of text."""
 

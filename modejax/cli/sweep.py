@@ -31,7 +31,8 @@ class SweepCommand:
     Without options: a small grid on the embedded digits, in under a minute. It ends with a table, figures and a report.
     """
 
-    config: Annotated[SweepConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=SweepConfig)
+    # Without a default of its own: made here it would carry the modes of the default layer to all others.
+    config: Annotated[SweepConfig, tyro.conf.arg(name="")]
     out: Path | None = None
     """Run folder; by default a new one in runs/."""
     resume: Path | None = None
@@ -189,9 +190,10 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     own = [row for row in rows if row["network"] != "dense baseline"]
     dense = {row["width"]: row for row in rows if row["network"] == "dense baseline"}
     modes = sorted({row["modes"] for row in own})
+    without = "full rank" if own[0]["network"] == "svd" else own[0]["network"]
     for rate, decay in sorted({(row["learning_rate"], row["weight_decay"]) for row in own}):
         here = {(r["width"], r["modes"]): r for r in own if (r["learning_rate"], r["weight_decay"]) == (rate, decay)}
-        columns = ["width", *(f"{p} modes" if p else "full rank" for p in modes), *(["dense"] if dense else [])]
+        columns = ["width", *(f"{p} modes" if p else without for p in modes), *(["dense"] if dense else [])]
         table = [
             [str(width), *(_cell(here[width, p]) for p in modes), *([_cell(dense[width])] if dense else [])]
             for width in sorted({width for width, _ in here})

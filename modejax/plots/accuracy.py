@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modejax.plots.members import Member, Spread, config_of, diverged_text, headline, pick_pair, seeds_text, spread
+from modejax.plots.members import (
+    Member,
+    Spread,
+    config_of,
+    diverged_text,
+    headline,
+    layer_text,
+    pick_pair,
+    seeds_text,
+    spread,
+)
 from modejax.plots.style import (
     Colours,
     Curve,
@@ -168,8 +178,7 @@ def _against_width(ax: Axes, data: xarray.Dataset) -> np.ndarray:
     modes = int(data.modes.values[0])
     own = spread(data.test_accuracy.isel(epoch=-1, modes=0).transpose("width", "seed"), 100.0)
     own = Spread(*(part[order] for part in own))
-    layer = str(config_of(data).get("layer", "layer")).replace("_", " ")
-    label = ", ".join(filter(None, [layer, modes_text(data, modes)]))
+    label = ", ".join(filter(None, [layer_text(config_of(data)), modes_text(data, modes)]))
     curve = Curve(0, modes, {}, label, Colours([1.0], "")(1.0), "-")
     draw_curve(ax, widths[order], own, curve, marker="o")
     counts = own.count

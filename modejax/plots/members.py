@@ -152,10 +152,25 @@ def headline(result: xarray.Dataset) -> str:
     name = str(result.attrs.get("dataset", config.get("dataset", "sweep")))
     parts = [name.replace("$", r"\$")]
     if "layer" in config:
-        parts.append(f"{str(config['layer']).replace('_', ' ')} layers")
+        parts.append(f"{layer_text(config)} layers")
     if "depth" in config:
-        parts.append(f"{config['depth']} hidden layer{'s' if config['depth'] > 1 else ''}")
+        parts.append(f"{config['depth'] or 'no'} hidden layer{'' if config['depth'] == 1 else 's'}")
     return ", ".join(parts)
+
+
+def layer_text(config: dict[str, Any]) -> str:
+    """Return the name of a sweep's layer for people, with the variant of a spectral one.
+
+    Example:
+        >>> layer_text({"layer": "tied_mode"}), layer_text({"layer": "spectral", "layer_options": ["variant=svd"]})
+        ('tied mode', 'spectral svd')
+    """
+    name = str(config.get("layer", "layer"))
+    if name == "spectral":
+        options = dict(str(pair).split("=", 1) for pair in config.get("layer_options", ()))
+        name += f" {options.get('variant', 'two_set')}"
+        name += ", eigenvectors trained" if options.get("eigenvectors") == "trained" else ""
+    return name.replace("_", " ")
 
 
 def seeds_text(count: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modejax.errors import InputError
-from modejax.plots.members import BAND, config_of, diverged_text, require, spread
+from modejax.plots.members import BAND, config_of, diverged_text, layer_text, require, spread
 
 if TYPE_CHECKING:
     import xarray
@@ -55,7 +55,9 @@ def table(result: xarray.Dataset) -> list[dict[str, Any]]:
         rate, decay, width, modes = place
         rows.append(
             {
-                "network": str(config.get("layer", "sweep")),
+                "network": layer_text(config)
+                if config.get("layer") == "spectral"
+                else str(config.get("layer", "sweep")),
                 "width": int(result.width[width]),
                 "modes": int(result.modes[modes]),
                 "learning_rate": float(result.learning_rate[rate]),
@@ -283,7 +285,7 @@ def _facts(result: xarray.Dataset) -> list[tuple[str, str]]:
         ("Data hash (SHA-256)", str(attrs.get("data_hash", "unknown"))),
         ("Networks", f"{result.status.size}: {grid}"),
         ("Diverged", diverged_text(result.status) or "none"),
-        ("Layer", f"{config.get('layer', 'unknown')}, {config.get('depth', '?')} hidden layers"),
+        ("Layer", f"{layer_text(config)}, {config.get('depth', '?')} hidden layers"),
         ("Epochs", str(int(result.epoch[-1]))),
         ("Trace", seconds("trace")),
         ("Compile", seconds("compile")),

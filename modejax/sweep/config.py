@@ -15,22 +15,25 @@ from modejax.errors import InputError, choices
 
 __all__ = ["LAYER_MODES", "LayerName", "SweepConfig", "parse_options"]
 
-LayerName = Literal["dense", "low_rank", "mode", "svd", "tied_mode"]
+LayerName = Literal["dense", "low_rank", "mode", "spectral", "svd", "tied_mode"]
 Activation = Literal["erf", "gelu", "identity", "relu", "sigmoid", "tanh"]
 OrderName = Literal["importance", "weight", "size", "random"]
 CutName = Literal["keep-leading", "remove-leading"]
+OptimiserName = Literal["adam", "adamax"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 
 LAYER_MODES: dict[str, Literal["none", "optional", "required"]] = {
     "dense": "none",
     "low_rank": "required",
     "mode": "required",
+    "spectral": "none",
     "svd": "optional",
     "tied_mode": "required",
 }
 """Whether a layer takes a number of modes."""
 
 _DEFAULT_MODES = (2, 5, 10, 20)
+_DEFAULT_WIDTHS = (16, 32, 64)
 
 
 def parse_options(pairs: tuple[str, ...]) -> dict[str, bool | int | float | str]:
@@ -90,23 +93,25 @@ class SweepConfig:
     layer: LayerName = "mode"
     """Parametrisation of the weight matrices."""
     layer_options: tuple[str, ...] = ()
-    """Options of the layer as name=value, for example gauge=scaled (mode), start=released (low_rank)."""
-    widths: tuple[int, ...] = (16, 32, 64)
-    """Units in each hidden layer."""
+    """Options of the layer as name=value: gauge=scaled (mode), start=released (low_rank), variant=svd (spectral)."""
+    widths: tuple[int, ...] = _DEFAULT_WIDTHS
+    """Units in each hidden layer. With depth 0 there are none: leave widths out."""
     modes: tuple[int, ...] | None = None
-    """Modes in each map; by default 2 5 10 20, or full rank for svd. dense takes none."""
+    """Modes in each map; by default 2 5 10 20, or full rank for svd. dense and spectral take none."""
     seeds: int = 3
     """Number of seeds; they set the initial values."""
     first_seed: int = 0
     """The first of the seeds; the others follow it."""
     learning_rates: tuple[float, ...] = (0.005,)
-    """Adam's learning rates."""
+    """Learning rates."""
     weight_decays: tuple[float, ...] = (1e-3,)
     """Decoupled weight decays, multiplied by the learning rate."""
+    optimiser: OptimiserName = "adam"
+    """adam (AdamW), or adamax as in the papers on spectral learning; of the baseline, too."""
     halve_every: int = 0
     """Epochs between halvings of the learning rate; 0: never."""
     depth: int = 2
-    """Hidden layers."""
+    """Hidden layers; 0: one map from inputs to outputs."""
     epochs: int = 40
     """Passes over the training set."""
     batch_size: int = 100
@@ -127,6 +132,8 @@ class SweepConfig:
     """float32 (full matmul precision), tf32, bfloat16 (compute; parameters float32), or float64."""
     baseline: Literal["dense", "none"] = "dense"
     """Also train dense networks of the same widths and seeds, in the same program."""
+    baseline_bias: bool = False
+    """Give the dense baseline biases."""
     baseline_learning_rate: float = 1e-3
     """Learning rate of the dense baseline (same halvings)."""
     baseline_weight_decay: float = 1e-4
@@ -155,7 +162,9 @@ class SweepConfig:
         _one_of("precision", self.precision, ("float32", "tf32", "bfloat16", "float64"))
         _one_of("baseline", self.baseline, ("dense", "none"))
         _one_of("buckets", self.buckets, ("auto", "one", "each"))
-        put(self, "widths", _integers("widths", self.widths))
+        _one_of("optimiser", self.optimiser, ("adam", "adamax"))
+        _integers("depth", (self.depth,), least=0)
+        put(self, "widths", self._allowed_widths())
         takes = LAYER_MODES[self.layer]
         if self.modes is None:
             put(self, "modes", _DEFAULT_MODES if takes == "required" else (0,))
@@ -169,10 +178,18 @@ class SweepConfig:
         _numbers("baseline_learning_rate", (self.baseline_learning_rate,), positive=True)
         _numbers("baseline_weight_decay", (self.baseline_weight_decay,), positive=False)
         _numbers("memory_limit", (self.memory_limit,), positive=False)
-        for name in ("seeds", "depth", "epochs", "batch_size", "draws"):
+        for name in ("seeds", "epochs", "batch_size", "draws"):
             _integers(name, (getattr(self, name),))
         for name in ("first_seed", "halve_every", "truncate_every", "shuffle_seed", "devices"):
             _integers(name, (getattr(self, name),), least=0)
+
+    def _allowed_widths(self) -> tuple[int, ...]:
+        """Return the widths; without hidden layers the axis has the one entry 0."""
+        if self.depth:
+            return _integers("widths", self.widths)
+        if tuple(self.widths) not in ((0,), _DEFAULT_WIDTHS):
+            raise InputError(f"depth 0 has no hidden layers, got widths={self.widths!r}; leave widths out")
+        return (0,)
 
     @property
     def seed_numbers(self) -> range:

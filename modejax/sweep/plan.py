@@ -11,7 +11,7 @@ import numpy as np
 
 from modejax.data import Dataset
 from modejax.errors import InputError
-from modejax.sweep.config import SweepConfig
+from modejax.sweep.config import LAYER_MODES, SweepConfig
 from modejax.sweep.cost import state_bytes, step_flops
 from modejax.sweep.spec import LayerFactory, NetworkSpec, baseline_spec, network_spec
 
@@ -279,8 +279,8 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
         )
     steps = num_train // config.batch_size
     buckets = _buckets(config, groups, steps * config.epochs, devices)
-    most = max(config.modes) or min(max(config.widths), features)
-    has_modes = layer is not None or config.layer != "dense"
+    most = max(config.modes) or min(max(config.widths) or outputs, features)
+    has_modes = layer is not None or LAYER_MODES[config.layer] != "none"
     kept = (config.kept or tuple(range(most + 1))) if has_modes else ()
     if kept and kept[-1] > most:
         raise InputError(f"kept names {kept[-1]} modes, but no member has more than {most}; allowed: 0 to {most}")

@@ -122,6 +122,7 @@ class ProgramSpec:
     cut: str
     draws: int
     kept: tuple[int, ...]
+    optimiser: str
     precision: str
     devices: int
 
@@ -155,6 +156,7 @@ def program_spec(plan: Plan, dataset: Dataset) -> ProgramSpec:
         cut=config.cut,
         draws=config.draws if config.order == "random" else 1,
         kept=plan.kept,
+        optimiser=config.optimiser,
         precision=config.precision,
         devices=plan.devices,
     )
@@ -234,7 +236,7 @@ def _run_chunk(
         def one(member: MemberArrays, state: TrainState) -> tuple[TrainState, Array]:
             network = _network(spec.buckets[bucket], member, spec.batch)
             rate = halved(member.learning_rate, epoch, clock.halve_every)
-            return train_step(network, loss, state, x, y, rate, member.weight_decay)
+            return train_step(network, loss, state, x, y, rate, member.weight_decay, spec.optimiser)
 
         return jax.vmap(one)(members[bucket], state)
 
@@ -323,12 +325,11 @@ class Program:
         by_member, everywhere = P("member"), P()
 
         def start(members: list[MemberArrays]) -> list[TrainState]:
-            return [
-                jax.vmap(lambda m, bucket=bucket: init_state(_network(bucket, m, spec.batch), jax.random.key(m.seed)))(
-                    arrays
-                )
-                for bucket, arrays in zip(spec.buckets, members, strict=True)
-            ]
+            def one(bucket: BucketSpec, member: MemberArrays) -> TrainState:
+                return init_state(_network(bucket, member, spec.batch), jax.random.key(member.seed), spec.optimiser)
+
+            pairs = zip(spec.buckets, members, strict=True)
+            return [jax.vmap(functools.partial(one, bucket))(arrays) for bucket, arrays in pairs]
 
         # Members do not talk to each other, so each device runs the same program on its own share of them.
         shared = functools.partial(jax.shard_map, mesh=self.mesh, check_vma=False)

@@ -381,6 +381,6 @@ def _abstract_states(plan: Plan) -> list[TrainState]:
     found = []
     for bucket in plan.buckets:
         network = plan.groups[bucket.group].spec.build(bucket.width, bucket.modes, 1)
-        shapes = jax.eval_shape(lambda network=network: init_state(network, jax.random.key(0)))
+        shapes = jax.eval_shape(lambda network=network: init_state(network, jax.random.key(0), plan.config.optimiser))
         found.append(jax.tree.map(lambda s, n=len(bucket.members): np.zeros((n, *s.shape), s.dtype), shapes))
     return found

@@ -26,6 +26,7 @@ _FACTORIES: dict[str, Callable[..., Any]] = {
     "dense": layers.dense,
     "low_rank": layers.low_rank,
     "mode": layers.mode,
+    "spectral": layers.spectral,
     "svd": layers.svd,
     "tied_mode": tied_mode_mlp,
 }
@@ -68,14 +69,16 @@ class NetworkSpec:
                 network = factory(sizes, modes, self.activation, rows=rows)
             elif self.layer == "dense":
                 network = mlp(sizes, factory(**options), self.activation)
+            elif self.layer == "spectral":
+                network = mlp(sizes, factory(rows=rows, **options), self.activation)
             else:
                 network = mlp(sizes, factory(modes or None, rows=rows, **options), self.activation)
         return _in_bfloat16(network) if self.precision == "bfloat16" else network
 
     def _check_options(self, options: dict[str, Any]) -> None:
         assert isinstance(self.layer, str)
-        parameters = inspect.signature(_FACTORIES[self.layer]).parameters.values()
-        keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"rows"}
+        # What the sweep itself gives is not an option.
+        keywords = {*inspect.signature(_FACTORIES[self.layer]).parameters} - {"sizes", "modes", "activation", "rows"}
         for name in options:
             if name not in keywords:
                 allowed = choices(keywords) or "none"
@@ -119,5 +122,6 @@ def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerF
 
 
 def baseline_spec(config: SweepConfig, features: int, outputs: int) -> NetworkSpec:
-    """Return the family of the dense baseline: He start, no biases, the same sizes and activation."""
-    return dataclasses.replace(network_spec(config, features, outputs), layer="dense", options=())
+    """Return the family of the dense baseline: He start, the same sizes and activation."""
+    options = (("bias", True),) if config.baseline_bias else ()
+    return dataclasses.replace(network_spec(config, features, outputs), layer="dense", options=options)

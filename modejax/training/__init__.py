@@ -1,7 +1,7 @@
 """Training of one network as pure functions; sweeps vmap them.
 
-Read `loss`, then `optimiser` (Adam with decoupled decay, frozen leaves left out), then `step` (one update and the
-evaluation on a block of examples). Loops over batches and epochs live in `modejax.sweep`; data sets and files may
+Read `loss`, then `optimiser` (Adam or AdaMax with decoupled decay, frozen leaves left out), then `step` (one update and
+the evaluation on a block of examples). Loops over batches and epochs live in `modejax.sweep`; data sets and files may
 not come in.
 """
 
@@ -9,7 +9,9 @@ from modejax.training.loss import LOSSES as LOSSES
 from modejax.training.loss import Loss as Loss
 from modejax.training.loss import cross_entropy as cross_entropy
 from modejax.training.loss import squared_error as squared_error
+from modejax.training.optimiser import OPTIMISERS as OPTIMISERS
 from modejax.training.optimiser import adam as adam
+from modejax.training.optimiser import adamax as adamax
 from modejax.training.optimiser import halved as halved
 from modejax.training.optimiser import merge as merge
 from modejax.training.optimiser import split as split

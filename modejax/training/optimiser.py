@@ -1,4 +1,4 @@
-"""Adam with decoupled decay and penalty, over the trainable leaves only."""
+"""Adam and AdaMax with decoupled decay and penalty, over the trainable leaves only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from modejax.errors import InputError
 
-__all__ = ["AdamState", "adam", "halved", "merge", "split"]
+__all__ = ["OPTIMISERS", "AdaMaxState", "AdamState", "adam", "adamax", "halved", "merge", "split"]
 
 
 def split(tree: PyTree, chosen: PyTree) -> tuple[PyTree, PyTree]:
@@ -138,3 +138,71 @@ def adam(
         return updates, AdamState(count, mean, square)
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
+
+
+class AdaMaxState(NamedTuple):
+    """Mean of the gradient, its largest size, and the number of steps."""
+
+    count: Int[Array, ""]
+    mean: PyTree  # first moment, not corrected
+    largest: PyTree  # exponentially weighted maximum of |gradient|
+
+
+def adamax(
+    learning_rate: float | Float[Array, ""],
+    weight_decay: float | Float[Array, ""] = 0.0,
+    penalty: Callable[[PyTree], Float[Array, ""]] | None = None,
+) -> optax.GradientTransformation:
+    """Make theta <- theta - rate (mhat / u + decay theta + grad penalty), u <- max(beta2 u, |gradient| + eps).
+
+    beta1 = 0.9, beta2 = 0.999, eps = 1e-8; the mean is bias-corrected, the maximum needs no correction. Without decay
+    and penalty it agrees with `optax.adamax` to rounding.
+
+    Args:
+        learning_rate: the rate of this step, shape (); may be traced.
+        weight_decay: the decoupled decay, shape (); may be traced.
+        penalty: `params -> scalar`, or None.
+
+    Returns:
+        The optax transformation; its `update` needs the parameters.
+
+    References:
+        Kingma and Ba, arXiv 1412.6980, section 7.1; the optimiser of the spectral learning papers.
+
+    Example:
+        >>> optimiser = adamax(0.1)
+        >>> params = jnp.ones(2)
+        >>> updates, _ = optimiser.update(jnp.ones(2), optimiser.init(params), params)
+        >>> [round(float(u), 4) for u in updates]
+        [-0.1, -0.1]
+    """
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
+
+    def init(params: PyTree) -> AdaMaxState:
+        return AdaMaxState(
+            jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)
+        )
+
+    def update(gradient: PyTree, state: AdaMaxState, params: PyTree = None) -> tuple[PyTree, AdaMaxState]:
+        if params is None:
+            raise InputError("adamax needs the parameters besides the gradient, got None")
+        count = state.count + 1
+        mean = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.mean, gradient)
+        largest = jax.tree.map(lambda u, g: jnp.maximum(beta2 * u, jnp.abs(g) + eps), state.largest, gradient)
+        mean, largest = jax.lax.optimization_barrier((mean, largest))
+
+        def step(m: Array, u: Array, theta: Array, extra: Array | float) -> Array:
+            corrected = m / ((1 - beta1 ** count.astype(theta.dtype)) * u)
+            return -learning_rate * (corrected + weight_decay * theta + extra)
+
+        if penalty is None:
+            updates = jax.tree.map(lambda m, u, theta: step(m, u, theta, 0.0), mean, largest, params)
+        else:
+            updates = jax.tree.map(step, mean, largest, params, jax.grad(penalty)(params))
+        return updates, AdaMaxState(count, mean, largest)
+
+    return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
+
+
+OPTIMISERS: dict[str, Callable[..., optax.GradientTransformation]] = {"adam": adam, "adamax": adamax}
+"""The optimisers by name."""

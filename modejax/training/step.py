@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from modejax.networks import Network, Params
 from modejax.training.loss import Loss
-from modejax.training.optimiser import adam, merge, split
+from modejax.training.optimiser import OPTIMISERS, merge, split
 
 __all__ = ["LARGEST_LOSS", "TrainState", "evaluate", "init_state", "train_step"]
 
@@ -28,12 +28,13 @@ class TrainState(NamedTuple):
     healthy: Bool[Array, ""]  # False from the first loss that was not below LARGEST_LOSS; no parameter moves any more
 
 
-def init_state(network: Network, key: PRNGKeyArray) -> TrainState:
+def init_state(network: Network, key: PRNGKeyArray, optimiser: str = "adam") -> TrainState:
     """Start a network.
 
     Args:
         network: the network.
         key: a scalar PRNG key.
+        optimiser: a name of `OPTIMISERS`.
 
     Returns:
         The state before the first batch.
@@ -46,7 +47,7 @@ def init_state(network: Network, key: PRNGKeyArray) -> TrainState:
     """
     params = network.init(key)
     moving, _ = split(params, network.trainable(params))
-    return TrainState(params, adam(0.0).init(moving), jnp.array(True))
+    return TrainState(params, OPTIMISERS[optimiser](0.0).init(moving), jnp.array(True))
 
 
 def train_step(
@@ -57,8 +58,9 @@ def train_step(
     y: Int[Array, " batch"],
     learning_rate: Float[Array, ""],
     weight_decay: Float[Array, ""],
+    optimiser: str = "adam",
 ) -> tuple[TrainState, Float[Array, ""]]:
-    """Make one Adam step on one batch.
+    """Make one step of the optimiser on one batch.
 
     A loss that is not finite, or not below `LARGEST_LOSS`, stops the network for good: its parameters stay as they
     are. The moments go on, because nothing reads them any more.
@@ -71,6 +73,7 @@ def train_step(
         y: the labels of the batch.
         learning_rate: shape ().
         weight_decay: shape ().
+        optimiser: a name of `OPTIMISERS`, the one with which the state was started.
 
     Returns:
         The state after the step, and the mean loss of the batch before it, shape ().
@@ -94,8 +97,8 @@ def train_step(
         return jnp.mean(jax.vmap(loss.value)(logits, y))
 
     value, gradient = jax.value_and_grad(mean_loss)(moving)
-    optimiser = adam(learning_rate, weight_decay, lambda moving: network.penalty(merge(moving, frozen)))
-    updates, moments = optimiser.update(gradient, state.moments, moving)
+    rule = OPTIMISERS[optimiser](learning_rate, weight_decay, lambda moving: network.penalty(merge(moving, frozen)))
+    updates, moments = rule.update(gradient, state.moments, moving)
     healthy = state.healthy & (jnp.abs(value) < LARGEST_LOSS)  # False for a loss that is not a number, too
     moved = jax.tree.map(lambda old, step: jnp.where(healthy, old + step, old), moving, updates)
     return TrainState(merge(moved, frozen), moments, healthy), value

@@ -47,6 +47,11 @@ def refused(capsys, *words: str) -> str:
         (["--dataset", "nothing.npz"], "nothing.npz"),
         (["--layer", "modes"], "modes"),
         (["--layer", "dense", "--modes", "3"], "the layer dense has no modes"),
+        (["--layer", "spectral", "--modes", "3"], "the layer spectral has no modes"),
+        (["--layer", "spectral", "--layer-options", "variant=qr"], "unknown variant 'qr' of a spectral layer; allowed"),
+        (["--layer", "spectral", "--layer-options", "eigenvalues=frozen"], "nothing to train"),
+        (["--layer", "spectral", "--layer-options", "varant=svd"], "unknown option 'varant' of the layer spectral"),
+        (["--depth", "0", "--widths", "3"], "depth 0 has no hidden layers"),
         (["--layer-options", "gauge=unit"], "unknown gauge 'unit'"),
         (["--layer-options", "gage=plain"], "unknown option 'gage' of the layer mode; allowed: gauge"),
         (["--wdiths", "3"], "--wdiths"),
@@ -155,6 +160,27 @@ def test_plan_prints_members_and_costs(capsys):
     assert facts["useful_flops"] <= facts["padded_flops"]
     assert main(["plan", *TINY]) == 0
     assert "FLOP useful" in capsys.readouterr().out
+
+
+def test_layers_without_modes_need_no_word_about_them(capsys):
+    for layer in ("dense", "spectral", "svd"):
+        assert main(["plan", "--layer", layer, "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["members"] == {"sweep": 9, "baseline": 9}
+
+
+def test_a_spectral_sweep_names_its_variant(capsys):
+    words = ["--layer", "spectral", "--layer-options", "variant=qr_triangular", "--optimiser", "adamax"]
+    assert main(["sweep", *words, "--depth", "0", "--seeds", "2", "--epochs", "2", "--no-progress"]) == 0
+    assert "spectral qr triangular" in capsys.readouterr().out
+    result = load_result("runs/digits-spectral-001")
+    assert result.test_accuracy.sizes == {
+        "width": 1, "modes": 1, "seed": 2, "learning_rate": 1, "weight_decay": 1, "epoch": 2
+    }  # fmt: skip
+    # 64 inputs, 10 outputs, rank 10, and their triangle; biases.
+    assert result.num_parameters.values.tolist() == [[64 + 10 + 10 + 55]]
+    assert result.baseline_num_parameters.values.tolist() == [640]
+    assert "truncation_accuracy" not in result
 
 
 def test_data_commands(capsys):

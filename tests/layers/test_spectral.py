@@ -1,6 +1,7 @@
 """Spectral layers: counts, the operator, gradients, starts, padding and what is refused."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -156,7 +157,7 @@ def test_the_transfer_operator_is_that_of_the_method(case, sizes, float64):
     np.testing.assert_allclose(A @ Phi, Phi * Lambda[None, :], rtol=0, atol=1e-12)
     # Not by construction: the eigenvalues that LAPACK finds.
     found = np.linalg.eigvals(np.asarray(A))
-    scale = max(1, np.linalg.norm(A, 2))
+    scale = max(1.0, float(np.linalg.norm(A, 2)))
     np.testing.assert_allclose(found.imag, 0, atol=1e-6 * scale)
     np.testing.assert_allclose(np.sort(found.real), np.sort(Lambda), rtol=0, atol=1e-6 * scale)
 
@@ -270,7 +271,7 @@ def test_the_cheaper_of_kernel_and_factors_is_taken(variant, sizes):
         return flops(gradient, *moving, outer, inner, (rows, fan_in))
 
     by_kernel, by_factors = step(True), step(False)
-    taken = by_kernel if kernel_beats_factors(*sizes, rank, rows, trained=variant == "qr_full") else by_factors
+    taken = by_kernel if kernel_beats_factors(fan_in, fan_out, rank, rows, trained=variant == "qr_full") else by_factors
     # The rule leaves elementwise work out, which is a few percent.
     assert taken < 1.06 * min(by_kernel, by_factors)
 
@@ -314,13 +315,14 @@ def test_padding_changes_no_start_and_no_output(case, sizes):
         return params, layer.apply(params, jnp.asarray(x))
 
     @jax.jit
-    def padded(key, fan_in, fan_out):
+    def padded(key, active):
+        fan_in, fan_out = active
         params = layer.init(key, Extent(sizes[0] + 3, fan_in), Extent(sizes[1] + 4, fan_out))
         return params, layer.apply(params, jnp.pad(jnp.asarray(x), (0, 3)))
 
     key = jax.random.key(2)
     params, z = alone(key)
-    wide, wide_z = padded(key, *map(jnp.int32, sizes))
+    wide, wide_z = padded(key, (jnp.int32(sizes[0]), jnp.int32(sizes[1])))
     exact = isinstance(params.phi, jax.Array) or case.endswith("_released")
     for small, large in zip(jax.tree.leaves(params), jax.tree.leaves(wide), strict=True):
         inside = tuple(slice(n) for n in small.shape)
@@ -381,7 +383,8 @@ def test_the_svd_start_is_that_of_a_normal_matrix():
     assert abs(correlation).max() < stats.norm.isf(1e-6 / 2 / 105) / count**0.5
     minors = samples[:, 0] * samples[:, 6] - samples[:, 1] * samples[:, 5]
     normal = np.random.default_rng(0).normal(size=(4, 4000))
-    assert stats.ks_2samp(minors, normal[0] * normal[1] - normal[2] * normal[3]).pvalue > 1e-6
+    compared: Any = stats.ks_2samp(minors, normal[0] * normal[1] - normal[2] * normal[3])
+    assert compared.pvalue > 1e-6
 
 
 SIZE = (40, 30)
@@ -451,7 +454,7 @@ def test_frozen_factors_have_no_state_and_do_not_move():
     }.items():
         params = start(case, (7, 5))
         moving, _ = split(params, make(case).trainable(params))
-        state = adam(0.1).init(moving)
+        state: Any = adam(0.1).init(moving)
         for tree in (state.mean, state.square):
             paths = jax.tree_util.tree_leaves_with_path(tree)
             assert {path[-1].name for path, _ in paths} == trained  # pyright: ignore[reportAttributeAccessIssue]

@@ -38,11 +38,15 @@ from modejax.sweep.config import SweepConfig, parse_options
         ({"seeds": 0}, "seeds must be integers of at least 1"),
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 0}, "batch_size"),
-        ({"depth": 0}, "depth"),
+        ({"depth": -1}, "depth must be integers of at least 0, got -1"),
+        ({"depth": 0, "widths": (8,)}, "depth 0 has no hidden layers, got widths=(8,); leave widths out"),
+        ({"widths": (0,), "depth": 1}, "widths must be integers of at least 1, got 0"),
+        ({"layer": "spectral", "modes": (3,)}, "the layer spectral has no modes"),
+        ({"optimiser": "sgd"}, "unknown optimiser 'sgd'; allowed: adam, adamax"),
         ({"draws": 0}, "draws"),
         ({"halve_every": -1}, "halve_every must be integers of at least 0"),
         ({"kept": (-1,)}, "kept must be integers of at least 0"),
-        ({"layer": "modes"}, "unknown layer 'modes'; allowed: dense, low_rank, mode, svd, tied_mode"),
+        ({"layer": "modes"}, "unknown layer 'modes'; allowed: dense, low_rank, mode, spectral, svd, tied_mode"),
         ({"activation": "swish"}, "unknown activation 'swish'; allowed: erf"),
         ({"order": "tau"}, "unknown order 'tau'"),
         ({"cut": "leading"}, "unknown cut"),
@@ -80,6 +84,7 @@ def test_every_field_is_written():
 
 def test_layers_without_modes_have_one_entry_on_that_axis():
     assert SweepConfig(layer="dense").modes == (0,)
+    assert SweepConfig(layer="spectral").modes == (0,)
     assert SweepConfig(layer="svd").modes == (0,)
     assert SweepConfig(layer="svd", modes=(3, 4)).modes == (3, 4)
     assert SweepConfig().num_members == 3 * 4 * 3
@@ -94,3 +99,9 @@ def test_options_are_read_with_their_types():
         "e": 1e-3,
         "f": "word",
     }
+
+
+def test_without_hidden_layers_the_width_axis_has_one_entry():
+    config = SweepConfig(layer="spectral", depth=0)
+    assert config.widths == (0,)
+    assert SweepConfig.from_json(config.to_json()) == config

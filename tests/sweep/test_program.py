@@ -26,16 +26,31 @@ SMALL: dict[str, Any] = {
 }
 
 
+SPECTRAL = {
+    "single_set": (),
+    "single_set_unit": ("start=first",),
+    "input_only": ("eigenvectors=trained",),
+    "two_set": ("eigenvectors=trained", "start=two_set"),
+    "two_set_released": (),
+    "qr_triangular": (),
+    "qr_full": ("bias=false",),
+    "svd": (),
+    "svd_released": (),
+}
+
+
 def alone(plan, dataset, member, epochs, steps=None, group=0):
     """Train one member at its own size, by itself, with nothing batched, compiled steps aside."""
     group = plan.groups[group]
     members, config = group.members, plan.config
     network = group.spec.build(int(members.width[member]), int(members.modes[member]), 1)
     loss = LOSSES[dataset.targets]
-    start = init_state(network, jax.random.key(int(members.seed[member])))
+    start = init_state(network, jax.random.key(int(members.seed[member])), config.optimiser)
     state = start
     float_type = jnp.result_type(float)
-    step = jax.jit(lambda state, x, y, rate, decay: train_step(network, loss, state, x, y, rate, decay))
+    step = jax.jit(
+        lambda state, x, y, rate, decay: train_step(network, loss, state, x, y, rate, decay, config.optimiser)
+    )
     done = 0
     for epoch in range(epochs):
         key = jax.random.fold_in(jax.random.key(config.shuffle_seed), epoch)
@@ -78,6 +93,57 @@ def test_member_in_a_sweep_equals_member_alone_float64(blobs, layer, buckets):
             for member in {0: (0, len(trained) - 2), 1: (len(trained) - 1,)}[group]:
                 _, state = alone(plan, blobs, member, 2, group=group)
                 chex.assert_trees_all_close(trained[member].params, jax.device_get(state.params), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("variant", SPECTRAL)
+def test_spectral_member_in_a_sweep_equals_member_alone(blobs, variant):
+    """Widths on both sides of the 6 inputs, so that both ranks are padded."""
+    config = SweepConfig(
+        layer="spectral",
+        layer_options=(f"variant={variant}", *SPECTRAL[variant]),
+        optimiser="adamax",
+        depth=1,
+        epochs=2,
+        precision="float64",
+        buckets="one",
+        **dict(SMALL, modes=None, widths=(4, 9), learning_rates=(0.02,)),
+    )
+    plan = make_plan(config, blobs)
+    outcome = execute(plan, blobs)
+    assert plan.kept == ()
+    with precision_scope("float64"):
+        for member, trained in enumerate(trained_networks(plan, outcome.states)):
+            start, state = alone(plan, blobs, member, 2)
+            chex.assert_trees_all_close(trained.params, jax.device_get(state.params), rtol=0, atol=1e-10)
+            chosen = trained.network.trainable(trained.params)
+            moved = jax.tree.map(lambda a, b: bool((a != np.asarray(b)).any()), trained.params, start.params)
+            # Every trainable leaf has moved, and nothing else.
+            assert jax.tree.leaves(moved) == jax.tree.leaves(chosen)
+    for index, state in enumerate(outcome.states[0].params):
+        padding = [leaf[0] for leaf in (state.lambda_in, state.lambda_out)]
+        sizes = (6, 4, 3)[index : index + 2]
+        for values, size in zip(padding, sizes, strict=True):
+            assert not values[size:].tobytes().strip(b"\0")
+
+
+def test_a_network_without_hidden_layers_is_swept(blobs):
+    config = SweepConfig(layer="spectral", depth=0, seeds=2, epochs=2, batch_size=20, precision="float64")
+    plan = make_plan(config, blobs)
+    outcome = execute(plan, blobs)
+    assert [len(group.members) for group in plan.groups] == [2, 2]
+    with precision_scope("float64"):
+        for group in (0, 1):
+            for member, trained in enumerate(trained_networks(plan, outcome.states, group)):
+                assert [kernel.shape for kernel in trained.network.kernels(trained.params)] == [(3, 6)]
+                _, state = alone(plan, blobs, member, 2, group=group)
+                chex.assert_trees_all_close(trained.params, jax.device_get(state.params), rtol=0, atol=1e-10)
+
+
+def test_full_rank_curves_of_a_network_without_hidden_layers(blobs):
+    plan = make_plan(SweepConfig(layer="svd", depth=0, seeds=1, epochs=1, batch_size=20), blobs)
+    assert plan.kept == (0, 1, 2, 3)
+    record = execute(plan, blobs).records[0]
+    np.testing.assert_allclose(record.together_curves[0, 0, 0, -1], record.test_accuracy[0, -1])
 
 
 def test_member_in_a_sweep_equals_member_alone_float32():

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 from modejax import layers
 from modejax.errors import InputError
-from modejax.training import adam, halved, merge, split
+from modejax.training import OPTIMISERS, adam, adamax, halved, merge, split
 from modejax.training.optimiser import AdamState
 
 STEPS = 50
@@ -74,6 +74,36 @@ def test_fifty_steps_are_those_of_optax_adamw(decay, float64):
     np.testing.assert_allclose(ours["b"][2], params["b"][2] * (1 - 0.01 * decay) ** STEPS, rtol=1e-12)
 
 
+def test_fifty_steps_are_those_of_optax_adamax(float64):
+    params = tree(100)
+    ours, state = run(adamax(0.01), params)
+    theirs, theirs_state = run(optax.adamax(0.01, b1=0.9, b2=0.999, eps=1e-8), params)
+    for name in params:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12)
+        np.testing.assert_allclose(state.largest[name], theirs_state[0].nu[name], rtol=1e-12)
+    assert int(state.count) == STEPS
+    assert not np.allclose(ours["a"], run(adam(0.01), params)[0]["a"], rtol=1e-3)
+
+
+def test_decay_and_penalty_of_adamax_pass_by_its_moments(float64):
+    params = tree(101)
+    plain, state = run(adamax(0.01), params)
+    decayed, decayed_state = run(adamax(0.01, 0.05, lambda p: jnp.sum(ravel_pytree(p)[0] ** 4) / 4), params)
+    for name in params:
+        # The gradients do not depend on the parameters, so neither do the moments.
+        np.testing.assert_array_equal(state.largest[name], decayed_state.largest[name])
+        theta = np.array(params[name])
+        steps = np.zeros((STEPS, *theta.shape))
+        mean, largest = np.zeros_like(theta), np.zeros_like(theta)
+        for t in range(1, STEPS + 1):
+            g = np.array(gradient_at(t)[name])
+            mean, largest = 0.9 * mean + 0.1 * g, np.maximum(0.999 * largest, abs(g) + 1e-8)
+            steps[t - 1] = mean / (1 - 0.9**t) / largest
+            theta = theta - 0.01 * (steps[t - 1] + 0.05 * theta + theta**3)
+        np.testing.assert_allclose(decayed[name], theta, rtol=1e-11)
+        np.testing.assert_allclose(plain[name], np.array(params[name]) - 0.01 * steps.sum(axis=0), rtol=1e-9)
+
+
 def test_fifty_steps_with_a_penalty_are_those_of_the_formula(float64):
     params = tree(101)
     # d/dtheta of theta^4 / 4; it passes by the moments, as the decay does.
@@ -99,8 +129,9 @@ def test_the_first_step_is_the_rate_in_the_direction_of_the_sign(float64):
     np.testing.assert_allclose(np.asarray(updates), [-0.3, 0.3, -0.3], rtol=2e-5)
 
 
-def test_the_parameters_are_needed():
-    optimiser = adam(0.1)
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_the_parameters_are_needed(name):
+    optimiser = OPTIMISERS[name](0.1)
     with pytest.raises(InputError, match="needs the parameters"):
         optimiser.update(jnp.ones(2), optimiser.init(jnp.ones(2)))
 
