@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modejax import layers as layers
     from modejax import networks as networks
     from modejax import plots as plots
+    from modejax import pruning as pruning
     from modejax import training as training
     from modejax import truncation as truncation
     from modejax.data import load_dataset as load_dataset
@@ -44,6 +45,7 @@ __getattr__, __dir__, __all__ = _lazy(
         "layers": [],
         "networks": ["mlp", "tied_mode_mlp"],
         "plots": [],
+        "pruning": [],
         "sweep.config": ["SweepConfig"],
         "sweep.plan": ["make_plan"],
         "sweep.result": ["load_result"],

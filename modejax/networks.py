@@ -22,6 +22,7 @@ Params = Any
 Activation = Callable[[Float[Array, "..."]], Float[Array, "..."]]
 
 ACTIVATIONS: dict[str, Activation] = {
+    "elu": jax.nn.elu,
     "erf": lambda z: jax.lax.erf(z * 0.5**0.5),
     "gelu": jax.nn.gelu,
     "identity": lambda z: z,
@@ -31,7 +32,7 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 """Hidden activations by name. erf is erf(z / sqrt 2); the derivative of relu at 0 is 0."""
 
-_ZERO_AT_ZERO = {"erf", "gelu", "identity", "relu", "tanh"}
+_ZERO_AT_ZERO = {"elu", "erf", "gelu", "identity", "relu", "tanh"}
 
 
 class Network(NamedTuple):

@@ -15,6 +15,7 @@ from modejax.extent import Extent
 from modejax.networks import ACTIVATIONS, mlp, tied_mode_mlp
 
 NUMPY_ACTIVATIONS = {
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
     "erf": lambda z: special.erf(z / np.sqrt(2)),
     # The tanh form of Hendrycks and Gimpel, which jax.nn.gelu has by default.
     "gelu": lambda z: 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))),

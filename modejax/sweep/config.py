@@ -16,7 +16,7 @@ from modejax.errors import InputError, choices
 __all__ = ["LAYER_MODES", "LayerName", "SweepConfig", "parse_options"]
 
 LayerName = Literal["dense", "low_rank", "mode", "spectral", "svd", "tied_mode"]
-Activation = Literal["erf", "gelu", "identity", "relu", "sigmoid", "tanh"]
+Activation = Literal["elu", "erf", "gelu", "identity", "relu", "sigmoid", "tanh"]
 OrderName = Literal["importance", "weight", "size", "random"]
 CutName = Literal["keep-leading", "remove-leading"]
 OptimiserName = Literal["adam", "adamax"]
@@ -156,7 +156,7 @@ class SweepConfig:
         put(self, "layer_options", tuple(options))
         parse_options(self.layer_options)
         _one_of("layer", self.layer, tuple(LAYER_MODES))
-        _one_of("activation", self.activation, ("erf", "gelu", "identity", "relu", "sigmoid", "tanh"))
+        _one_of("activation", self.activation, ("elu", "erf", "gelu", "identity", "relu", "sigmoid", "tanh"))
         _one_of("order", self.order, ("importance", "weight", "size", "random"))
         _one_of("cut", self.cut, ("keep-leading", "remove-leading"))
         _one_of("precision", self.precision, ("float32", "tf32", "bfloat16", "float64"))

@@ -47,7 +47,7 @@ from modejax.sweep.config import SweepConfig, parse_options
         ({"halve_every": -1}, "halve_every must be integers of at least 0"),
         ({"kept": (-1,)}, "kept must be integers of at least 0"),
         ({"layer": "modes"}, "unknown layer 'modes'; allowed: dense, low_rank, mode, spectral, svd, tied_mode"),
-        ({"activation": "swish"}, "unknown activation 'swish'; allowed: erf"),
+        ({"activation": "swish"}, "unknown activation 'swish'; allowed: elu, erf"),
         ({"order": "tau"}, "unknown order 'tau'"),
         ({"cut": "leading"}, "unknown cut"),
         ({"precision": "half"}, "unknown precision"),

@@ -1,0 +1,183 @@
+"""Drop hidden nodes of a trained network by a score, and measure what is left of its accuracy.
+
+A node is dropped by setting its activation to 0, after the activation function. That removes it whatever the layer:
+with both sets of eigenvalues trained, setting lambda_out to 0 alone would leave W = lambda_in phi. One percentile is
+taken over the scores of all hidden layers together; outputs are never dropped, and there is no training afterwards.
+
+References:
+    Buffoni et al., "Spectral pruning of fully connected layers", Sci. Rep. 12, 11201 (2022), arXiv 2108.00940.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from modejax.draws import subkey, uniform_vector
+from modejax.errors import InputError, choices
+from modejax.extent import Extent
+from modejax.layers.spectral import SpectralParams
+from modejax.layers.spectral_operator import eigenvector_block
+from modejax.networks import Network, Params
+from modejax.training.loss import Loss
+
+__all__ = ["NODE_SCORES", "kept_nodes", "node_scores", "pruning_curve"]
+
+ScoreName = Literal["eigenvalue", "eigenvector", "incoming", "throughput", "random"]
+
+NODE_SCORES = ("eigenvalue", "eigenvector", "incoming", "throughput", "random")
+"""The scores by name, explained in `node_scores`."""
+
+
+def node_scores(
+    network: Network, params: Params, score: ScoreName, key: PRNGKeyArray | None = None
+) -> tuple[Float[Array, " units"], ...]:
+    """Score the nodes of every hidden layer; larger is kept longer.
+
+    Scores of node i with the weights W into it and V out of it:
+        `eigenvalue`: |lambda_out_i| as stored, for spectral layers; a size of the weights only where lambda_in = 0.
+        `eigenvector`: |lambda_out_i| times the norm of row i of phi, however the two share a scale.
+        `incoming`: sum_j |W_ij|. `throughput`: sum_j |W_ij| times sum_k |V_ki|. `random`: uniform numbers.
+
+    Args:
+        network: the network.
+        params: its parameters.
+        score: a name above.
+        key: a scalar key, needed for `random`.
+
+    Returns:
+        One vector for each hidden layer, padding 0.
+
+    Raises:
+        InputError: if the score is unknown, asks for eigenvalues that are not there, or a random one has no key; or the
+            network has no hidden layer.
+
+    References:
+        |lambda| and incoming: arXiv 2108.00940; eigenvector: Giambagli et al., arXiv 2310.12612.
+
+    Example:
+        >>> from modejax import layers, networks
+        >>> network = networks.mlp([4, 3, 2], layers.spectral("single_set"))
+        >>> params = network.init(jax.random.key(0))
+        >>> [each.shape for each in node_scores(network, params, "eigenvalue")]
+        [(3,)]
+    """
+    if score not in NODE_SCORES:
+        raise InputError(f"unknown score {score!r} of nodes; allowed: {choices(NODE_SCORES)}")
+    hidden = range(len(network.sizes) - 2)
+    if not hidden:
+        raise InputError("a network without hidden layers has no node that could be dropped")
+    if score == "random":
+        if key is None:
+            raise InputError("a random score needs a key, got None")
+        return tuple(uniform_vector(subkey(key, index), network.sizes[index + 1]) for index in hidden)
+    if score in ("eigenvalue", "eigenvector"):
+        if not all(isinstance(each, SpectralParams) for each in params):
+            raise InputError(
+                f"the score {score} needs spectral layers; allowed for others: incoming, throughput, random"
+            )
+        norms = [jnp.linalg.norm(eigenvector_block(params[i]), axis=1) if score == "eigenvector" else 1 for i in hidden]
+        return tuple(jnp.abs(params[index].lambda_out) * norm for index, norm in zip(hidden, norms, strict=True))
+    kernels = network.kernels(params)
+    incoming = [jnp.sum(jnp.abs(kernels[index]), axis=1) for index in hidden]
+    if score == "incoming":
+        return tuple(incoming)
+    return tuple(incoming[index] * jnp.sum(jnp.abs(kernels[index + 1]), axis=0) for index in hidden)
+
+
+def kept_nodes(
+    scores: Sequence[Float[Array, " units"]], sizes: Sequence[Extent], percentile: float | Float[Array, ""]
+) -> tuple[Bool[Array, " units"], ...]:
+    """Say which nodes stay when those below a percentile of all scores together go.
+
+    Args:
+        scores: one vector for each hidden layer.
+        sizes: the extents of the hidden layers.
+        percentile: from 0 to below 100, interpolated between neighbours; a score equal to it stays, so that at
+            least one node does.
+
+    Returns:
+        One mask for each hidden layer, False on padding.
+
+    Raises:
+        InputError: if the percentile is a number outside [0, 100), or the layers do not fit.
+
+    Example:
+        >>> kept_nodes([jnp.array([3.0, 1.0, 2.0])], [Extent(3, 3)], 50.0)[0].tolist()
+        [True, False, True]
+    """
+    if len(scores) != len(sizes):
+        raise InputError(f"one vector of scores for each hidden layer is needed, got {len(scores)} for {len(sizes)}")
+    if not isinstance(percentile, jax.Array) and not 0 <= percentile < 100:
+        raise InputError(f"a percentile must be a number from 0 to below 100, got {percentile!r}")
+    dtype = scores[0].dtype
+    everything = jnp.sort(
+        jnp.concatenate([jnp.where(n.mask, each, jnp.inf) for n, each in zip(sizes, scores, strict=True)])
+    )
+    count = sum((jnp.asarray(n.active).astype(jnp.int32) for n in sizes), jnp.int32(0))
+    position = jnp.asarray(percentile, dtype) / 100 * (count.astype(dtype) - 1)
+    below = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, count - 1)
+    above = jnp.minimum(below + 1, count - 1)
+    part = position - below.astype(dtype)
+    threshold = everything[below] + part * (everything[above] - everything[below])
+    return tuple(n.mask & (each >= threshold) for n, each in zip(sizes, scores, strict=True))
+
+
+def pruning_curve(
+    network: Network,
+    loss: Loss,
+    params: Params,
+    scores: Sequence[Float[Array, " units"]],
+    x: Float[Array, "rows features"],
+    y: Int[Array, " rows"],
+    counts: Bool[Array, " rows"],
+    percentiles: Sequence[float],
+) -> Int[Array, " percentiles"]:
+    """Count right answers on a block of examples with the nodes below each percentile dropped.
+
+    Args:
+        network: the network.
+        loss: the loss, which says what a right answer is.
+        params: the network's parameters.
+        scores: one vector for each hidden layer, as `node_scores` gives them.
+        x: the inputs.
+        y: the labels.
+        counts: False on rows that only fill up the block.
+        percentiles: percentages of nodes to drop, each from 0 to below 100.
+
+    Returns:
+        The counts.
+
+    Raises:
+        InputError: if a percentile is not allowed or there is none.
+
+    Example:
+        >>> from modejax import layers, networks, training
+        >>> network = networks.mlp([4, 3, 2], layers.spectral("single_set"))
+        >>> params = network.init(jax.random.key(0))
+        >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
+        >>> scores = node_scores(network, params, "eigenvalue")
+        >>> pruning_curve(network, training.cross_entropy, params, scores, x, y, jnp.full(5, True), [0, 50]).shape
+        (2,)
+    """
+    wanted = tuple(percentiles)
+    if not wanted or not all(math.isfinite(each) and 0 <= each < 100 for each in wanted):
+        raise InputError(f"percentiles must be numbers from 0 to below 100, at least one, got {wanted}")
+    sizes = network.sizes[1:-1]
+    first = jax.vmap(lambda row: network.between(params, row, 0, 1))(x)  # the same for every percentile
+
+    def right(percentile: Float[Array, ""]) -> Int[Array, ""]:
+        kept = kept_nodes(scores, sizes, percentile)
+        h = first
+        for index, mask in enumerate(kept):
+            h = jnp.where(mask[None, :], h, 0)
+            h = jax.vmap(lambda row, index=index: network.between(params, row, index + 1, index + 2))(h)
+        correct = jax.vmap(loss.correct)(h, y)
+        return jnp.sum(correct & counts, dtype=jnp.int32)
+
+    return jax.lax.map(right, jnp.asarray(wanted, first.dtype))
