@@ -1,6 +1,7 @@
 """Scores of nodes, which of them stay, and the accuracy that is left, against a plain evaluation."""
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ def float64():
 
 
 @functools.cache
-def network_and_params(variant="single_set"):
+def network_and_params(variant: Literal["single_set", "two_set"] = "single_set"):
     """Return a network with weights of order 1 and biases that are not 0."""
     network = networks.mlp(SIZES, layers.spectral(variant, phi="normal:2"), "tanh")
     params = jax.jit(network.init)(jax.random.key(0))
