@@ -15,16 +15,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from modejax import SweepConfig
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
 from modejax.sweep.plan import Plan, make_plan
 from modejax.sweep.program import (
-    Clock,
     Program,
     device_data,
+    make_clock,
     make_program,
     member_arrays,
     precision_scope,
@@ -97,12 +96,7 @@ class Timed:
         """Run one call of the program; return its seconds and its records."""
         config = self.plan.config
         with precision_scope(self.scope):
-
-            def put(value: Any, dtype: Any = np.int32) -> jax.Array:
-                return jax.device_put(np.asarray(value, dtype), self.program.everywhere)
-
-            key = jax.device_put(jax.random.key(config.shuffle_seed), self.program.everywhere)
-            clock = Clock(put(self.epoch), put(epochs), put(config.halve_every), put(truncate, np.bool_), key)
+            clock = make_clock(self.program, self.epoch, epochs, config, truncate=truncate)
             began = time.perf_counter()
             self.states, records = self.program.compiled(self.states, self.members, self.data, clock)
             jax.block_until_ready((self.states, records))

@@ -18,7 +18,7 @@ import tyro
 
 from benchmarks import common
 from modejax import SweepConfig
-from modejax.sweep.run import trained_networks
+from modejax.sweep.trained import trained_networks
 from modejax.truncation import importance, ranked
 
 

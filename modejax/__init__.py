@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from modejax.sweep.config import SweepConfig as SweepConfig
     from modejax.sweep.plan import make_plan as make_plan
     from modejax.sweep.result import load_result as load_result
-    from modejax.sweep.run import load_networks as load_networks
     from modejax.sweep.run import run_sweep as run_sweep
+    from modejax.sweep.trained import load_networks as load_networks
 
 __version__ = _version("modejax")
 
@@ -49,7 +49,8 @@ __getattr__, __dir__, __all__ = _lazy(
         "sweep.config": ["SweepConfig"],
         "sweep.plan": ["make_plan"],
         "sweep.result": ["load_result"],
-        "sweep.run": ["load_networks", "run_sweep"],
+        "sweep.run": ["run_sweep"],
+        "sweep.trained": ["load_networks"],
         "data.catalog": ["load_dataset"],
         "training": [],
         "truncation": [],

@@ -10,7 +10,7 @@ from modejax.sweep.config import SweepConfig
 __all__ = ["use_cores"]
 
 
-def use_cores(config: SweepConfig) -> None:
+def use_cores(config: SweepConfig, processes: int = 1) -> None:
     """Let JAX see the cores of the processor as devices, over which a sweep spreads its members.
 
     XLA runs one small matrix product on several cores badly, and one share of the members on each core well.
@@ -18,11 +18,12 @@ def use_cores(config: SweepConfig) -> None:
 
     Args:
         config: the sweep; with fewer than four members a core, fewer cores are used.
+        processes: processes of the run, which share its devices.
     """
     import jax
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = config.devices or max(1, min(cores, config.num_members // 4))
+    wanted = config.devices // processes or max(1, min(cores, config.num_members // (4 * processes)))
     # JAX refuses once its devices are started, as in a notebook that calls the command line.
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", min(wanted, cores))

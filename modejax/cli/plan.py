@@ -40,7 +40,7 @@ class PlanCommand:
                 "width": bucket.width,
                 "modes": bucket.modes,
                 "members": len(bucket.members),
-                "padding": bucket.padding,
+                "launch": bucket.capacity,
             }
             for bucket in plan.buckets
         ]
@@ -50,8 +50,8 @@ class PlanCommand:
             "parameters": plan.parameters,
             "useful_flops": plan.useful_flops,
             "padded_flops": plan.padded_flops,
-            "state_bytes": plan.state_bytes,
-            "peak_bytes": plan.peak_bytes,
+            "launches": plan.launches,
+            "bytes": {**dataclasses.asdict(plan.memory), "process": plan.resident_bytes, "peak": plan.peak_bytes},
             "steps_per_epoch": plan.steps_per_epoch,
             "epochs": config.epochs,
             "epochs_per_call": plan.chunk,
@@ -64,23 +64,24 @@ class PlanCommand:
             return 0
         print_table(
             f"{sum(map(len, (group.members for group in plan.groups)))} networks on {dataset.name} in one program",
-            ("group", "padded width", "padded modes", "members", "filling up devices"),
+            ("group", "padded width", "padded modes", "members", "networks a launch"),
             [
-                [b["group"], str(b["width"]), str(b["modes"] or "-"), str(b["members"]), str(b["padding"])]
+                [b["group"], str(b["width"]), str(b["modes"] or "-"), str(b["members"]), str(b["launch"])]
                 for b in buckets
             ],
         )
         waste = plan.padded_flops / plan.useful_flops
         print(
             f"{config.epochs} epochs of {plan.steps_per_epoch} batches, {plan.chunk} epochs a call, "
-            f"on {plan.devices} device(s)"
+            f"{plan.launches} launch(es) on {plan.devices} device(s)"
         )
         print(
             f"{count_text(plan.useful_flops)}FLOP useful, {count_text(plan.padded_flops)}FLOP with padding "
             f"({waste:.2f} times), in matrix products of the training steps"
         )
         print(
-            f"{count_text(plan.parameters)} trainable parameters, {bytes_text(plan.state_bytes)} of parameters and "
-            f"moments, about {bytes_text(plan.peak_bytes)} at the peak"
+            f"{count_text(plan.parameters)} trainable parameters; a launch holds {bytes_text(plan.memory.state)} of "
+            f"parameters and moments, {bytes_text(plan.memory.data)} of data and about "
+            f"{bytes_text(plan.memory.temporary)} besides; about {bytes_text(plan.peak_bytes)} in all at the peak"
         )
         return 0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import tyro
 
@@ -41,17 +42,30 @@ class SweepCommand:
     """Show a bar on stderr."""
     json: bool = False
     """Print the table and the paths as JSON instead of text."""
+    coordinator: str | None = None
+    """Address and port of the first of several processes that run this sweep together, or auto under SLURM, Open MPI
+    and on TPU pods; each process is started with the same options."""
+    processes: int | None = None
+    """Number of processes, where the coordinator is an address."""
+    process: int | None = None
+    """Number of this process, from 0; process 0 prints and writes."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
         config, folder = self._place()
         from modejax.cli.devices import use_cores
 
-        use_cores(config)
+        use_cores(config, processes=self.processes or 1)
+        if self.coordinator is None and (self.processes, self.process) != (None, None):
+            raise InputError("--processes and --process need --coordinator HOST:PORT, the same in all processes")
+        from modejax.sweep.hosts import connect, is_lead
         from modejax.sweep.run import Interrupted, run_sweep
 
+        if self.coordinator is not None:
+            connect(self.coordinator, self.processes, self.process)
         began = time.perf_counter()
-        with _stop_on_signal() as caught, _bar(config, shown=self.progress and not self.json) as report:
+        shown = self.progress and not self.json and is_lead()
+        with _stop_on_signal() as caught, _bar(config, shown=shown) as report:
             try:
                 result = run_sweep(
                     config,
@@ -61,8 +75,15 @@ class SweepCommand:
                     stop=lambda: bool(caught),
                 )
             except Interrupted as stopped:
-                print(f"{stopped} of {config.epochs}; go on with: modejax sweep --resume {folder}", file=sys.stderr)
-                return 128 + caught[0]
+                if is_lead():
+                    print(f"{stopped} of {config.epochs}; go on with: modejax sweep --resume {folder}", file=sys.stderr)
+                return 128 + (caught[0] if caught else signal.SIGTERM)
+            except RuntimeError as error:
+                if self.coordinator is None:
+                    raise
+                _leave(error, folder)
+        if not is_lead():
+            return 0
         return print_result(result, folder, as_json=self.json, seconds=time.perf_counter() - began)
 
     def _place(self) -> tuple[SweepConfig, Path]:
@@ -75,11 +96,23 @@ class SweepCommand:
         if not is_run(self.resume):
             raise InputError(f"{self.resume} is not a run that could be resumed (it has no config.json)")
         stored = SweepConfig.from_json((self.resume / "config.json").read_text())
-        if self.config not in (SweepConfig(), stored):
+        given = dataclasses.replace(self.config, launches=self.config.launches or stored.launches)
+        if self.config != SweepConfig() and given != stored:
             raise InputError(
                 f"--resume {self.resume} brings its own config, which differs from the options given; drop them"
             )
         return stored, self.resume
+
+
+def _leave(error: RuntimeError, folder: Path) -> NoReturn:
+    """End a process whose run has lost another one, without waiting for that one at the exit."""
+    reason = str(error).splitlines()[0][:200]
+    print(
+        f"error: another process of this run was lost ({reason}); start all of them again with --resume {folder}",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)
 
 
 def _new_folder(config: SweepConfig) -> Path:
@@ -136,10 +169,11 @@ def _bar(config: SweepConfig, *, shown: bool) -> Iterator[Any]:
     progress = Progress(*columns, console=Console(stderr=True))
     task = progress.add_task(f"compiling {config.num_members} networks", total=config.epochs)
 
-    def report(done: int, accuracy: float) -> None:
+    def report(at: Any) -> None:
         progress.start()
-        if done:
-            progress.update(task, completed=done, description=f"mean test accuracy {100 * accuracy:.1f} %")
+        if at.done:
+            text = f"mean test accuracy {100 * at.accuracy:.1f} %"
+            progress.update(task, completed=at.done, total=at.total, description=text)
 
     try:
         yield report

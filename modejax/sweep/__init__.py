@@ -1,8 +1,9 @@
 """The width sweep: a grid of networks trained as one compiled program.
 
-Read in the order of the data: `config` (what is asked for) -> `spec` (names to networks) -> `cost` and `plan` (members,
-buckets, arithmetic, bytes) -> `program` (the compiled step) -> `run` (chunks, progress) with `checkpoint` -> `result`
-(labelled arrays, run folders). Pictures and the command line may not come in.
+Read in the order of the data: `config` (what is asked for) -> `spec` (names to networks) -> `cost`, `memory` and `plan`
+(members, buckets, arithmetic, bytes, launches) -> `program` (the compiled step) -> `run` (launches, chunks, progress)
+with `checkpoint` and `hosts` (several processes) -> `result` (labelled arrays, run folders) and `trained` (networks).
+Pictures and the command line may not come in.
 """
 
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from modejax.sweep.plan import Plan as Plan
     from modejax.sweep.plan import make_plan as make_plan
     from modejax.sweep.result import load_result as load_result
-    from modejax.sweep.run import load_networks as load_networks
     from modejax.sweep.run import run_sweep as run_sweep
+    from modejax.sweep.trained import load_networks as load_networks
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy(
         "config": ["SweepConfig"],
         "plan": ["Plan", "make_plan"],
         "result": ["load_result"],
-        "run": ["load_networks", "run_sweep"],
+        "run": ["run_sweep"],
+        "trained": ["load_networks"],
     },
 )

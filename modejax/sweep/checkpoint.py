@@ -1,7 +1,8 @@
 """Checkpoints of a sweep: the states of all members and what was measured so far, whole or not there.
 
 A checkpoint is written by Orbax into a folder with a temporary name, gets a manifest with a digest of every array, and
-then takes its name. The newest two are kept, so that one of them is whole at any moment.
+then takes its name. The newest two are kept, so that one of them is whole at any moment, and the last one of a launch
+that is done.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,38 +43,50 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
+def _checkpointer() -> Any:
+    """Return a checkpointer that works in this process alone, whatever other processes the run has."""
+    import orbax.checkpoint
+
+    if jax.process_count() == 1:
+        return orbax.checkpoint.StandardCheckpointer()
+    here = jax.process_index()
+    alone = orbax.checkpoint.options.MultiprocessingOptions(
+        primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"process-{here}"
+    )
+    return orbax.checkpoint.StandardCheckpointer(multiprocessing_options=alone)
+
+
 def _named(tree: Any) -> dict[str, np.ndarray]:
     """Number the leaves; Orbax cannot hold arrays without entries, and they carry nothing."""
     leaves = {f"{index:05d}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(tree))}
     return {name: leaf for name, leaf in leaves.items() if leaf.size}
 
 
-def save(folder: Path, epoch: int, tree: Any, mark: str) -> Path:
-    """Write a checkpoint and remove all but the newest two.
+def save(folder: Path, epoch: int, tree: Any, mark: str, keep: int = 2) -> Path:
+    """Write a checkpoint and remove older ones.
 
     Args:
         folder: the folder of checkpoints; made where it is missing.
         epoch: epochs done.
         tree: arrays in host memory.
         mark: the fingerprint of the run.
+        keep: newest checkpoints to keep, this one included.
 
     Returns:
         The folder of the checkpoint.
     """
-    import orbax.checkpoint
-
     folder.mkdir(parents=True, exist_ok=True)
     final, temporary = folder / f"epoch-{epoch:07d}", folder / ".unfinished"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     named = _named(tree)
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save((temporary / "arrays").absolute(), named)
     manifest = {"epoch": epoch, "fingerprint": mark, "digests": {name: _digest(leaf) for name, leaf in named.items()}}
     (temporary / "manifest.json").write_text(json.dumps(manifest))
     shutil.rmtree(final, ignore_errors=True)
     temporary.replace(final)
-    for old in _finished(folder)[:-2]:
+    for old in _finished(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -86,7 +100,7 @@ def restore(checkpoint: Path, like: Any, mark: str) -> tuple[int, Any]:
 
     Args:
         checkpoint: its folder.
-        like: a tree of the structure and the shapes that were saved.
+        like: a tree of the structure, shapes and types that were saved: arrays or `jax.ShapeDtypeStruct`s.
         mark: the fingerprint of the run that wants it.
 
     Returns:
@@ -95,8 +109,6 @@ def restore(checkpoint: Path, like: Any, mark: str) -> tuple[int, Any]:
     Raises:
         InputError: if it belongs to another config or version, or is truncated or altered.
     """
-    import orbax.checkpoint
-
     try:
         manifest = json.loads((checkpoint / "manifest.json").read_text())
         epoch, digests, written = int(manifest["epoch"]), manifest["digests"], manifest["fingerprint"]
@@ -108,7 +120,7 @@ def restore(checkpoint: Path, like: Any, mark: str) -> tuple[int, Any]:
             "resume it with those, or start a new run"
         )
     try:
-        with orbax.checkpoint.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             named = checkpointer.restore((checkpoint / "arrays").absolute())
     except Exception as error:  # Orbax and tensorstore raise many types for damaged files.
         raise InputError(f"the checkpoint {checkpoint} is damaged ({type(error).__name__})") from None
@@ -116,11 +128,11 @@ def restore(checkpoint: Path, like: Any, mark: str) -> tuple[int, Any]:
     found = []
     for index, leaf in enumerate(leaves):
         name = f"{index:05d}"
-        if not np.size(leaf):
-            found.append(np.zeros(np.shape(leaf), np.asarray(leaf).dtype))
+        if not math.prod(leaf.shape):
+            found.append(np.zeros(leaf.shape, leaf.dtype))
             continue
         array = np.asarray(named[name]) if name in named else None
-        if array is None or digests.get(name) != _digest(array) or array.shape != np.shape(leaf):
+        if array is None or digests.get(name) != _digest(array) or array.shape != leaf.shape:
             raise InputError(f"the checkpoint {checkpoint} is damaged (array {name} does not match its digest)")
         found.append(array)
     return epoch, jax.tree.unflatten(structure, found)
@@ -131,12 +143,12 @@ def newest(folder: Path, like: Any, mark: str) -> tuple[int, Any, list[str]]:
 
     Args:
         folder: the folder of checkpoints.
-        like: a tree of the structure and the shapes that were saved.
+        like: a tree of the structure, shapes and types that were saved: arrays or `jax.ShapeDtypeStruct`s.
         mark: the fingerprint of the run that wants it.
 
     Returns:
-        Epochs done (0 where there is no checkpoint), the tree (`like` then), and a message for every newer
-        checkpoint that was refused.
+        Epochs done (0 where there is no checkpoint), the tree (None then), and a message for every newer checkpoint
+        that was refused.
 
     Raises:
         InputError: if there are checkpoints but none of them can be used.
@@ -151,4 +163,4 @@ def newest(folder: Path, like: Any, mark: str) -> tuple[int, Any, list[str]]:
             return epoch, tree, refused
     if refused:
         raise InputError("no checkpoint can be used: " + "; ".join(refused))
-    return 0, like, []
+    return 0, None, []

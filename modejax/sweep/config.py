@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from modejax.errors import InputError, choices
 
-__all__ = ["LAYER_MODES", "LayerName", "SweepConfig", "parse_options"]
+__all__ = ["LAYER_MODES", "LayerName", "SweepConfig", "parse_bytes", "parse_options"]
 
 LayerName = Literal["dense", "low_rank", "mode", "spectral", "svd", "tied_mode"]
 Activation = Literal["elu", "erf", "gelu", "identity", "relu", "sigmoid", "tanh"]
@@ -72,6 +73,34 @@ def _value(text: str) -> bool | int | float | str:
         except ValueError:
             continue
     return text
+
+
+_UNITS = {"": 2**30, "mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def parse_bytes(amount: float | str) -> int:
+    """Read an amount of memory.
+
+    Args:
+        amount: a number of GiB, or a number with one of the units MB, GB, TB (powers of 1000), MiB, GiB, TiB (of 1024).
+
+    Returns:
+        Bytes, 0 or more.
+
+    Raises:
+        InputError: if it is not such an amount.
+
+    Example:
+        >>> parse_bytes("2GB"), parse_bytes(0.5)
+        (2000000000, 536870912)
+    """
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", str(amount).lower())
+    if found is None or found[2] not in _UNITS:
+        raise InputError(
+            f"memory_limit must be 0 or more GiB, or an amount with a unit of MB, GB, TB, MiB, GiB or TiB such as 2GB; "
+            f"got {amount!r}"
+        )
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,8 +173,10 @@ class SweepConfig:
     """How members of different sizes share padded shapes: by predicted cost, all in one, or one a size."""
     devices: int = 0
     """Devices over which members are spread; 0: all that JAX sees."""
-    memory_limit: float = 0.0
-    """Memory in GiB that the sweep may take; 0: what the machine has."""
+    memory_limit: float | str = 0.0
+    """Memory that the sweep may take, in GiB or with a unit (2GB, 1500MiB); 0: what the machine has."""
+    launches: int = 0
+    """Calls of the executable over which the members are spread, one after another; 0: as few as memory allows."""
 
     def __post_init__(self) -> None:
         """Bring the fields to one form and check them."""
@@ -177,10 +208,10 @@ class SweepConfig:
         put(self, "weight_decays", _numbers("weight_decays", self.weight_decays, positive=False))
         _numbers("baseline_learning_rate", (self.baseline_learning_rate,), positive=True)
         _numbers("baseline_weight_decay", (self.baseline_weight_decay,), positive=False)
-        _numbers("memory_limit", (self.memory_limit,), positive=False)
+        parse_bytes(self.memory_limit)
         for name in ("seeds", "epochs", "batch_size", "draws"):
             _integers(name, (getattr(self, name),))
-        for name in ("first_seed", "halve_every", "truncate_every", "shuffle_seed", "devices"):
+        for name in ("first_seed", "halve_every", "truncate_every", "shuffle_seed", "devices", "launches"):
             _integers(name, (getattr(self, name),), least=0)
 
     def _allowed_widths(self) -> tuple[int, ...]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
 from modejax.data import Dataset
 from modejax.errors import InputError
-from modejax.sweep.config import LAYER_MODES, SweepConfig
-from modejax.sweep.cost import state_bytes, step_flops
+from modejax.sweep.config import LAYER_MODES, SweepConfig, parse_bytes
+from modejax.sweep.cost import step_flops
+from modejax.sweep.memory import Memory, Shape, available_memory, launch_memory, resident_bytes
 from modejax.sweep.spec import LayerFactory, NetworkSpec, baseline_spec, network_spec
 
 __all__ = ["Bucket", "Group", "Members", "Plan", "make_plan"]
@@ -58,7 +60,7 @@ class Bucket:
     width: int  # capacity
     modes: int  # capacity; 0 where the layer has none or full rank
     members: tuple[int, ...]  # indices into the group's members
-    padding: int  # members added at the end to fill all devices; copies of the last one, dropped in the result
+    capacity: int  # networks of one launch, a multiple of the devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Plan:
         groups: the sweep's own networks, then the baseline where there is one.
         buckets: all buckets of all groups; they run in one program.
         devices: the number of devices over which members are spread.
+        launches: calls of the executable, one after another, over which the members are spread; each trains its share
+            from the first epoch to the last.
         steps_per_epoch: batches in an epoch.
         chunk: epochs in one call of the program.
         evaluation_rows: test examples in one evaluation block.
@@ -87,14 +91,15 @@ class Plan:
         useful_flops: operations in matrix products that all members need for training, at their own sizes.
         padded_flops: the same at the padded sizes.
         parameters: trainable parameters of all members.
-        state_bytes: bytes of parameters and moments, padding included.
-        peak_bytes: predicted peak of all bytes: state, gradients, activations, data.
+        memory: predicted bytes of one launch.
+        resident_bytes: what the process holds besides, where the device is the host.
     """
 
     config: SweepConfig
     groups: tuple[Group, ...]
     buckets: tuple[Bucket, ...]
     devices: int
+    launches: int
     steps_per_epoch: int
     chunk: int
     evaluation_rows: int
@@ -102,8 +107,17 @@ class Plan:
     useful_flops: int
     padded_flops: int
     parameters: int
-    state_bytes: int
-    peak_bytes: int
+    memory: Memory
+    resident_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """All bytes predicted at the peak: on the devices, and on the host where it is the device."""
+        return _peak(self.memory, self.resident_bytes)
+
+    def share(self, launch: int) -> tuple[np.ndarray, ...]:
+        """Return the members of each bucket that run in a launch, as indices into the group's members."""
+        return tuple(np.array_split(np.array(bucket.members), self.launches)[launch] for bucket in self.buckets)
 
     @property
     def truncation_epochs(self) -> tuple[int, ...]:
@@ -196,7 +210,7 @@ def _buckets(config: SweepConfig, groups: Sequence[Group], steps: int, devices: 
             shapes = bucket_shapes(counts, flops, steps, machine, devices)
         for (width, modes), inside in shapes:
             members = tuple(i for i, size in enumerate(sizes) if size in set(inside))
-            found.append(Bucket(index, width, modes, members, -len(members) % devices))
+            found.append(Bucket(index, width, modes, members, -(-len(members) // devices) * devices))
     return tuple(found)
 
 
@@ -216,14 +230,52 @@ def _evaluation_rows(num_test: int, units: int) -> int:
     return -(-num_test // blocks)
 
 
-def available_memory() -> int:
-    """Return the bytes that the sweep may use: the first device's own, or the machine's main memory."""
-    stats = jax.devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"]) * jax.device_count()
-    import psutil
+def _peak(memory: Memory, resident: int) -> int:
+    return memory.device + (memory.host + resident if jax.default_backend() == "cpu" else 0)
 
-    return psutil.virtual_memory().total
+
+@dataclasses.dataclass(frozen=True)
+class _Split:
+    """The buckets of a plan for some number of launches."""
+
+    launches: int
+    buckets: tuple[Bucket, ...]
+    rows: int
+    memory: Memory
+
+
+def _split(
+    config: SweepConfig,
+    dataset: Dataset,
+    groups: Sequence[Group],
+    buckets: Sequence[Bucket],
+    devices: int,
+    launches: int,
+    *,
+    truncated: bool,
+) -> _Split:
+    def capacity(bucket: Bucket) -> int:
+        share = -(-len(bucket.members) // launches)
+        return -(-share // devices) * devices
+
+    buckets = tuple(dataclasses.replace(bucket, capacity=capacity(bucket)) for bucket in buckets)
+    units = sum(b.capacity * (2 * b.width + max(b.modes, dataset.num_outputs)) for b in buckets)
+    rows = _evaluation_rows(len(dataset.y_test), units)
+    shapes = [
+        Shape(groups[b.group].spec, b.width, b.modes, b.capacity, truncated=truncated and b.group == 0) for b in buckets
+    ]
+    return _Split(launches, buckets, rows, launch_memory(shapes, config, dataset, rows, devices))
+
+
+def _fit(split: Callable[[int], _Split], most: int, limit: int, resident: int) -> _Split:
+    """Return the split of fewest launches within the limit, or that of most launches where none is."""
+    few, many = 1, most
+    if _peak(split(few).memory, resident) <= limit:
+        return split(few)
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if _peak(split(middle).memory, resident) <= limit else (middle, many)
+    return split(many)
 
 
 def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None = None) -> Plan:
@@ -239,7 +291,7 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
 
     Raises:
         InputError: if the batch is larger than the training set, an option of the layer is unknown, there are fewer
-            devices than asked for, or the predicted memory passes the limit.
+            devices or members than asked for, or the predicted memory passes the limit even in the most launches.
 
     Example:
         >>> from modejax.data import load_dataset
@@ -256,6 +308,11 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
     devices = config.devices or jax.device_count()
     if devices > jax.device_count():
         raise InputError(f"{devices} devices asked for, JAX sees {jax.device_count()}; give at most that many")
+    if jax.process_count() > 1 and devices < jax.device_count():
+        raise InputError(
+            f"{devices} devices asked for, but the {jax.process_count()} processes of this run have "
+            f"{jax.device_count()}; leave devices out, so that every process has its share"
+        )
     features, outputs = dataset.num_features, dataset.num_outputs
     own = _grid(config)
     assert config.modes is not None
@@ -285,41 +342,46 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
     if kept and kept[-1] > most:
         raise InputError(f"kept names {kept[-1]} modes, but no member has more than {most}; allowed: 0 to {most}")
 
-    units = sum((len(b.members) + b.padding) * (2 * b.width + max(b.modes, outputs)) for b in buckets)
-    rows = _evaluation_rows(len(dataset.y_test), units)
-    useful = padded = parameters = states = 0
-    for bucket in buckets:
+    most_launches = max(1, *(-(-len(bucket.members) // devices) for bucket in buckets))
+    if config.launches > most_launches:
+        raise InputError(
+            f"launches {config.launches}: the largest of the sweep's buckets fills {most_launches} on {devices} "
+            f"device(s); allowed: 1 to {most_launches}, or 0 for as few as memory allows"
+        )
+    split = functools.partial(_split, config, dataset, groups, buckets, devices, truncated=bool(kept))
+    limit = parse_bytes(config.memory_limit) or available_memory()
+    resident = resident_bytes()
+    chosen = split(config.launches) if config.launches else _fit(split, most_launches, limit, resident)
+    peak = _peak(chosen.memory, resident)
+    if peak > limit:
+        raise InputError(
+            f"the sweep needs about {peak / _GIB:.2f} GiB in {chosen.launches} launch(es), the limit is "
+            f"{limit / _GIB:.2f} GiB ({len(own)} members, widths up to {max(config.widths)}, modes up to "
+            f"{max(config.modes)}; {resident / _GIB:.2f} GiB of it are the process itself); use smaller sizes"
+            f"{', more launches' if chosen.launches < most_launches else ''} or raise memory_limit"
+        )
+    useful = padded = parameters = 0
+    for bucket in chosen.buckets:
         group = groups[bucket.group]
-        count = len(bucket.members) + bucket.padding
-        states += count * state_bytes(group.spec, bucket.width, bucket.modes)
+        count = chosen.launches * bucket.capacity
         padded += count * step_flops(group.spec, bucket.width, bucket.modes, config.batch_size)
         for member in bucket.members:
             width, modes = int(group.members.width[member]), int(group.members.modes[member])
             useful += step_flops(group.spec, width, modes, config.batch_size)
             parameters += group.spec.build(width, modes, 1).num_parameters()
-    data = sum(a.nbytes for a in (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)) * devices
-    activations = 4 * units * max(config.batch_size * (config.depth + 1) * 2, rows * 3)
-    plan = Plan(
+    return Plan(
         config=config,
         groups=tuple(groups),
-        buckets=buckets,
+        buckets=chosen.buckets,
         devices=devices,
+        launches=chosen.launches,
         steps_per_epoch=steps,
         chunk=_chunk(config),
-        evaluation_rows=rows,
+        evaluation_rows=chosen.rows,
         kept=kept,
         useful_flops=useful * steps * config.epochs,
         padded_flops=padded * steps * config.epochs,
         parameters=parameters,
-        state_bytes=states,
-        # The gradient is a third of the state; a donated state is there twice while one chunk hands over.
-        peak_bytes=2 * states + states // 3 + activations + data,
+        memory=chosen.memory,
+        resident_bytes=resident,
     )
-    limit = int(config.memory_limit * _GIB) or available_memory()
-    if plan.peak_bytes > limit:
-        raise InputError(
-            f"the sweep needs about {plan.peak_bytes / _GIB:.2f} GiB, the limit is {limit / _GIB:.2f} GiB "
-            f"({len(own)} members, widths up to {max(config.widths)}, modes up to {max(config.modes)}); "
-            "use fewer members or smaller sizes, or raise memory_limit"
-        )
-    return plan

@@ -20,13 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from modejax.data import Dataset
 from modejax.draws import subkey
 from modejax.extent import Extent
 from modejax.layers.base import Modes
 from modejax.networks import Network
+from modejax.sweep.config import SweepConfig
+from modejax.sweep.hosts import place
 from modejax.sweep.plan import Plan
 from modejax.sweep.spec import NetworkSpec
 from modejax.training import LOSSES, TrainState, evaluate, halved, init_state, train_step
@@ -39,6 +41,7 @@ __all__ = [
     "Program",
     "Records",
     "device_data",
+    "make_clock",
     "make_program",
     "member_arrays",
     "precision_scope",
@@ -75,7 +78,7 @@ class Clock(NamedTuple):
     count: Int[Array, ""]  # epochs to run, at most the length of a chunk
     halve_every: Int[Array, ""]
     truncate: Bool[Array, ""]  # whether curves are due after the last of these epochs
-    key: PRNGKeyArray  # of the order of examples
+    key: UInt32[Array, " words"]  # data of the key of the order of examples
 
 
 class Records(NamedTuple):
@@ -136,7 +139,7 @@ def program_spec(plan: Plan, dataset: Dataset) -> ProgramSpec:
                 plan.groups[b.group].spec,
                 b.width,
                 b.modes,
-                len(b.members) + b.padding,
+                b.capacity,
                 truncated=b.group == 0 and bool(plan.kept),
             )
             for b in plan.buckets
@@ -260,7 +263,8 @@ def _run_chunk(
     def epoch(index: Array, carry: tuple[list[TrainState], list[list[Array]]]) -> tuple[Any, Any]:
         states, curves = carry
         number = clock.first + index
-        shuffle = jax.random.permutation(jax.random.fold_in(clock.key, number), spec.train_examples)
+        key = jax.random.fold_in(jax.random.wrap_key_data(clock.key), number)
+        shuffle = jax.random.permutation(key, spec.train_examples)
         batches = shuffle[: spec.steps * spec.batch].reshape(spec.steps, spec.batch)
 
         def step(states: list[TrainState], rows: Array) -> tuple[list[TrainState], list[Array]]:
@@ -386,9 +390,9 @@ class Program:
             of(test, jnp.int32),
             of(test, jnp.bool_),
         )
-        key = jax.eval_shape(lambda: jax.random.key(0))
         scalar = of((), jnp.int32)
-        clock = Clock(scalar, scalar, scalar, of((), jnp.bool_), of((), key.dtype))
+        key = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
+        clock = Clock(scalar, scalar, scalar, of((), jnp.bool_), of(key.shape, key.dtype))
         return members, data, clock
 
 
@@ -398,13 +402,13 @@ def make_program(spec: ProgramSpec) -> Program:
     return Program(spec)
 
 
-def member_arrays(plan: Plan, program: Program) -> list[MemberArrays]:
-    """Put the members of each bucket on their devices, padding included."""
-    dtype = _dtype(program.spec)
+def member_arrays(plan: Plan, program: Program, launch: int = 0) -> list[MemberArrays]:
+    """Put the members of a launch on their devices, each bucket filled up with copies of a member."""
+    dtype = np.float64 if program.spec.precision == "float64" else np.float32
     placed = []
-    for bucket in plan.buckets:
+    for bucket, share in zip(plan.buckets, plan.share(launch), strict=True):
         members = plan.groups[bucket.group].members
-        index = np.array(bucket.members + bucket.members[-1:] * bucket.padding)
+        index = np.append(share, np.full(bucket.capacity - len(share), bucket.members[-1], share.dtype))
         arrays = MemberArrays._make(
             [
                 members.width[index],
@@ -414,7 +418,7 @@ def member_arrays(plan: Plan, program: Program) -> list[MemberArrays]:
                 members.weight_decay[index].astype(dtype),
             ]
         )
-        placed.append(jax.device_put(arrays, program.by_member))
+        placed.append(place(arrays, program.by_member))
     return placed
 
 
@@ -433,4 +437,11 @@ def device_data(dataset: Dataset, program: Program) -> Data:
             (np.arange(blocks[0] * blocks[1]) < spec.test_examples).reshape(blocks),
         ]
     )
-    return jax.device_put(data, program.everywhere)
+    return place(data, program.everywhere)
+
+
+def make_clock(program: Program, first: int, count: int, config: SweepConfig, *, truncate: bool) -> Clock:
+    """Put the numbers of a call on the devices: its first epoch (from 0), its epochs, whether curves are due."""
+    key = np.asarray(jax.random.key_data(jax.random.key(config.shuffle_seed)))
+    numbers = [np.int32(first), np.int32(count), np.int32(config.halve_every), np.bool_(truncate), key]
+    return place(Clock._make(numbers), program.everywhere)

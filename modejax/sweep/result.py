@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +21,17 @@ from modejax.sweep.plan import Plan
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["GroupRecord", "Timing", "assemble", "claim_folder", "is_run", "load_result", "save_result", "write_atomic"]
+__all__ = [
+    "GroupRecord",
+    "Timing",
+    "assemble",
+    "claim_folder",
+    "is_run",
+    "load_result",
+    "locked",
+    "save_result",
+    "write_atomic",
+]
 
 GRID = ("width", "modes", "seed", "learning_rate", "weight_decay")
 _BASELINE_GRID = ("width", "seed")
@@ -156,7 +167,7 @@ def _attributes(plan: Plan, dataset: Dataset, timing: Timing) -> dict[str, str |
         "useful_flops": float(plan.useful_flops),
         "padded_flops": float(plan.padded_flops),
         "buckets": json.dumps(
-            [[plan.groups[b.group].name, b.width, b.modes, len(b.members), b.padding] for b in plan.buckets]
+            [[plan.groups[b.group].name, b.width, b.modes, len(b.members), b.capacity] for b in plan.buckets]
         ),
         "dataset": dataset.name,
         "data_source": dataset.source,
@@ -197,6 +208,34 @@ def claim_folder(folder: Path) -> None:
             if parent.is_dir():
                 parent.rmdir()
         raise InputError(f"the output folder {folder} cannot be written ({error.strerror}); name another") from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder against a second process on the same machine; the system lets go when this one ends.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        InputError: if another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock on folders.
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is writing the run {folder}; wait for it, or name another folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import sys
@@ -11,40 +12,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
-from modejax.networks import Network, Params
 from modejax.sweep import checkpoint
 from modejax.sweep.config import SweepConfig
+from modejax.sweep.hosts import any_process, collect, from_lead, is_lead, place
 from modejax.sweep.plan import Plan, make_plan
 from modejax.sweep.program import (
-    Clock,
     Program,
     Records,
     device_data,
+    make_clock,
     make_program,
     member_arrays,
     precision_scope,
     program_spec,
 )
-from modejax.sweep.result import GroupRecord, Timing, assemble, claim_folder, is_run, save_result, write_atomic
+from modejax.sweep.result import GroupRecord, Timing, assemble, claim_folder, is_run, locked, save_result, write_atomic
 from modejax.sweep.spec import LayerFactory
-from modejax.training import TrainState
+from modejax.training import TrainState, init_state
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["Interrupted", "Outcome", "Trained", "execute", "load_networks", "run_sweep", "trained_networks"]
+__all__ = ["Interrupted", "Outcome", "Progress", "execute", "restore_states", "run_sweep"]
 
 
 class Interrupted(Exception):  # noqa: N818
     """A sweep was asked to stop and did so after a chunk; its run folder can be resumed."""
 
-    def __init__(self, epoch: int) -> None:
-        super().__init__(f"stopped after epoch {epoch}")
+    def __init__(self, epoch: int, launch: int = 0, launches: int = 1) -> None:
+        which = f" of launch {launch + 1} of {launches}" if launches > 1 else ""
+        super().__init__(f"stopped after epoch {epoch}{which}")
         self.epoch = epoch
 
 
@@ -52,14 +53,21 @@ class Outcome(NamedTuple):
     """What a finished sweep holds on the host."""
 
     plan: Plan
-    states: list[TrainState]  # one a bucket, members leading, padding members dropped
+    states: list[TrainState]  # one a bucket, members leading, padding members dropped; empty if they were not kept
     records: list[GroupRecord]  # one a group
     timing: Timing
 
 
-Report = Callable[[int, float], None]
-"""Told the epochs done and the mean test accuracy of the members that have not diverged: once before compiling, with 0
-epochs and not a number, then once a chunk."""
+class Progress(NamedTuple):
+    """How far a sweep has come."""
+
+    done: int  # epochs, counted in every launch
+    total: int
+    accuracy: float  # mean test accuracy of the launch's members that have not diverged, share of 1
+
+
+Report = Callable[[Progress], None]
+"""Told the progress: once before compiling, with 0 epochs and not a number, then once a chunk."""
 
 
 def _calls(plan: Plan, done: int) -> Iterator[tuple[int, int, bool]]:
@@ -113,12 +121,13 @@ def _most_modes(plan: Plan) -> int:
     return most
 
 
-def _take(records: list[GroupRecord], plan: Plan, call: tuple[int, int, bool], reported: list[Records]) -> None:
+def _take(
+    records: list[GroupRecord], plan: Plan, launch: int, call: tuple[int, int, bool], reported: list[Records]
+) -> None:
     """Write what a call reported into the records, each member at its place in the grid."""
     first, count, truncated = call
-    for bucket, report in zip(plan.buckets, reported, strict=True):
-        record, members = records[bucket.group], np.array(bucket.members)
-        here = slice(0, len(members))
+    for bucket, members, report in zip(plan.buckets, plan.share(launch), reported, strict=True):
+        record, here = records[bucket.group], slice(0, len(members))
         for name in ("train_loss", "test_loss", "test_accuracy"):
             getattr(record, name)[members, first : first + count] = getattr(report, name)[:count, here].T
         record.healthy[members] = report.healthy[here]
@@ -131,30 +140,121 @@ def _take(records: list[GroupRecord], plan: Plan, call: tuple[int, int, bool], r
             record.mode_weight[members, :, :modes] = report.mode_weight[here]
 
 
-def _without_padding(plan: Plan, states: list[TrainState]) -> list[TrainState]:
+def _rows(plan: Plan, launch: int) -> list[np.ndarray]:
+    """Return the members of each group that run in a launch."""
+    shares = list(zip(plan.buckets, plan.share(launch), strict=True))
     return [
-        jax.tree.map(lambda leaf, n=len(bucket.members): np.asarray(leaf)[:n], state)
-        for bucket, state in zip(plan.buckets, states, strict=True)
+        np.sort(np.concatenate([share for bucket, share in shares if bucket.group == index]))
+        for index in range(len(plan.groups))
+    ]
+
+
+def _part(records: list[GroupRecord], rows: list[np.ndarray]) -> list[GroupRecord]:
+    pairs = zip(records, rows, strict=True)
+    return [GroupRecord._make(values[members] for values in record) for record, members in pairs]
+
+
+def _state_shapes(plan: Plan, launch: int) -> list[TrainState]:
+    """Return the shapes of a launch's states, without padding members."""
+    found = []
+    for bucket, share in zip(plan.buckets, plan.share(launch), strict=True):
+        network = plan.groups[bucket.group].spec.build(bucket.width, bucket.modes, 1)
+        shapes = jax.eval_shape(lambda network=network: init_state(network, jax.random.key(0), plan.config.optimiser))
+        found.append(jax.tree.map(lambda s, count=len(share): jax.ShapeDtypeStruct((count, *s.shape), s.dtype), shapes))
+    return found
+
+
+def _without_padding(plan: Plan, states: list[TrainState], launch: int) -> list[TrainState]:
+    return [
+        jax.tree.map(lambda leaf, count=len(share): leaf[:count], state)
+        for share, state in zip(plan.share(launch), collect(states), strict=True)
     ]
 
 
 def _with_padding(plan: Plan, states: list[TrainState], program: Program) -> list[TrainState]:
-    def padded(leaf: np.ndarray, padding: int) -> np.ndarray:
-        return np.concatenate([leaf, np.repeat(leaf[-1:], padding, axis=0)]) if padding else leaf
+    def padded(leaf: np.ndarray, capacity: int) -> np.ndarray:
+        missing = capacity - len(leaf)
+        # A launch may have no member of a bucket; then the whole bucket is padding, and zeros do.
+        last = leaf[-1:] if len(leaf) else np.zeros((1, *leaf.shape[1:]), leaf.dtype)
+        return np.concatenate([leaf, np.repeat(last, missing, axis=0)]) if missing else leaf
 
     return [
-        jax.device_put(jax.tree.map(lambda leaf, n=bucket.padding: padded(leaf, n), state), program.by_member)
+        place(jax.tree.map(lambda leaf, n=bucket.capacity: padded(leaf, n), state), program.by_member)
         for bucket, state in zip(plan.buckets, states, strict=True)
     ]
 
 
 def _mark(plan: Plan, dataset: Dataset) -> str:
     """Return the fingerprint of a run; the number of devices and the memory limit do not change its numbers."""
-    config = dataclasses.asdict(plan.config) | {"devices": 0, "memory_limit": 0.0, "data_dir": None}
+    config = dataclasses.asdict(plan.config)
+    config |= {"devices": 0, "memory_limit": 0.0, "data_dir": None, "launches": plan.launches}
     layer = plan.groups[0].spec.layer
     name = layer if isinstance(layer, str) else getattr(layer, "__qualname__", repr(layer))
     buckets = [[b.group, b.width, b.modes, list(b.members)] for b in plan.buckets]
     return checkpoint.fingerprint([config, name, buckets, dataset.content_hash, jax.default_backend()])
+
+
+def _launch_folder(checkpoints: Path, launch: int) -> Path:
+    return checkpoints / f"launch-{launch:04d}"
+
+
+def _restore(
+    plan: Plan, dataset: Dataset, checkpoints: Path, launch: int, records: list[GroupRecord]
+) -> tuple[int, list[TrainState] | None]:
+    """Read the newest whole checkpoint of a launch, its records into `records`; return epochs done and states."""
+    rows = _rows(plan, launch)
+    like = (_state_shapes(plan, launch), _part(records, rows))
+    done, tree, problem = 0, None, None
+    if is_lead():
+        try:
+            done, tree, refused = checkpoint.newest(_launch_folder(checkpoints, launch), like, _mark(plan, dataset))
+        except InputError as error:
+            problem = error
+        else:
+            for message in refused:
+                print(f"warning: {message}; going back to the one before", file=sys.stderr)
+    if any_process(problem is not None):
+        raise problem or InputError("the first process of this run cannot use its checkpoints; see its message")
+    done = int(from_lead(np.int32(done)))
+    if not done:
+        return 0, None
+    if tree is None:
+        tree = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    states, parts = from_lead(tree)
+    for record, members, part in zip(records, rows, parts, strict=True):
+        for values, found in zip(record, part, strict=True):
+            values[members] = found
+    return done, states
+
+
+def restore_states(plan: Plan, dataset: Dataset, checkpoints: Path) -> list[TrainState]:
+    """Read the final states of all launches.
+
+    Args:
+        plan: the plan of the run.
+        dataset: its data.
+        checkpoints: the run's folder of checkpoints.
+
+    Returns:
+        One state a bucket, members leading, on the host.
+
+    Raises:
+        InputError: if a launch has not trained to the last epoch, or its checkpoint cannot be used.
+    """
+    found = []
+    for launch in range(plan.launches):
+        done, states = _restore(plan, dataset, checkpoints, launch, _empty_records(plan))
+        if done < plan.config.epochs:
+            which = f" in launch {launch + 1} of {plan.launches}" if plan.launches > 1 else ""
+            raise InputError(
+                f"{checkpoints.parent} has trained {done} of {plan.config.epochs} epochs{which}; resume it first"
+            )
+        found.append(states)
+    return _joined(found)
+
+
+def _joined(launches: list[Any]) -> list[TrainState]:
+    return launches[0] if len(launches) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *launches)
 
 
 def execute(
@@ -165,6 +265,7 @@ def execute(
     resume: bool = False,
     report: Report | None = None,
     stop: Callable[[], bool] | None = None,
+    keep_states: bool = True,
 ) -> Outcome:
     """Run a plan.
 
@@ -172,9 +273,11 @@ def execute(
         plan: the plan.
         dataset: the data that it was made for.
         checkpoints: a folder for a checkpoint after every chunk; None for none.
-        resume: go on from the newest whole checkpoint there.
+        resume: go on from the newest whole checkpoints there.
         report: told about progress once a chunk.
-        stop: asked after every chunk; where it says True the sweep stops with `Interrupted`.
+        stop: asked after every chunk; where it says True (in any process of the run) the sweep stops with
+            `Interrupted`.
+        keep_states: hold the final states of all launches; without, the memory of one launch is enough for any number.
 
     Returns:
         States and records on the host.
@@ -191,39 +294,39 @@ def execute(
         fresh = time.perf_counter() - before >= program.seconds_to_compile
         timing = Timing(program.seconds_to_trace, program.seconds_to_compile, 0.0) if fresh else Timing(0.0, 0.0, 0.0)
         began = time.perf_counter()
-        members = member_arrays(plan, program)
         data = device_data(dataset, program)
-        states = program.start(members)
-        records = _empty_records(plan)
-        done = 0
-        mark = _mark(plan, dataset)
-        if resume and checkpoints is not None:
-            like = (_without_padding(plan, states), records)
-            done, (host, records), refused = checkpoint.newest(checkpoints, like, mark)
-            records = [GroupRecord._make(map(np.array, record)) for record in records]
-            for message in refused:
-                print(f"warning: {message}; going back to the one before", file=sys.stderr)
-            states = _with_padding(plan, host, program)
-        key = jax.device_put(jax.random.key(config.shuffle_seed), program.everywhere)
-
-        def number(value: int | bool, dtype: Any = jnp.int32) -> jax.Array:
-            return jax.device_put(np.asarray(value, dtype), program.everywhere)
-
-        for call in _calls(plan, done):
-            first, count, truncated = call
-            clock = Clock(number(first), number(count), number(config.halve_every), number(truncated, jnp.bool_), key)
-            states, reported = program.compiled(states, members, data, clock)
-            _take(records, plan, call, [Records._make(map(np.asarray, each)) for each in reported])
-            done = first + count
-            if checkpoints is not None:
-                checkpoint.save(checkpoints, done, (_without_padding(plan, states), records), mark)
-            if report is not None:
-                accuracy = records[0].test_accuracy[records[0].healthy, done - 1]
-                report(done, float(accuracy.mean()) if accuracy.size else float("nan"))
-            if stop is not None and done < config.epochs and stop():
-                raise Interrupted(done)
+        records, mark, final = _empty_records(plan), _mark(plan, dataset), []
+        for launch in range(plan.launches):
+            done, host = 0, None
+            if resume and checkpoints is not None:
+                done, host = _restore(plan, dataset, checkpoints, launch, records)
+            members, rows = member_arrays(plan, program, launch), _rows(plan, launch)
+            states = program.start(members) if host is None else _with_padding(plan, host, program)
+            for call in _calls(plan, done):
+                first, count, truncate = call
+                clock = make_clock(program, first, count, config, truncate=truncate)
+                host = None  # lets go of the states that the call is given
+                states, reported = program.compiled(states, members, data, clock)
+                _take(records, plan, launch, call, collect(reported))
+                done = first + count
+                if checkpoints is not None:
+                    host = _without_padding(plan, states, launch)
+                    if is_lead():
+                        tree = (host, _part(records, rows))
+                        keep = 1 if done == config.epochs else 2
+                        checkpoint.save(_launch_folder(checkpoints, launch), done, tree, mark, keep=keep)
+                if report is not None:
+                    part = _part(records, rows)[0]
+                    accuracy = part.test_accuracy[part.healthy, done - 1]
+                    mean = float(accuracy.mean()) if accuracy.size else float("nan")
+                    report(Progress(launch * config.epochs + done, plan.launches * config.epochs, mean))
+                last = done == config.epochs and launch == plan.launches - 1
+                if stop is not None and not last and any_process(stop()):
+                    raise Interrupted(done, launch, plan.launches)
+            if keep_states:
+                final.append(_without_padding(plan, states, launch) if host is None else host)
         seconds = time.perf_counter() - began
-        return Outcome(plan, _without_padding(plan, states), records, timing._replace(run=seconds))
+        return Outcome(plan, _joined(final) if keep_states else [], records, timing._replace(run=seconds))
 
 
 def run_sweep(
@@ -245,7 +348,7 @@ def run_sweep(
             `modejax.layers.Layer` out.
         out: a run folder for config, result and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint of `out`, which must be a run of the same config.
-        report: told the epochs done and the mean test accuracy: before compiling, and once a chunk.
+        report: told the progress: before compiling, and once a chunk.
         stop: asked once a chunk whether to stop.
 
     Returns:
@@ -263,124 +366,57 @@ def run_sweep(
     config = SweepConfig() if config is None else config
     if dataset is None:
         dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
-    plan = make_plan(config, dataset, layer)
     folder = None if out is None else Path(out)
-    if folder is not None:
-        _open_run(folder, config, resume)
+    if folder is not None and resume and config.launches == 0:
+        # Memory decides on launches when a run begins, and not again.
+        config = dataclasses.replace(config, launches=_stored_config(folder).launches)
+    plan = make_plan(config, dataset, layer)
     if report is not None:
-        report(0, float("nan"))
-    outcome = execute(
-        plan,
-        dataset,
-        checkpoints=None if folder is None else folder / "checkpoint",
-        resume=resume,
-        report=report,
-        stop=stop,
-    )
-    result = assemble(plan, dataset, outcome.records, outcome.timing)
-    if folder is not None:
-        save_result(result, folder)
+        report(Progress(0, plan.launches * config.epochs, float("nan")))
+    with contextlib.nullcontext() if folder is None else _opened(folder, plan, resume=resume):
+        outcome = execute(
+            plan,
+            dataset,
+            checkpoints=None if folder is None else folder / "checkpoint",
+            resume=resume,
+            report=report,
+            stop=stop,
+            keep_states=False,
+        )
+        result = assemble(plan, dataset, outcome.records, outcome.timing)
+        if folder is not None and is_lead():
+            save_result(result, folder)
     return result
 
 
-def _open_run(folder: Path, config: SweepConfig, resume: bool) -> None:
-    """Make a run folder ready: its config written, and checkpoints of an earlier run gone unless they are resumed."""
-    if resume and not is_run(folder):
-        raise InputError(f"{folder} is not a run that could be resumed (it has no config.json)")
-    claim_folder(folder)
-    if not resume:
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-        try:
-            write_atomic(folder / "config.json", lambda path: path.write_text(config.to_json() + "\n"))
-        except OSError as error:
-            raise InputError(f"{folder} cannot be written ({error.strerror}); name another folder") from None
-
-
-class Trained(NamedTuple):
-    """One trained member at its own size, without padding."""
-
-    width: int
-    modes: int  # 0 where the layer has none or full rank
-    seed: int
-    learning_rate: float
-    weight_decay: float
-    network: Network
-    params: Params
-
-
-def trained_networks(plan: Plan, states: list[TrainState], group: int = 0) -> Iterator[Trained]:
-    """Yield the trained networks of a group in the order of its grid, cut out of their padding.
-
-    Args:
-        plan: the plan that ran.
-        states: its final states, as in `Outcome`.
-        group: 0 for the sweep's own networks, 1 for the baseline.
-
-    Yields:
-        One record a member; its network and parameters have the member's own sizes.
-    """
-    members, spec = plan.groups[group].members, plan.groups[group].spec
-    home = {
-        m: (b, i)
-        for b, bucket in enumerate(plan.buckets)
-        if bucket.group == group
-        for i, m in enumerate(bucket.members)
-    }
-    for member in range(len(members)):
-        bucket, index = home[member]
-        width, modes = int(members.width[member]), int(members.modes[member])
-        network = spec.build(width, modes, plan.evaluation_rows)
-        shapes = jax.eval_shape(network.init, jax.random.key(0))
-        params = jax.tree.map(
-            lambda leaf, shape, index=index: leaf[index][tuple(slice(n) for n in shape.shape)],
-            states[bucket].params,
-            shapes,
-        )
-        yield Trained(
-            width,
-            modes,
-            int(members.seed[member]),
-            float(members.learning_rate[member]),
-            float(members.weight_decay[member]),
-            network,
-            params,
-        )
-
-
-def load_networks(folder: str | Path, *, layer: LayerFactory | None = None) -> list[Trained]:
-    """Read the trained networks of a run from its last checkpoint.
-
-    Args:
-        folder: the run folder.
-        layer: the layer of one's own with which the run was made, if it was.
-
-    Returns:
-        One record a member, in the order of the grid.
-
-    Raises:
-        InputError: if the folder is not a run, or its last checkpoint cannot be used.
-    """
-    folder = Path(folder)
+def _stored_config(folder: Path) -> SweepConfig:
     if not is_run(folder):
-        raise InputError(f"{folder} is not a run (it has no config.json)")
-    config = SweepConfig.from_json((folder / "config.json").read_text())
-    dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
-    plan = make_plan(config, dataset, layer)
-    with precision_scope(config.precision):
-        like = (_abstract_states(plan), _empty_records(plan))
-        done, (states, _), _ = checkpoint.newest(folder / "checkpoint", like, _mark(plan, dataset))
-        if done < config.epochs:
-            raise InputError(f"{folder} has trained {done} of {config.epochs} epochs; resume it first")
-        return list(trained_networks(plan, states))
+        raise InputError(f"{folder} is not a run that could be resumed (it has no config.json)")
+    return SweepConfig.from_json((folder / "config.json").read_text())
 
 
-def _abstract_states(plan: Plan) -> list[TrainState]:
-    """Return zeros of the shapes of the states, without padding members."""
-    from modejax.training import init_state
+@contextlib.contextmanager
+def _opened(folder: Path, plan: Plan, *, resume: bool) -> Iterator[None]:
+    """Hold a run folder, made ready by the process that writes; all processes fail together."""
+    with contextlib.ExitStack() as held:
+        problem = None
+        if is_lead():
+            try:
+                claim_folder(folder)
+                held.enter_context(locked(folder))
+                if not resume:
+                    _clear(folder, dataclasses.replace(plan.config, launches=plan.launches))
+            except InputError as error:
+                problem = error
+        if any_process(problem is not None):
+            raise problem or InputError("the first process of this run cannot use its run folder; see its message")
+        yield
 
-    found = []
-    for bucket in plan.buckets:
-        network = plan.groups[bucket.group].spec.build(bucket.width, bucket.modes, 1)
-        shapes = jax.eval_shape(lambda network=network: init_state(network, jax.random.key(0), plan.config.optimiser))
-        found.append(jax.tree.map(lambda s, n=len(bucket.members): np.zeros((n, *s.shape), s.dtype), shapes))
-    return found
+
+def _clear(folder: Path, config: SweepConfig) -> None:
+    """Write the config of a new run, and remove the checkpoints of an earlier one."""
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    try:
+        write_atomic(folder / "config.json", lambda path: path.write_text(config.to_json() + "\n"))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); name another folder") from None

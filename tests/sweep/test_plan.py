@@ -111,8 +111,10 @@ def test_more_arithmetic_means_more_buckets():
     ("changes", "message"),
     [
         ({"batch_size": 241}, "batch_size 241 is larger than the 240 training examples of blobs; allowed: 1 to 240"),
-        ({"modes": (10**7,)}, "GiB, the limit is"),
+        ({"modes": (10**7,)}, "GiB in 5 launch(es), the limit is"),
         ({"widths": (4096,), "memory_limit": 0.01}, "the limit is 0.01 GiB"),
+        ({"launches": 19}, "fills 18 on 2 device(s); allowed: 1 to 18, or 0"),
+        ({"launches": 2, "memory_limit": "1MB"}, "use smaller sizes, more launches or raise memory_limit"),
         ({"devices": 99}, "99 devices asked for, JAX sees 2"),
         ({"kept": (0, 50)}, "no member has more than 20"),
         ({"layer_options": ("gage=plain",)}, "unknown option 'gage' of the layer mode; allowed: gauge"),

@@ -13,7 +13,8 @@ from modejax.layers.base import Modes
 from modejax.sweep import program as program_module
 from modejax.sweep.plan import make_plan
 from modejax.sweep.program import precision_scope
-from modejax.sweep.run import execute, trained_networks
+from modejax.sweep.run import execute
+from modejax.sweep.trained import trained_networks
 from modejax.training import LOSSES, halved, init_state, train_step
 
 SMALL: dict[str, Any] = {

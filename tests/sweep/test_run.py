@@ -1,5 +1,6 @@
 """Runs: what they return, what they leave behind, and how they go on after a stop."""
 
+import dataclasses
 import errno
 import gc
 import json
@@ -18,7 +19,10 @@ import xarray
 import modejax
 from modejax import SweepConfig, layers, load_networks, load_result, run_sweep
 from modejax.errors import InputError
-from modejax.sweep.run import Interrupted
+from modejax.sweep.plan import make_plan
+from modejax.sweep.result import locked
+from modejax.sweep.run import Interrupted, execute
+from modejax.sweep.trained import trained_networks
 
 SMALL = SweepConfig(widths=(5, 9), modes=(2, 3), seeds=2, epochs=6, batch_size=60, truncate_every=2)
 
@@ -27,7 +31,7 @@ SMALL = SweepConfig(widths=(5, 9), modes=(2, 3), seeds=2, epochs=6, batch_size=6
 def finished(blobs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "whole"
     told = []
-    result = run_sweep(SMALL, dataset=blobs, out=folder, report=lambda done, accuracy: told.append((done, accuracy)))
+    result = run_sweep(SMALL, dataset=blobs, out=folder, report=told.append)
     return folder, result, told
 
 
@@ -48,8 +52,8 @@ def test_dimensions_and_labels(finished):
     assert result.num_parameters.sel(width=9, modes=3) == 3 * (6 + 9 + 1 + 9 + 9 + 1 + 9 + 3 + 1)
     assert result.baseline_num_parameters.sel(width=5) == 5 * (6 + 5 + 3)
     assert not result.status.any()
-    assert [done for done, _ in told] == [0, 1, 2, 3, 4, 5, 6]
-    np.testing.assert_allclose(told[-1][1], result.test_accuracy.isel(epoch=-1).mean(), rtol=1e-6)
+    assert [progress.done for progress in told] == [0, 1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(told[-1].accuracy, result.test_accuracy.isel(epoch=-1).mean(), rtol=1e-6)
     for values in result.data_vars.values():
         assert values.attrs["units"]
         assert values.attrs["long_name"]
@@ -94,7 +98,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(blobs, finished, tmp_pa
     calls = iter([False, False, True])
     with pytest.raises(Interrupted):
         run_sweep(SMALL, dataset=blobs, out=folder, stop=lambda: next(calls))
-    newest = max((folder / "checkpoint").glob("epoch-*"))
+    newest = max((folder / "checkpoint").glob("launch-*/epoch-*"))
     for file in (path for path in newest.rglob("d/*") if path.is_file()):
         content = bytearray(file.read_bytes())
         if damage == "altered":
@@ -103,6 +107,52 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(blobs, finished, tmp_pa
     same(run_sweep(SMALL, dataset=blobs, out=folder, resume=True), whole)
     gc.collect()
     assert "damaged" in capsys.readouterr().err
+
+
+LAUNCHES = dataclasses.replace(SMALL, launches=2)
+
+
+def test_launches_give_the_numbers_of_one_launch(blobs, finished, tmp_path):
+    """The batched products of another number of members round differently, and Adam makes that visible."""
+    _, whole, _ = finished
+    told = []
+    result = run_sweep(LAUNCHES, dataset=blobs, out=tmp_path / "two", report=told.append)
+    assert [progress.done for progress in told] == list(range(13))
+    assert {progress.total for progress in told} == {12}
+    for name in ("test_loss", "train_loss", "baseline_test_loss"):
+        np.testing.assert_allclose(result[name], whole[name], rtol=1e-3)
+    folders = sorted(path.parent.name + "/" + path.name for path in (tmp_path / "two").glob("checkpoint/*/epoch-*"))
+    assert folders == ["launch-0000/epoch-0000006", "launch-0001/epoch-0000006"]
+
+
+def test_launches_stopped_and_resumed_equal_uninterrupted_bit_for_bit(blobs, tmp_path):
+    whole = run_sweep(LAUNCHES, dataset=blobs, out=tmp_path / "whole")
+    folder = tmp_path / "stopped"
+    calls = iter([False] * 7 + [True])
+    with pytest.raises(Interrupted, match="stopped after epoch 2 of launch 2 of 2"):
+        run_sweep(LAUNCHES, dataset=blobs, out=folder, stop=lambda: next(calls))
+    # Without a number of launches the folder's own counts.
+    same(run_sweep(SMALL, dataset=blobs, out=folder, resume=True), whole)
+
+
+def test_states_of_all_launches_come_back_in_order(blobs):
+    plans = [make_plan(dataclasses.replace(SMALL, launches=n, precision="float64"), blobs) for n in (1, 3)]
+    both = [
+        [each.params for group in (0, 1) for each in trained_networks(plan, execute(plan, blobs).states, group)]
+        for plan in plans
+    ]
+    chex.assert_trees_all_close(*both, rtol=0, atol=1e-10)
+
+
+def test_a_run_folder_that_is_being_written_is_refused(blobs, finished, tmp_path):
+    folder = tmp_path / "held"
+    shutil.copytree(finished[0], folder)
+    before = (folder / "result.nc").read_bytes()
+    with locked(folder), pytest.raises(InputError, match="another process is writing the run"):
+        run_sweep(SMALL, dataset=blobs, out=folder)
+    assert (folder / "result.nc").read_bytes() == before
+    with locked(folder):
+        pass
 
 
 def test_checkpoint_of_another_config_is_refused(blobs, finished, tmp_path):
@@ -213,7 +263,7 @@ def test_killed_run_resumes_to_the_same_bits(tmp_path):
         [*command, *options, "--out", str(folder), "--no-progress"], env=environment, stdout=subprocess.DEVNULL
     )
     until = time.monotonic() + 120
-    while not list((folder / "checkpoint").glob("epoch-*")) and time.monotonic() < until:
+    while not list((folder / "checkpoint").glob("launch-*/epoch-*")) and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
