@@ -7,11 +7,13 @@ eigenvectors know one more, `released`: the product of random factors that is no
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from modejax.draws import normal_matrix, normal_vector, subkeys, uniform_matrix, uniform_vector
 from modejax.errors import InputError, choices
@@ -32,6 +34,7 @@ __all__ = [
     "svd_factors",
 ]
 
+_BLOCK = 32
 _POSITIVE = ("normal", "uniform", "glorot")
 
 
@@ -166,19 +169,87 @@ def rank_of(fan_in: Extent, fan_out: Extent) -> Extent:
     return Extent(min(fan_in.capacity, fan_out.capacity), active)
 
 
-def _qr(matrix: Float[Array, "n m"], n: Extent, m: Extent) -> tuple[Float[Array, "n rank"], Float[Array, "rank m"]]:
-    """Return the reduced QR factors of the active block, padding 0, with a diagonal of R that is not negative.
+def _orthonormalised(columns: Float[Array, "n rank"]) -> Float[Array, "n rank"]:
+    """Return the Q of a QR decomposition whose R has a positive diagonal; columns of zeros stay zeros.
 
-    Column j of Q and row j of R come from the columns up to j alone, and rows of zeros below take no part, so the
-    leading factors of the padded matrix are those of its active block. What stands in the padding of Q (unit vectors)
-    is cut off. The sign makes the factors unique: the same on every backend.
+    Gram-Schmidt by blocks of columns, each block done twice, which makes the columns orthonormal to rounding (Giraud,
+    Langou, Rozloznik and van den Eshof, Numer. Math. 101, 87, 2005). Column j comes from the columns up to j alone and
+    zeros take no part, so the leading columns of a padded matrix are those of its active block. The positive diagonal
+    makes the factor unique, the same on every backend. It is written out because several batched calls of LAPACK in one
+    program wait for each other for ever on a machine of few cores (jax 0.10.1 on two).
     """
-    q, r = jnp.linalg.qr(matrix)
-    rank = rank_of(n, m)
-    sign = jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(r.dtype)
-    q = jnp.where(n.mask[:, None] & rank.mask[None, :], q * sign[None, :], 0)
-    r = jnp.where(rank.mask[:, None] & m.mask[None, :], r * sign[:, None], 0)
-    return q, jnp.triu(r)
+    rank = columns.shape[1]
+    size = min(_BLOCK, rank)
+    blocks = -(-rank // size)
+    padded = jnp.pad(columns, ((0, 0), (0, blocks * size - rank)))
+    product = functools.partial(jnp.matmul, precision="highest")
+    order = jnp.arange(size, dtype=jnp.int32)
+
+    def column(j: Int[Array, ""], block: Float[Array, "n size"]) -> Float[Array, "n size"]:
+        done = jnp.where((order < j)[None, :], block, 0)
+        rest = block[:, j] - product(done, product(done.T, block[:, j]))
+        square = jnp.sum(rest**2)
+        return block.at[:, j].set(jnp.where(square > 0, rest / jnp.sqrt(jnp.where(square > 0, square, 1)), 0))
+
+    def one(i: Int[Array, ""], q: Float[Array, "n columns"]) -> Float[Array, "n columns"]:
+        block = jax.lax.dynamic_slice_in_dim(padded, i * size, size, 1)
+        for _ in range(2):
+            block = block - product(q, product(q.T, block))  # columns of q that are not there yet are 0
+            block = jax.lax.fori_loop(0, size, column, block)
+        return jax.lax.dynamic_update_slice_in_dim(q, block, i * size, 1)
+
+    return jax.lax.fori_loop(0, blocks, one, jnp.zeros_like(padded))[:, :rank]
+
+
+def _singular_values(key: PRNGKeyArray, fan_in: Extent, fan_out: Extent) -> Float[Array, " rank"]:
+    """Draw the singular values of a matrix of independent standard normal numbers, falling, padding 0.
+
+    Reflections bring such a matrix (larger side m, smaller side n) to a bidiagonal one whose entries are independent,
+    chi-distributed with m, m - 1, ... and n - 1, n - 2, ... degrees of freedom. They are drawn as norms of normal
+    vectors of those lengths. The singular values are found by bisection, counting how many are larger than a number.
+
+    References:
+        Silverstein, Ann. Probab. 13, 1364 (1985); Edelman and Rao, Acta Numerica 14, 233 (2005), section 4; counts by
+        pivots of the Golub-Kahan matrix: Demmel and Kahan, SIAM J. Sci. Stat. Comput. 11, 873 (1990).
+    """
+    rank = rank_of(fan_in, fan_out)
+    capacity = max(fan_in.capacity, fan_out.capacity)
+    small = rank.size.astype(jnp.int32)
+    large = jnp.maximum(fan_in.size, fan_out.size).astype(jnp.int32)
+    i, j = (jnp.arange(n, dtype=jnp.int32) for n in (rank.capacity, capacity))
+    diagonal_key, above_key = subkeys(key, 2)
+
+    def norms(key: PRNGKeyArray, degrees: Int[Array, " rank"]) -> Float[Array, " rank"]:
+        normal = normal_matrix(key, rank, Extent(capacity, capacity))
+        return jnp.sqrt(jnp.sum(jnp.where(j[None, :] < degrees[:, None], normal, 0) ** 2, axis=1))
+
+    diagonal, above = norms(diagonal_key, large - i), norms(above_key, small - 1 - i)
+    # The symmetric matrix with these numbers in turn beside its diagonal has each singular value with both signs.
+    squares = jnp.stack([diagonal, above], axis=1).ravel() ** 2
+    tiny = jnp.finfo(squares.dtype).tiny
+
+    def larger(x: Float[Array, " rank"]) -> Int[Array, " rank"]:
+        """Count the singular values larger than each number: pivots of the matrix minus x that are positive."""
+
+        def pivot(
+            carry: tuple[Array, Array], square: Float[Array, ""]
+        ) -> tuple[tuple[Float[Array, " rank"], Int[Array, " rank"]], None]:
+            q, count = carry
+            q = -x - square / jnp.where(jnp.abs(q) < tiny, -tiny, q)
+            return (q, count + (q > 0).astype(jnp.int32)), None
+
+        return jax.lax.scan(pivot, (-x, jnp.zeros_like(x, jnp.int32)), squares[:-1])[0][1]
+
+    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = 0.5 * (low + high)
+        above_middle = larger(middle) > i
+        return jnp.where(above_middle, middle, low), jnp.where(above_middle, high, middle)
+
+    high = jnp.sqrt(jnp.sum(squares))  # no singular value is beyond the Frobenius norm
+    bounds = (jnp.zeros_like(diagonal), jnp.full_like(diagonal, high))
+    low, high = jax.lax.fori_loop(0, 64 if squares.dtype == jnp.float64 else 34, halve, bounds)
+    return jnp.where(rank.mask, 0.5 * (low + high), 0)
 
 
 def qr_factors(key: PRNGKeyArray, distribution: Distribution, fan_in: Extent, fan_out: Extent) -> QRFactors:
@@ -203,26 +274,20 @@ def qr_factors(key: PRNGKeyArray, distribution: Distribution, fan_in: Extent, fa
         True
     """
     phi = draw_matrix(key, distribution, fan_in, fan_out)
-    q, r = _qr(phi.T, fan_in, fan_out)
-    return QRFactors(r.T, q.T)
-
-
-def _orthonormal(key: PRNGKeyArray, n: Extent, rank: Extent) -> Float[Array, "n rank"]:
-    """Draw orthonormal columns, uniformly (Haar): the Q of a normal matrix whose R has a positive diagonal.
-
-    References:
-        Mezzadri, "How to generate random matrices from the classical compact groups", arXiv math-ph/0609050.
-    """
-    return _qr(normal_matrix(key, n, rank), n, rank)[0]
+    rank = rank_of(fan_in, fan_out)
+    # Columns of phi^T beyond the rank depend on those before: nothing but rounding is left of them.
+    q = _orthonormalised(jnp.where(rank.mask[None, :], phi.T[:, : rank.capacity], 0))
+    r = jnp.tril(jnp.matmul(phi, q, precision="highest"))
+    return QRFactors(jnp.where(fan_out.mask[:, None], r, 0), q.T)
 
 
 def svd_factors(key: PRNGKeyArray, std: float, fan_in: Extent, fan_out: Extent) -> SVDFactors:
     """Draw the singular value decomposition of a matrix of independent Normal(0, std^2) entries.
 
-    Such a matrix looks the same in every basis, so its singular vectors are uniform and independent of its singular
-    values. They are drawn in that way: the result has the distribution of the decomposition of a drawn matrix, and
-    does not suffer from its nearly equal singular values, whose vectors turn by 1e-3 with the rounding of another
-    padded shape.
+    Such a matrix looks the same in every basis, so its singular vectors are uniform (Haar) and independent of its
+    singular values. They are drawn in that way: the result has the distribution of the decomposition of a drawn matrix,
+    and does not suffer from its nearly equal singular values, whose vectors turn with the rounding of another padded
+    shape. Uniform vectors are the Q of a normal matrix whose R has a positive diagonal.
 
     Args:
         key: a scalar threefry key.
@@ -233,6 +298,9 @@ def svd_factors(key: PRNGKeyArray, std: float, fan_in: Extent, fan_out: Extent) 
     Returns:
         The factors; `u` has orthonormal columns, `v` orthonormal rows, `s` falls.
 
+    References:
+        Mezzadri, "How to generate random matrices from the classical compact groups", arXiv math-ph/0609050.
+
     Example:
         >>> import jax
         >>> factors = svd_factors(jax.random.key(0), 0.1, Extent(4, 4), Extent(3, 3))
@@ -241,12 +309,8 @@ def svd_factors(key: PRNGKeyArray, std: float, fan_in: Extent, fan_out: Extent) 
     """
     u_key, s_key, v_key = subkeys(key, 3)
     rank = rank_of(fan_in, fan_out)
-    values = jnp.linalg.svd(normal_matrix(s_key, fan_out, fan_in), compute_uv=False)
-    return SVDFactors(
-        _orthonormal(u_key, fan_out, rank),
-        std * jnp.where(rank.mask, values, 0),
-        _orthonormal(v_key, fan_in, rank).T,
-    )
+    u, v = (_orthonormalised(normal_matrix(k, n, rank)) for k, n in ((u_key, fan_out), (v_key, fan_in)))
+    return SVDFactors(u, std * _singular_values(s_key, fan_in, fan_out), v.T)
 
 
 def released_factors(key: PRNGKeyArray, fan_in: Extent, fan_out: Extent) -> SVDFactors:

@@ -70,7 +70,7 @@ def settings(quick: bool, seeds: int) -> SweepConfig:
     if quick:
         size = {"dataset": "digits", "widths": (8, 16, 32), "epochs": 20, "batch_size": 50}
     else:
-        size = {"dataset": "mnist", "widths": (20, 50, 100, 200, 500), "epochs": 12, "batch_size": 200}
+        size = {"dataset": "mnist", "widths": (20, 50, 100, 200), "epochs": 12, "batch_size": 200}
     return SweepConfig(
         layer="spectral",
         depth=1,
@@ -214,7 +214,7 @@ def run(out: str | Path, quick: bool = False, seeds: int = 3, *, report: Callabl
 
     Args:
         out: the folder; made where it is missing.
-        quick: digits and three small widths instead of MNIST and five.
+        quick: digits and three small widths instead of MNIST and four.
         seeds: networks a width and family.
         report: told each family's name when it is done.
 

@@ -387,6 +387,42 @@ def test_the_svd_start_is_that_of_a_normal_matrix():
     assert compared.pvalue > 1e-6
 
 
+@pytest.mark.parametrize("sizes", [(5, 3), (3, 5), (6, 6), (1, 4)])
+def test_the_singular_values_are_distributed_as_those_of_normal_matrices(sizes):
+    count = 3000
+    drawn = jax.jit(jax.vmap(lambda seed: make("svd").init(jax.random.key(seed), *sizes).phi.s))(jnp.arange(count))
+    found = np.linalg.svd(np.random.default_rng(3).normal(size=(count, *sizes)), compute_uv=False)
+    for ours, theirs in zip(np.asarray(drawn).T / 0.036, found.T, strict=True):
+        compared: Any = stats.ks_2samp(ours, theirs)
+        assert compared.pvalue > 1e-6
+    # And together: the product of all of them.
+    compared = stats.ks_2samp(np.asarray(drawn).prod(axis=1) / 0.036 ** min(sizes), found.prod(axis=1))
+    assert compared.pvalue > 1e-6
+
+
+def test_large_factors_are_those_of_lapack(float64):
+    """More than one block of columns, an incomplete last block, and a square one, whose last columns are hardest."""
+    for fan_in, fan_out in [(150, 70), (90, 90), (40, 100)]:
+        r, q = jax.device_get(jax.jit(lambda m=fan_in, n=fan_out: make("qr_full").init(jax.random.key(0), m, n).phi)())
+        phi = jax.device_get(jax.jit(lambda m=fan_in, n=fan_out: make("two_set").init(jax.random.key(0), m, n).phi)())
+        k = min(fan_in, fan_out)
+        np.testing.assert_allclose(q @ q.T, np.eye(k), rtol=0, atol=1e-13)
+        np.testing.assert_allclose(r @ q, phi, rtol=0, atol=1e-13)
+        expected, triangle = np.linalg.qr(phi.T)
+        sign = np.sign(np.diagonal(triangle))
+        np.testing.assert_allclose(q, (expected * sign).T, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(r, (triangle * sign[:, None]).T, rtol=0, atol=1e-10)
+
+
+def test_singular_values_of_a_large_start_are_accurate(float64):
+    """The ends and the mean square of 200 values are those that the law of large numbers gives them."""
+    s = jax.jit(lambda: make("svd").init(jax.random.key(0), 300, 200).phi.s)() / 0.036
+    # Marchenko and Pastur: a 300 x 200 matrix has the edges sqrt(300) +- sqrt(200); the mean square is 300.
+    assert abs(float(s[0]) - (300**0.5 + 200**0.5)) < 1
+    assert abs(float(s[-1]) - (300**0.5 - 200**0.5)) < 1
+    np.testing.assert_allclose(np.mean(np.asarray(s) ** 2), 300, rtol=0.03)
+
+
 SIZE = (40, 30)
 LIMIT = (6 / sum(SIZE)) ** 0.5
 STARTS = {

@@ -60,7 +60,7 @@ def test_the_settings_are_those_of_the_study():
     full = spectral_width.settings(False, 3)
     assert (full.dataset, full.widths, full.batch_size, full.optimiser) == (
         "mnist",
-        (20, 50, 100, 200, 500),
+        (20, 50, 100, 200),
         200,
         "adamax",
     )

@@ -24,6 +24,14 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "launches": {"widths": (30,), "modes": (10,), "seeds": 300, "baseline": "none", "launches": 4},
     "svd": {"layer": "svd", "widths": (100,), "seeds": 8, "baseline": "none"},
     "dense": {"layer": "dense", "widths": (150,), "seeds": 10, "baseline": "none"},
+    "spectral": {"layer": "spectral", "widths": (150,), "seeds": 10, "baseline": "none", "optimiser": "adamax"},
+    "factors": {
+        "layer": "spectral",
+        "layer_options": ("variant=qr_full",),
+        "widths": (150,),
+        "seeds": 10,
+        "baseline": "none",
+    },
     "deep": {"layer": "low_rank", "widths": (60,), "modes": (10,), "seeds": 10, "depth": 4, "baseline": "none"},
 }
 
