@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax.extend.random import threefry_2x32
 from scipy import special, stats
 
-from modejax.draws import _threefry, normal_matrix, normal_vector, subkey, subkeys, uniform_vector
+from modejax.draws import _threefry, normal_matrix, normal_vector, subkey, subkeys, uniform_matrix, uniform_vector
 from modejax.errors import InputError
 from modejax.extent import Extent
 
@@ -216,3 +216,15 @@ def test_an_old_style_key_of_two_words_draws_the_same():
 def test_another_kind_of_key_is_refused(draw, key):
     with pytest.raises(InputError, match=r"scalar threefry key .* got"):
         draw(key)
+
+
+def test_uniform_matrices_are_centred_and_extend_one_another():
+    @jax.jit
+    def draw(rows, columns):
+        return uniform_matrix(jax.random.key(5), Extent(60, rows), Extent(50, columns))
+
+    small, large = np.array(draw(7, 9)), np.array(draw(60, 50))
+    np.testing.assert_array_equal(small[:7, :9], large[:7, :9])
+    small[:7, :9] = 0
+    assert not small.tobytes().strip(b"\0")
+    assert stats.kstest(large.ravel().astype(np.float64), "uniform", args=(-1, 2)).pvalue > ERROR_RATE

@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modejax import load_result
+from modejax import load_dataset, load_networks, load_result
 from modejax.cli import main
 from modejax.cli.table import bytes_text, count_text
 
@@ -181,6 +183,15 @@ def test_a_spectral_sweep_names_its_variant(capsys):
     assert result.num_parameters.values.tolist() == [[64 + 10 + 10 + 55]]
     assert result.baseline_num_parameters.values.tolist() == [640]
     assert "truncation_accuracy" not in result
+    trained = load_networks("runs/digits-spectral-001")
+    dataset = load_dataset("digits")
+    for member, accuracy in zip(trained, result.test_accuracy.isel(epoch=-1).values.ravel(), strict=True):
+        x = jnp.asarray(dataset.x_test.astype(np.float32) * dataset.scale)
+        logits = jax.vmap(member.network.apply, in_axes=(None, 0))(member.params, x)
+        np.testing.assert_allclose(
+            np.mean(np.argmax(np.asarray(logits), axis=1) == dataset.y_test), accuracy, atol=1e-6
+        )
+    assert main(["sweep", "--resume", "runs/digits-spectral-001", "--no-progress", "--json"]) == 0
 
 
 def test_data_commands(capsys):
