@@ -78,8 +78,8 @@ def scaling_rows(content: dict[str, Any]) -> list[str]:
     """Return the lines of a table for `scaling`."""
     lines = [
         "| axis | value | networks | trace, s | compile, s | an epoch, s | network-epochs/s | GFLOP/s useful | of peak "
-        "| of roofline |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| of roofline | accuracy after one epoch |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for axis, rows in content["axes"].items():
         for label, row in rows.items():
@@ -87,7 +87,7 @@ def scaling_rows(content: dict[str, Any]) -> list[str]:
                 f"| {axis} | {label} | {row['members']} | {row['trace_seconds']:.1f} | {row['compile_seconds']:.1f} "
                 f"| {_seconds(row['epoch_seconds'])} | {row['network_epochs_per_second']:.2f} "
                 f"| {row['useful_flops_per_second'] / 1e9:.1f} | {100 * row['share_of_peak']:.0f} % "
-                f"| {100 * row['roofline_share']:.0f} % |"
+                f"| {100 * row['roofline_share']:.0f} % | {100 * row['test_accuracy']:.2f} % |"
             )
     return lines
 
