@@ -1,0 +1,289 @@
+"""`mdl-online`: the online-learning figure of mode-decomposition learning, theory and simulation from the same start.
+
+The setting is that of the reference (arXiv 2208.09859; K = 8 erf units, eta = 5, p = ln d modes, every entry
+Normal(0, (ln d)^(-1/3))). Figures: error and order parameters (d = 300), stages and specialisation (d = 30), a sweep
+over p and eta, the largest stable eta; the full study adds d = 1000 and the speed table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from modejax.errors import InputError
+from modejax.online import SweepOptions, SweepResult, grid, log_times, run_members
+from modejax.online.problem import Sizes
+from modejax.plots import online as plots
+from modejax.studies.online_speed import measure_speed
+from modejax.studies.online_stages import Stages, rate_limits, stages_of
+
+__all__ = ["mdl_online", "write_figure", "write_text"]
+
+_STAGES_SIZES = Sizes(30, 8, 3)
+# Both gaps between its rates exceed 100, so that two plateaus stand clear of the drops.
+_SHOWN_TEACHER = 26
+_END_TEACHERS = (8, 10, 17, 26, 32, 37)
+
+Row = tuple[str, str, str, str]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: where.
+        text: what.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder) / "a.txt", "x")
+        ...     print((Path(folder) / "a.txt").read_text())
+        x
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_figure(path: Path, draw: Callable[..., Any], *, size: tuple[float, float] = (6.0, 4.2)) -> None:
+    """Draw on fresh axes and save as PNG, whole or not at all.
+
+    Args:
+        path: where; the folder is made.
+        draw: called with the axes.
+        size: inches.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_figure(Path(folder) / "a.png", lambda ax: ax.plot([0, 1], [0, 1]))
+        ...     print((Path(folder) / "a.png").exists())
+        True
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    draw(figure.subplots())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".png")
+    os.close(handle)
+    try:
+        figure.savefig(name, dpi=110)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def mdl_online(out: str | os.PathLike[str], *, quick: bool = False, report: Callable[[str], Any] = print) -> Path:
+    """Run the study and write its folder: figures/*.png, table.csv, README.md, config.json.
+
+    Args:
+        out: the folder; files of an earlier run are replaced.
+        quick: leave out d = 1000, the trained modes and the speed table (under two minutes on two cores).
+        report: called with a line after each part.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: `out` is a file.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"out={os.fspath(out)!r} is a file; give a folder (it is made when missing)")
+    rows: list[Row] = []
+    begin = time.perf_counter()
+
+    def done(part: str) -> None:
+        report(f"{part}: {time.perf_counter() - begin:.0f} s since the start")
+
+    runs = {300: _theory_and_simulation(300, 5)}
+    if not quick:
+        runs[1000] = _theory_and_simulation(1000, 6)
+    _write_runs(folder, runs, rows)
+    done("theory and simulation")
+    _write_stages(folder, rows, ends=() if quick else _END_TEACHERS)
+    done("stages")
+    _write_sweep(folder, rows)
+    done("sweep over p and eta")
+    _write_limits(folder, rows, range(1) if quick else range(6))
+    done("largest learning rate")
+    if not quick:
+        _write_trained(folder, rows)
+        done("trained modes")
+        _write_speed(rows)
+        done("speed")
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("quantity", "value", "unit", "note"), *rows])
+    write_text(folder / "table.csv", text.getvalue())
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    write_text(folder / "results.md", f"| quantity | value | unit | note |\n| --- | --- | --- | --- |\n{table}\n")
+    settings = {"study": "mdl-online", "quick": quick, "units": 8, "eta": 5.0, "jax": jax.__version__}
+    write_text(folder / "config.json", json.dumps(settings, indent=2) + "\n")
+    return folder
+
+
+def _theory_and_simulation(d: int, modes: int) -> SweepResult:
+    members = grid(d=(d,), modes=(modes,), teacher=(0,), noise=range(5))
+    return run_members(members, log_times(1.0, 250.0, 31), SweepOptions(simulation=True))
+
+
+def _curves(result: SweepResult) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    assert result.theory is not None
+    assert result.simulation is not None
+    return (
+        np.asarray(result.theory.times[0]),
+        np.asarray(result.theory.error[0]),
+        np.asarray(result.simulation.error),
+    )
+
+
+def _write_runs(folder: Path, runs: dict[int, SweepResult], rows: list[Row]) -> None:
+    for d, result in runs.items():
+        times, theory, seeds = _curves(result)
+        percent = 100 * np.abs(seeds[:, 1:] / theory[1:] - 1)
+        mean = 100 * np.abs(seeds[:, 1:].mean(axis=0) / theory[1:] - 1)
+        p = int(result.members.modes[0])
+        note = f"d = {d}, p = {p}, K = 8, eta = 5, 5 seeds, 31 times in [1, 250]"
+        rows.append(("largest deviation of the seed mean from theory", f"{mean.max():.2f}", "percent", note))
+        rows.append(("largest deviation of one seed", f"{percent.max():.2f}", "percent", note))
+        rows.append(("root mean square deviation of a seed", f"{np.sqrt((percent**2).mean()):.2f}", "percent", note))
+        write_figure(
+            folder / "figures" / f"error_d{d}.png",
+            lambda ax, t=times, e=theory, s=seeds, d=d: plots.plot_error(ax, t, e, s, label=f"theory, d = {d}"),
+        )
+    shades = plots.colours(len(runs) + 1)
+
+    def deviations(ax):
+        for (d, result), colour in zip(runs.items(), shades, strict=False):
+            plots.plot_ratio(ax, *_curves(result), label=f"d = {d}, mean of 5 seeds", colour=colour)
+        ax.axhspan(-10, 10, color="black", alpha=0.06, linewidth=0)
+
+    write_figure(folder / "figures" / "deviation.png", deviations)
+    theory, seen = runs[300].theory, runs[300].simulation
+    assert theory is not None
+    assert seen is not None
+    points = np.asarray(seen.times[0]), np.asarray(seen.Q[0]), np.asarray(seen.M[0])
+    write_figure(
+        folder / "figures" / "order_parameters_d300.png",
+        lambda ax: plots.plot_order_parameters(
+            ax, *(np.asarray(part[0]) for part in (theory.times, theory.Q, theory.M, theory.P)), points=points
+        ),
+        size=(6.0, 5.0),
+    )
+
+
+def _write_stages(folder: Path, rows: list[Row], ends: tuple[int, ...]) -> None:
+    shown = stages_of(_STAGES_SIZES, _SHOWN_TEACHER, 5.0)
+    write_figure(
+        folder / "figures" / "stages.png",
+        lambda ax: plots.plot_stages(ax, shown.times, shown.error, shown.rates, shown.predicted, shown.found),
+    )
+    write_figure(
+        folder / "figures" / "specialisation.png",
+        lambda ax: plots.plot_specialisation(ax, shown.times, shown.cosines),
+    )
+    note = f"d = 30, p = 3, K = 8, eta = 5, teacher seed {_SHOWN_TEACHER}"
+    rows.append(("rates of R", " ".join(f"{rate:.3g}" for rate in shown.rates), "1 / time", note))
+    for i, plateau in enumerate(shown.found):
+        span = f"detected from t = {plateau.first:.3g} to {plateau.last:.3g}"
+        rows.append((f"plateau {i + 1}, detected height", f"{plateau.error:.3g}", "error", f"{note}; {span}"))
+    for i, height in enumerate(shown.predicted):
+        rows.append((f"plateau {i + 1}, predicted height", f"{height:.3g}", "error", note))
+    _end_row(rows, _SHOWN_TEACHER, shown)
+    for teacher in ends:
+        if teacher != _SHOWN_TEACHER:
+            _end_row(rows, teacher, stages_of(_STAGES_SIZES, teacher, 5.0, forecast=False))
+
+
+def _end_row(rows: list[Row], teacher: int, stages: Stages) -> None:
+    note = (
+        f"teacher seed {teacher}: 2 min eig R = {2 * stages.rates[-1]:.3g}, "
+        f"2 min inner rate = {2 * stages.inner:.3g}, measured {stages.end:.3g} (1 / time)"
+    )
+    rows.append(("end rate / (2 min eig R)", f"{stages.end / (2 * stages.rates[-1]):.3f}", "1", note))
+    slower = 2 * min(stages.rates[-1], stages.inner)
+    rows.append(("end rate / (twice the slower of both)", f"{stages.end / slower:.3f}", "1", note))
+
+
+def _write_sweep(folder: Path, rows: list[Row]) -> None:
+    modes, etas, seeds = (2, 3, 4, 5), (1.0, 2.0, 4.0, 8.0), range(4)
+    times = log_times(0.1, 1000.0, 40)
+    members = grid(modes=modes, eta=etas, teacher=seeds)
+    result = run_members(members, times, SweepOptions(rtol=1e-6, atol=1e-9, groups=4))
+    assert result.theory is not None
+    error = np.asarray(result.theory.error).reshape(len(modes), len(etas), len(seeds), -1)
+    good = int((np.asarray(result.theory.status) == 0).sum())
+    rows.append(("members of the sweep that reached t = 1000", f"{good} of {len(members.d)}", "1", "d = 300, K = 8"))
+    for name, curves, values, label in (
+        ("sweep_modes", error[:, 2], modes, "p"),
+        ("sweep_eta", error[2], etas, "eta"),
+    ):
+        write_figure(
+            folder / "figures" / f"{name}.png",
+            lambda ax, c=curves, v=values, n=label: plots.plot_sweep(ax, times, c, v, n),
+        )
+
+
+def _write_limits(folder: Path, rows: list[Row], teachers: range) -> None:
+    etas = np.geomspace(4.0, 128.0, 16)
+    pairs = rate_limits(_STAGES_SIZES, teachers, etas)
+    swept = [pair[0].largest for pair in pairs]
+    linear = [pair[1].largest for pair in pairs]
+    note = f"d = 30, p = 3, K = 8, teacher seeds 0..{len(pairs) - 1}; grid of factor {etas[1] / etas[0]:.3f}"
+    rows.append(("largest stable eta, by solves", " ".join(f"{v:.3g}" for v in swept), "1", note))
+    rows.append(("largest stable eta, by the Jacobian", " ".join(f"{v:.3g}" for v in linear), "1", note))
+
+    def draw(ax):
+        for i, ((sweep, _), colour) in enumerate(zip(pairs, plots.colours(len(pairs)), strict=True)):
+            ax.plot(sweep.eta, sweep.growth, "o-", color=colour, markersize=3, label=f"teacher {i}")
+            ax.axvline(linear[i], color=colour, linestyle=":", linewidth=1)
+        ax.axhline(1.0, color="black", linewidth=1)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlabel(r"learning rate $\eta$ (dotted: limit from the Jacobian)")
+        ax.set_ylabel("error at t = 60 / error at t = 30")
+        ax.legend(frameon=False, fontsize="small", ncols=2)
+
+    write_figure(folder / "figures" / "largest_eta.png", draw)
+
+
+def _write_trained(folder: Path, rows: list[Row]) -> None:
+    members = grid(d=(1000,), modes=(3,), teacher=(0,), noise=range(4))
+    options = SweepOptions(simulation=True, train_modes=True)
+    result = run_members(members, log_times(0.5, 60.0, 14), options)
+    times, theory, seeds = _curves(result)
+    worst = 100 * np.abs(seeds.mean(axis=0)[1:] / theory[1:] - 1).max()
+    note = "xi and sigma trained too, d = 1000, p = 3, 4 seeds, 14 times in [0.5, 60]"
+    rows.append(("largest deviation of the seed mean from theory", f"{worst:.2f}", "percent", note))
+    write_figure(
+        folder / "figures" / "trained_modes.png",
+        lambda ax: plots.plot_error(ax, times, theory, seeds, label="theory, all factors trained"),
+    )
+
+
+def _write_speed(rows: list[Row]) -> None:
+    for units in (8, 4):
+        speed = measure_speed(units)
+        note = f"K = {units}, 64 members, d = 300, t up to 250, least of 3, compile left out"
+        rows.append(("one program", f"{speed.together:.3f}", "s", note))
+        rows.append(("one by one, compiled", f"{speed.alone:.3f}", "s", note))
+        rows.append(("one by one / one program", f"{speed.alone / speed.together:.2f}", "1", note))
+        loop = f"K = {units}, p = 5, one right-hand side"
+        rows.append(("Python loops / compiled", f"{speed.loop / speed.right_hand_side:.0f}", "1", loop))
