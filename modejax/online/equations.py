@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from modejax.online.problem import Modes, Overlaps, Problem, order_parameters
+from modejax.online.problem import Modes, Overlaps, Problem, order_parameters, product
 from modejax.online.units import ERF, Unit
 
 __all__ = [
@@ -152,25 +152,14 @@ def noise(C: Float[Array, "2K 2K"], units: Array, unit: Unit = ERF) -> Float[Arr
         [[0.]]
     """
     rows = C.shape[0] // 2
-    variance = jnp.diagonal(C)
     c = _signs(units, rows)
-    # F is symmetric: only pairs a <= b are integrated.
+    # F is symmetric in (a, b) and the integrand in (r, s): only a <= b and r <= s are integrated.
     a, b = np.triu_indices(rows)
+    r, s = np.triu_indices(2 * rows)
     place = np.zeros((rows, rows), dtype=np.int32)
     place[a, b] = place[b, a] = np.arange(a.size)
-    table = unit.four(
-        variance[a][:, None, None],
-        C[a, b][:, None, None],
-        C[a][:, :, None],
-        C[a][:, None, :],
-        variance[b][:, None, None],
-        C[b][:, :, None],
-        C[b][:, None, :],
-        variance[None, :, None],
-        C[None, :, :],
-        variance[None, None, :],
-    )
-    pairs = jnp.einsum("prs,r,s->p", table, c, c)
+    twice = jnp.asarray(np.where(r == s, 1.0, 2.0), dtype=C.dtype)
+    pairs = unit.four_table(C, (a, b), (r, s)) @ (twice * c[r] * c[s])
     return pairs[place]
 
 
@@ -259,14 +248,13 @@ def pattern_flow(problem: Problem, state: Overlaps, unit: Unit = ERF) -> Pattern
         (4, 2)
     """
     b, b_teacher = problem.student.b, problem.teacher.b
-    rows = b.shape[0]
     C = _covariance(*order_parameters(problem, state))
     L = drift(C, problem.units, unit)
-    J_u = L[:, :rows] @ (b @ state.q) + L[:, rows:] @ (b_teacher @ state.r.T)
-    J_v = L[:, :rows] @ (b @ state.r) + L[:, rows:] @ (b_teacher @ problem.t)
+    J_u = product(L, jnp.concatenate([product(b, state.q), product(b_teacher, state.r.T)]))
+    J_v = product(L, jnp.concatenate([product(b, state.r), product(b_teacher, problem.t)]))
     step = problem.eta / problem.units
-    noisy = b.T @ noise(C, problem.units, unit) @ b
-    return PatternFlow(-step * (b.T @ J_u), -step * (b.T @ J_v), step**2 * noisy, J_u)
+    noisy = product(product(b.T, noise(C, problem.units, unit)), b)
+    return PatternFlow(-step * product(b.T, J_u), -step * product(b.T, J_v), step**2 * noisy, J_u)
 
 
 def trained_modes(problem: Problem, state: Trained, unit: Unit = ERF) -> Trained:

@@ -8,13 +8,15 @@ without cancellation: the argument of every root is a sum of non-negative number
 
 import math
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import erf as _erf
 from jaxtyping import Array, Float
 
 from modejax.online.angle import angle_in_triangle
 
-__all__ = ["curvature_two", "four", "slope", "slope_two", "two", "value"]
+__all__ = ["curvature_two", "four", "four_table", "slope", "slope_two", "two", "value"]
 
 Field = Float[Array, "..."]
 
@@ -76,8 +78,7 @@ def two(c11: Field, c12: Field, c22: Field) -> Field:
         >>> print(f"{float(two(one, one, one)):.6f}")
         0.333333
     """
-    # Roots of the variances alone: cheap where many covariances share them.
-    hypotenuse = jnp.sqrt(1.0 + c11) * jnp.sqrt(1.0 + c22)
+    hypotenuse = jnp.sqrt((1.0 + c11) * (1.0 + c22))
     return (2.0 / math.pi) * angle_in_triangle(c12, jnp.sqrt(_rest(c11, c12, c22)), hypotenuse)
 
 
@@ -155,11 +156,46 @@ def four(
         >>> print(f"{float(four(*jnp.asarray([1.0, 0, 0, 0, 1, 0, 0, 1, 0.5, 1]))):.5f}")
         0.05120
     """
-    rest = _rest(c11, c12, c22)
-    a11, a12, a22 = (1.0 + c22) / rest, -c12 / rest, (1.0 + c11) / rest
-    w31, w32 = a11 * c13 + a12 * c23, a12 * c13 + a22 * c23
-    w41, w42 = a11 * c14 + a12 * c24, a12 * c14 + a22 * c24
+    rest, (w31, w32) = _tilt(c11, c12, c22, c13, c23)
+    _, (w41, w42) = _tilt(c11, c12, c22, c14, c24)
     t33 = c33 - w31 * c13 - w32 * c23
     t44 = c44 - w41 * c14 - w42 * c24
     t34 = c34 - w31 * c14 - w32 * c24
     return (2.0 / math.pi) / jnp.sqrt(rest) * two(t33, t34, t44)
+
+
+def _tilt(c11: Field, c12: Field, c22: Field, c1: Field, c2: Field) -> tuple[Field, tuple[Field, Field]]:
+    """Return (1 + c11)(1 + c22) - c12^2, and the weights of f1 and f2 in a field of covariances c1, c2 with them."""
+    rest = _rest(c11, c12, c22)
+    return rest, (((1.0 + c22) * c1 - c12 * c2) / rest, ((1.0 + c11) * c2 - c12 * c1) / rest)
+
+
+def four_table(
+    C: Float[Array, "n n"], first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
+) -> Float[Array, "pairs others"]:
+    """Return I4 for pairs of fields (a, b) under g' and pairs (r, s) under g.
+
+    Args:
+        C: covariance of the fields, shape (n, n).
+        first: indices a and b, each of shape (pairs,).
+        second: indices r and s, each of shape (others,).
+
+    Returns:
+        <g'(f_a) g'(f_b) g(f_r) g(f_s)>, shape (pairs, others); `four` of the gathered entries, but what belongs to
+        three of the fields is computed once.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> pair = np.asarray([0]), np.asarray([0])
+        >>> print(four_table(jnp.zeros((1, 1)), pair, pair))
+        [[0.]]
+    """
+    (a, b), (r, s) = first, second
+    variance = jnp.diagonal(C)
+    ca, cb = C[a], C[b]
+    rest, (wa, wb) = _tilt(variance[a][:, None], C[a, b][:, None], variance[b][:, None], ca, cb)
+    tilted = variance[None, :] - wa * ca - wb * cb
+    # Written to memory first: a gather inside the arithmetic keeps it from being vectorised.
+    gathered = (wa[:, r], wb[:, r], ca[:, s], cb[:, s], tilted[:, r], tilted[:, s], C[r, s][None, :])
+    wa, wb, ca, cb, t33, t44, c34 = jax.lax.optimization_barrier(gathered)
+    return (2.0 / math.pi) / jnp.sqrt(rest) * two(t33, c34 - wa * ca - wb * cb, t44)

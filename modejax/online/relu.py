@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from modejax.online.angle import angle, safe_sqrt
 
-__all__ = ["NODES", "curvature_two", "four", "slope", "slope_two", "two", "value"]
+__all__ = ["NODES", "curvature_two", "four", "four_table", "slope", "slope_two", "two", "value"]
 
 Field = Float[Array, "..."]
 
@@ -181,6 +181,30 @@ def four(
     for j, (a, b) in ((0, (1, 2)), (1, (0, 2)), (2, (0, 1))):
         total = total + c[2][j] * _on_plane(c, j, a, b, 3)
     return total
+
+
+def four_table(
+    C: Float[Array, "n n"], first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
+) -> Float[Array, "pairs others"]:
+    """Return I4 for pairs of fields (a, b) under g' and pairs (r, s) under g.
+
+    Args:
+        C: covariance of the fields, shape (n, n).
+        first: indices a and b, each of shape (pairs,).
+        second: indices r and s, each of shape (others,).
+
+    Returns:
+        <g'(f_a) g'(f_b) g(f_r) g(f_s)>, shape (pairs, others).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> pairs = [(np.asarray([i]), np.asarray([i + 1])) for i in (0, 2)]
+        >>> print(four_table(jnp.eye(4), *pairs).round(4))
+        [[0.0398]]
+    """
+    (a, b), (r, s) = (tuple(part[:, None] for part in first), tuple(part[None, :] for part in second))
+    order = (a, b, r, s)
+    return four(*(C[order[i], order[j]] for i in range(4) for j in range(i, 4)))
 
 
 def _conditional(c, given: int, i: int, j: int) -> Field:

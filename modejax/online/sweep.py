@@ -2,6 +2,8 @@
 
 Members of different sizes share one program by padding with exact zeros. Adaptive solves in one vmap all wait for the
 slowest, so members are sorted by predicted cost (their fastest rate) and run as equal groups inside the program.
+The members of a group are dealt out over the devices; on a machine without an accelerator make every core a device
+before JAX starts: `jax.config.update("jax_num_cpu_devices", 2)`.
 """
 
 import functools
@@ -185,8 +187,8 @@ def _one(member, times, capacity: Sizes, unit: Unit, options: SweepOptions):
     return theory, run
 
 
-@functools.partial(jax.jit, static_argnames=("capacity", "options"))
-def _program(members, times, capacity: Sizes, options: SweepOptions):
+@functools.partial(jax.jit, static_argnames=("capacity", "options", "mesh"))
+def _program(members, times, capacity: Sizes, options: SweepOptions, mesh: jax.sharding.Mesh):
     unit = unit_named(options.unit)
     one = functools.partial(_one, times=times, capacity=capacity, unit=unit, options=options)
     count = members.d.shape[0]
@@ -196,17 +198,25 @@ def _program(members, times, capacity: Sizes, options: SweepOptions):
         return descending_rates(overlaps(begun, sizes, member.eta)[0], unit)
 
     rates = jax.vmap(rates_of)(members)
-    groups = options.groups
-    if groups == 1:
-        return *jax.vmap(one)(members), rates
-    size = -(-count // groups)
+    # Equal blocks of similar cost, one after another; each is dealt out over the devices, which do not wait for
+    # each other. The cheapest member fills up the last block.
+    devices = mesh.size
+    size = -(-count // (options.groups * devices))
     order = jnp.argsort(rates[:, 0])
-    # The last group is filled up with copies of the cheapest member.
-    padded = jnp.concatenate([jnp.broadcast_to(order[:1], (size * groups - count,)), order])
-    chosen = jax.tree.map(lambda x: x[padded].reshape(groups, size), members)
-    done = jax.lax.map(jax.vmap(one), chosen)
-    back = jnp.argsort(order) + (size * groups - count)
-    flat = jax.tree.map(lambda x: x.reshape((groups * size, *x.shape[2:]))[back], done)
+    missing = size * options.groups * devices - count
+    padded = jnp.concatenate([jnp.broadcast_to(order[:1], (missing,)), order])
+    places = padded.reshape(options.groups, size, devices).transpose(2, 0, 1).reshape(devices * options.groups, size)
+    blocks = jax.shard_map(
+        lambda part: jax.lax.map(jax.vmap(one), part),
+        mesh=mesh,
+        in_specs=jax.P(mesh.axis_names),
+        out_specs=jax.P(mesh.axis_names),
+        check_vma=False,
+    )
+    done = blocks(jax.tree.map(lambda x: x[places], members))
+    # Where each member went; of the copies that fill up, any will do.
+    back = jnp.zeros(count, jnp.int32).at[places.reshape(-1)].set(jnp.arange(places.size, dtype=jnp.int32))
+    flat = jax.tree.map(lambda x: x.reshape((places.size, *x.shape[2:]))[back], done)
     return *flat, rates
 
 
@@ -243,5 +253,8 @@ def run_members(
     with jax.enable_x64(True):
         arrays = Members(*(jnp.asarray(part) for part in members))
         grid_times = jnp.asarray(np.asarray(times, dtype=np.float64))
-        theory, run, rates = _program(arrays, grid_times, capacity, options)
+        # No more devices than members: the rest would compute copies.
+        devices = jax.local_devices()[: len(members.d)]
+        mesh = jax.sharding.Mesh(np.asarray(devices), ("members",))
+        theory, run, rates = _program(arrays, grid_times, capacity, options, mesh)
         return SweepResult(members, theory, run, rates)

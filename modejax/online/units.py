@@ -26,10 +26,12 @@ class Unit(NamedTuple):
     slope_two: Callable[..., Array]  # <g'(f1) g'(f2)>
     curvature_two: Callable[..., Array]  # <g''(f1) g(f2)>
     four: Callable[..., Array]  # <g'(f1) g'(f2) g(f3) g(f4)> of c11, c12, c13, c14, c22, c23, c24, c33, c34, c44
+    four_table: Callable[..., Array]  # the same of C for index pairs (a, b) and (r, s): shape (pairs, pairs)
 
 
 def _unit(name: str, module) -> Unit:
-    return Unit(name, module.value, module.slope, module.two, module.slope_two, module.curvature_two, module.four)
+    functions = ("value", "slope", "two", "slope_two", "curvature_two", "four", "four_table")
+    return Unit(name, *(getattr(module, function) for function in functions))
 
 
 ERF = _unit("erf", erf)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "plot_end_rates",
     "plot_error",
     "plot_order_parameters",
     "plot_ratio",
@@ -240,6 +241,36 @@ def plot_stages(
         ax.plot([first, last], [height, height], color="C1", linewidth=5, alpha=0.6, label=label)
     ax.legend(fontsize="small", loc="lower left")
     return _finish(ax, _ERROR, log=True)
+
+
+def plot_end_rates(ax: Axes, inner: Float[np.ndarray, " n"], measured: Float[np.ndarray, " n"]) -> Axes:
+    """Draw the rate at which the error decays at the end against the two predictions, one point a teacher.
+
+    Args:
+        ax: axes to draw on.
+        inner: smallest rate inside the teacher's span over the smallest eigenvalue of R, shape (n,).
+        measured: measured end rate over twice the smallest eigenvalue of R, shape (n,).
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = plot_end_rates(Figure().subplots(), np.asarray([0.5, 1.1]), np.asarray([0.5, 1.0]))
+        >>> len(ax.lines)
+        3
+    """
+    grid = np.geomspace(0.8 * inner.min(), 1.2 * max(inner.max(), 1.0), 50)
+    ax.plot(grid, np.ones_like(grid), "--", color="C3", label="2 min eig R")
+    ax.plot(grid, np.minimum(grid, 1.0), color="black", linewidth=1, label="twice the slower of both kinds")
+    ax.plot(inner, measured, "o", color="C0", label="measured, one teacher each")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("smallest inner rate / min eig R")
+    ax.set_ylabel("end rate of the error / (2 min eig R)")
+    ax.grid(True, which="major", alpha=0.25)
+    ax.legend(frameon=False, loc="lower right")
+    return ax
 
 
 def plot_sweep(

@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,108 +23,64 @@ from modejax.errors import InputError
 from modejax.online import SweepOptions, SweepResult, grid, log_times, run_members
 from modejax.online.problem import Sizes
 from modejax.plots import online as plots
+from modejax.studies.files import check_folder, write_figure, write_text
 from modejax.studies.online_speed import measure_speed
 from modejax.studies.online_stages import Stages, rate_limits, stages_of
 
-__all__ = ["mdl_online", "write_figure", "write_text"]
+__all__ = ["mdl_online"]
 
 _STAGES_SIZES = Sizes(30, 8, 3)
 # Both gaps between its rates exceed 100, so that two plateaus stand clear of the drops.
 _SHOWN_TEACHER = 26
-_END_TEACHERS = (8, 10, 17, 26, 32, 37)
 
 Row = tuple[str, str, str, str]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Args:
-        path: where.
-        text: what.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_text(Path(folder) / "a.txt", "x")
-        ...     print((Path(folder) / "a.txt").read_text())
-        x
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_figure(path: Path, draw: Callable[..., Any], *, size: tuple[float, float] = (6.0, 4.2)) -> None:
-    """Draw on fresh axes and save as PNG, whole or not at all.
-
-    Args:
-        path: where; the folder is made.
-        draw: called with the axes.
-        size: inches.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_figure(Path(folder) / "a.png", lambda ax: ax.plot([0, 1], [0, 1]))
-        ...     print((Path(folder) / "a.png").exists())
-        True
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    draw(figure.subplots())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".png")
-    os.close(handle)
-    try:
-        figure.savefig(name, dpi=110)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def mdl_online(out: str | os.PathLike[str], *, quick: bool = False, report: Callable[[str], Any] = print) -> Path:
-    """Run the study and write its folder: figures/*.png, table.csv, README.md, config.json.
+def mdl_online(
+    out: str | os.PathLike[str],
+    *,
+    quick: bool = False,
+    seeds: int | None = None,
+    report: Callable[[str], Any] = print,
+) -> Path:
+    """Run the study and write its folder: figures/*.png, table.csv, results.md, config.json.
 
     Args:
         out: the folder; files of an earlier run are replaced.
-        quick: leave out d = 1000, the trained modes and the speed table (under two minutes on two cores).
+        quick: leave out d = 1000, the survey of end rates, the trained modes and the speed table (under two minutes
+            on two cores).
+        seeds: input seeds of each simulation; default 5.
         report: called with a line after each part.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: `out` is a file.
+        InputError: `out` is a file, or fewer than two seeds.
     """
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"out={os.fspath(out)!r} is a file; give a folder (it is made when missing)")
+    folder = check_folder(out)
+    seeds = 5 if seeds is None else seeds
+    if seeds < 2:
+        raise InputError(f"seeds={seeds}; allowed: 2 or more, since bands and error bars need them")
     rows: list[Row] = []
     begin = time.perf_counter()
 
     def done(part: str) -> None:
         report(f"{part}: {time.perf_counter() - begin:.0f} s since the start")
 
-    runs = {300: _theory_and_simulation(300, 5)}
-    if not quick:
-        runs[1000] = _theory_and_simulation(1000, 6)
-    _write_runs(folder, runs, rows)
+    # The same p and the same teacher seeds at both d, so that only d differs.
+    dimensions, teachers = ((300,), 1) if quick else ((300, 1000), 3)
+    runs = {d: _theory_and_simulation(d, range(teachers), seeds) for d in dimensions}
+    _write_runs(folder, runs, seeds, rows)
     done("theory and simulation")
-    _write_stages(folder, rows, ends=() if quick else _END_TEACHERS)
+    _write_stages(folder, rows, survey=range(0 if quick else 16))
     done("stages")
     _write_sweep(folder, rows)
     done("sweep over p and eta")
     _write_limits(folder, rows, range(1) if quick else range(6))
     done("largest learning rate")
     if not quick:
-        _write_trained(folder, rows)
+        _write_trained(folder, seeds, rows)
         done("trained modes")
         _write_speed(rows)
         done("speed")
@@ -134,45 +89,47 @@ def mdl_online(out: str | os.PathLike[str], *, quick: bool = False, report: Call
     write_text(folder / "table.csv", text.getvalue())
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     write_text(folder / "results.md", f"| quantity | value | unit | note |\n| --- | --- | --- | --- |\n{table}\n")
-    settings = {"study": "mdl-online", "quick": quick, "units": 8, "eta": 5.0, "jax": jax.__version__}
+    settings = {"study": "mdl-online", "quick": quick, "seeds": seeds, "units": 8, "eta": 5.0, "jax": jax.__version__}
     write_text(folder / "config.json", json.dumps(settings, indent=2) + "\n")
     return folder
 
 
-def _theory_and_simulation(d: int, modes: int) -> SweepResult:
-    members = grid(d=(d,), modes=(modes,), teacher=(0,), noise=range(5))
+def _theory_and_simulation(d: int, teachers: range, seeds: int) -> SweepResult:
+    members = grid(d=(d,), modes=(5,), teacher=teachers, noise=range(seeds))
     return run_members(members, log_times(1.0, 250.0, 31), SweepOptions(simulation=True))
 
 
-def _curves(result: SweepResult) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    assert result.theory is not None
-    assert result.simulation is not None
-    return (
-        np.asarray(result.theory.times[0]),
-        np.asarray(result.theory.error[0]),
-        np.asarray(result.simulation.error),
-    )
+def _curves(result: SweepResult, seeds: int, teacher: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return times, the theory and the runs of one teacher."""
+    theory, runs = result.theory, result.simulation
+    assert theory is not None
+    assert runs is not None
+    first = teacher * seeds
+    error = np.asarray(runs.error)[first : first + seeds]
+    return np.asarray(theory.times[first]), np.asarray(theory.error[first]), error
 
 
-def _write_runs(folder: Path, runs: dict[int, SweepResult], rows: list[Row]) -> None:
+def _write_runs(folder: Path, runs: dict[int, SweepResult], seeds: int, rows: list[Row]) -> None:
     for d, result in runs.items():
-        times, theory, seeds = _curves(result)
-        percent = 100 * np.abs(seeds[:, 1:] / theory[1:] - 1)
-        mean = 100 * np.abs(seeds[:, 1:].mean(axis=0) / theory[1:] - 1)
-        p = int(result.members.modes[0])
-        note = f"d = {d}, p = {p}, K = 8, eta = 5, 5 seeds, 31 times in [1, 250]"
-        rows.append(("largest deviation of the seed mean from theory", f"{mean.max():.2f}", "percent", note))
-        rows.append(("largest deviation of one seed", f"{percent.max():.2f}", "percent", note))
-        rows.append(("root mean square deviation of a seed", f"{np.sqrt((percent**2).mean()):.2f}", "percent", note))
+        times, theory, errors = _curves(result, seeds)
         write_figure(
             folder / "figures" / f"error_d{d}.png",
-            lambda ax, t=times, e=theory, s=seeds, d=d: plots.plot_error(ax, t, e, s, label=f"theory, d = {d}"),
+            lambda ax, t=times, e=theory, s=errors, d=d: plots.plot_error(ax, t, e, s, label=f"theory, d = {d}"),
         )
+        for teacher in range(len(result.members.d) // seeds):
+            _, theory, errors = _curves(result, seeds, teacher)
+            percent = 100 * (errors[:, 1:] / theory[1:] - 1)
+            note = f"d = {d}, p = 5, K = 8, eta = 5, teacher seed {teacher}, {seeds} seeds, 31 times in [1, 250]"
+            rows += [
+                ("largest deviation of one seed from theory", f"{np.abs(percent).max():.2f}", "percent", note),
+                ("largest deviation of the seed mean", f"{np.abs(percent.mean(axis=0)).max():.2f}", "percent", note),
+                ("root mean square deviation of a seed", f"{np.sqrt((percent**2).mean()):.2f}", "percent", note),
+            ]
     shades = plots.colours(len(runs) + 1)
 
     def deviations(ax):
         for (d, result), colour in zip(runs.items(), shades, strict=False):
-            plots.plot_ratio(ax, *_curves(result), label=f"d = {d}, mean of 5 seeds", colour=colour)
+            plots.plot_ratio(ax, *_curves(result, seeds), label=f"d = {d}, mean of {seeds} seeds", colour=colour)
         ax.axhspan(-10, 10, color="black", alpha=0.06, linewidth=0)
 
     write_figure(folder / "figures" / "deviation.png", deviations)
@@ -189,7 +146,7 @@ def _write_runs(folder: Path, runs: dict[int, SweepResult], rows: list[Row]) -> 
     )
 
 
-def _write_stages(folder: Path, rows: list[Row], ends: tuple[int, ...]) -> None:
+def _write_stages(folder: Path, rows: list[Row], survey: range) -> None:
     shown = stages_of(_STAGES_SIZES, _SHOWN_TEACHER, 5.0)
     write_figure(
         folder / "figures" / "stages.png",
@@ -206,20 +163,40 @@ def _write_stages(folder: Path, rows: list[Row], ends: tuple[int, ...]) -> None:
         rows.append((f"plateau {i + 1}, detected height", f"{plateau.error:.3g}", "error", f"{note}; {span}"))
     for i, height in enumerate(shown.predicted):
         rows.append((f"plateau {i + 1}, predicted height", f"{height:.3g}", "error", note))
-    _end_row(rows, _SHOWN_TEACHER, shown)
-    for teacher in ends:
-        if teacher != _SHOWN_TEACHER:
-            _end_row(rows, teacher, stages_of(_STAGES_SIZES, teacher, 5.0, forecast=False))
+    rows.append(_end_row(_SHOWN_TEACHER, shown))
+    if survey:
+        _write_ends(folder, rows, survey)
 
 
-def _end_row(rows: list[Row], teacher: int, stages: Stages) -> None:
+def _end_row(teacher: int, stages: Stages) -> Row:
     note = (
-        f"teacher seed {teacher}: 2 min eig R = {2 * stages.rates[-1]:.3g}, "
-        f"2 min inner rate = {2 * stages.inner:.3g}, measured {stages.end:.3g} (1 / time)"
+        f"teacher seed {teacher}: measured {stages.end:.3g}, 2 min eig R = {2 * stages.rates[-1]:.3g}, "
+        f"2 min inner rate = {2 * stages.inner:.3g} (1 / time); last error {stages.error[-1]:.1e}"
     )
-    rows.append(("end rate / (2 min eig R)", f"{stages.end / (2 * stages.rates[-1]):.3f}", "1", note))
-    slower = 2 * min(stages.rates[-1], stages.inner)
-    rows.append(("end rate / (twice the slower of both)", f"{stages.end / slower:.3f}", "1", note))
+    return "end rate / (2 min eig R)", f"{stages.end / (2 * stages.rates[-1]):.3f}", "1", note
+
+
+def _write_ends(folder: Path, rows: list[Row], teachers: range) -> None:
+    """Survey the end of learning: measured rate against both kinds of predicted rates."""
+    all_stages = [stages_of(_STAGES_SIZES, teacher, 5.0, forecast=False) for teacher in teachers]
+    rows += [_end_row(teacher, stages) for teacher, stages in zip(teachers, all_stages, strict=True)]
+    orthogonal = np.asarray([stages.rates[-1] for stages in all_stages])
+    inner, end = (np.asarray([getattr(stages, name) for stages in all_stages]) for name in ("inner", "end"))
+    note = f"d = 30, p = 3, K = 8, eta = 5, teacher seeds 0..{len(teachers) - 1}"
+    counts = (
+        ("teachers whose inner rate is at least min eig R", inner >= orthogonal),
+        ("end rate within 10 % of 2 min eig R", np.abs(end / (2 * orthogonal) - 1) < 0.1),
+        (
+            "end rate within 10 % of twice the slower of both",
+            np.abs(end / (2 * np.minimum(orthogonal, inner)) - 1) < 0.1,
+        ),
+        ("end rate within 10 % of either", np.minimum(abs(end / orthogonal - 2), abs(end / inner - 2)) < 0.2),
+    )
+    rows += [(name, f"{hits.sum()} of {len(teachers)}", "1", note) for name, hits in counts]
+    write_figure(
+        folder / "figures" / "end_rate.png",
+        lambda ax: plots.plot_end_rates(ax, inner / orthogonal, end / orthogonal / 2),
+    )
 
 
 def _write_sweep(folder: Path, rows: list[Row]) -> None:
@@ -264,26 +241,29 @@ def _write_limits(folder: Path, rows: list[Row], teachers: range) -> None:
     write_figure(folder / "figures" / "largest_eta.png", draw)
 
 
-def _write_trained(folder: Path, rows: list[Row]) -> None:
-    members = grid(d=(1000,), modes=(3,), teacher=(0,), noise=range(4))
+def _write_trained(folder: Path, seeds: int, rows: list[Row]) -> None:
+    members = grid(d=(1000,), modes=(3,), teacher=(0,), noise=range(seeds))
     options = SweepOptions(simulation=True, train_modes=True)
     result = run_members(members, log_times(0.5, 60.0, 14), options)
-    times, theory, seeds = _curves(result)
-    worst = 100 * np.abs(seeds.mean(axis=0)[1:] / theory[1:] - 1).max()
-    note = "xi and sigma trained too, d = 1000, p = 3, 4 seeds, 14 times in [0.5, 60]"
-    rows.append(("largest deviation of the seed mean from theory", f"{worst:.2f}", "percent", note))
+    times, theory, errors = _curves(result, seeds)
+    worst = 100 * np.abs(errors.mean(axis=0)[1:] / theory[1:] - 1).max()
+    note = f"xi and sigma trained too, d = 1000, p = 3, {seeds} seeds, 14 times in [0.5, 60]"
+    rows.append(("largest deviation of the seed mean", f"{worst:.2f}", "percent", note))
     write_figure(
         folder / "figures" / "trained_modes.png",
-        lambda ax: plots.plot_error(ax, times, theory, seeds, label="theory, all factors trained"),
+        lambda ax: plots.plot_error(ax, times, theory, errors, label="theory, all factors trained"),
     )
 
 
 def _write_speed(rows: list[Row]) -> None:
     for units in (8, 4):
         speed = measure_speed(units)
-        note = f"K = {units}, 64 members, d = 300, t up to 250, least of 3, compile left out"
+        note = f"K = {units}, 64 members, d = 300, t up to 250, least of 5 in turn, compile left out"
         rows.append(("one program", f"{speed.together:.3f}", "s", note))
         rows.append(("one by one, compiled", f"{speed.alone:.3f}", "s", note))
         rows.append(("one by one / one program", f"{speed.alone / speed.together:.2f}", "1", note))
-        loop = f"K = {units}, p = 5, one right-hand side"
-        rows.append(("Python loops / compiled", f"{speed.loop / speed.right_hand_side:.0f}", "1", loop))
+        note = f"K = {units}, p = 5, one right-hand side of one member in a compiled loop"
+        rows.append(("alone", f"{1e6 * speed.single:.2f}", "microseconds", note))
+        rows.append(("in a batch of 64", f"{1e6 * speed.batched:.2f}", "microseconds", note))
+        rows.append(("Python loops / alone", f"{speed.loop / speed.single:.0f}", "1", note))
+        rows.append(("Python loops / in a batch of 64", f"{speed.loop / speed.batched:.0f}", "1", note))

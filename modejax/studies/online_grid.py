@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modejax.errors import InputError
 from modejax.online import SweepOptions, SweepResult, grid, log_times, run_members, specialisation
 from modejax.plots import online as plots
-from modejax.studies.online import write_figure, write_text
-
-if TYPE_CHECKING:
-    from modejax.cli.online import OnlineCommand
+from modejax.studies.files import check_folder, replaced, write_figure, write_text
+from modejax.studies.online_config import OnlineConfig
 
 __all__ = ["run_grid"]
 
 
-def run_grid(config: OnlineCommand) -> Iterator[str]:
+def run_grid(config: OnlineConfig) -> Iterator[str]:
     """Run the members and write the folder.
 
     Args:
@@ -34,6 +30,12 @@ def run_grid(config: OnlineCommand) -> Iterator[str]:
     Raises:
         InputError: options that make no sense.
     """
+    if config.teachers < 1 or config.seeds < 0:
+        raise InputError(
+            f"teachers={config.teachers}, seeds={config.seeds}; "
+            "allowed: teachers 1 or more, seeds 0 (theory alone) or more"
+        )
+    folder = check_folder(config.out)
     members = grid(
         d=config.d,
         units=config.units,
@@ -54,7 +56,6 @@ def run_grid(config: OnlineCommand) -> Iterator[str]:
     )
     times = log_times(config.first_time, config.last_time, config.points)
     result = run_members(members, times, options)
-    folder = config.out
     _save(folder / "result.npz", result)
     values = {key: str(v) if isinstance(v, Path) else v for key, v in dataclasses.asdict(config).items()}
     write_text(folder / "config.json", json.dumps(values, indent=2) + "\n")
@@ -84,16 +85,9 @@ def _save(path: Path, result: SweepResult) -> None:
             for name, value in part._asdict().items():
                 if name != "state":
                     arrays[f"{prefix}_{name}"] = np.asarray(value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            # Each array is an entry of its own name; the stub of savez knows only its own option.
-            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replaced(path) as part, part.open("wb") as file:
+        # Each array is an entry of its own name; the stub of savez knows only its own option.
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def _draw(folder: Path, result: SweepResult, seeds: int) -> None:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modejax.online import SweepOptions, grid, log_times, p_space, run_members
+from modejax.online import SweepOptions, grid, log_times, order_parameters, p_space, run_members
 from modejax.online.problem import Sizes
 from modejax.online.sweep import Members
 from modejax.studies.online_stages import problem_of
 
 __all__ = ["Speed", "loop_right_hand_side", "measure_speed"]
 
+_EVALUATIONS = 50  # right-hand sides in one timed loop
+
 
 class Speed(NamedTuple):
-    """Seconds; the least of the repeats."""
+    """Seconds, each the least of the repeats."""
 
     units: int  # K
     members: int
     together: float  # one program, all members
-    alone: float  # one after another, the same compiled code with one member
-    right_hand_side: float  # one compiled evaluation
-    loop: float  # one evaluation by Python loops
+    alone: float  # one after another, each compiled at its own p and eta
+    single: float  # one right-hand side inside a compiled loop
+    batched: float  # the same in a loop over all members, a member
+    loop: float  # one right-hand side by Python loops
 
 
 def loop_right_hand_side(Q, M, P, B, eta: float) -> tuple[np.ndarray, np.ndarray]:
@@ -83,56 +87,68 @@ def loop_right_hand_side(Q, M, P, B, eta: float) -> tuple[np.ndarray, np.ndarray
     return dQ, dM
 
 
-def _least(call: Any, repeats: int) -> float:
+def _seconds(call: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
     jax.block_until_ready(call())
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds)
+    return time.perf_counter() - begin
 
 
-def measure_speed(units: int = 8, *, repeats: int = 3, simulation: bool = False) -> Speed:
+def _repeated(count: int, size: int) -> Callable[[], Any]:
+    """Return a call that evaluates the right-hand side of `size` equal members `count` times in one compiled loop."""
+    with jax.enable_x64(True):
+        first = problem_of(Sizes(300, size, 5), 0, 5.0)
+        many = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (count, *x.shape)), first)
+
+        def step(_, carry):
+            problem, state = carry
+            return problem, jax.tree.map(lambda y, slope: y + 1e-3 * slope, state, jax.vmap(p_space)(problem, state))
+
+        run = jax.jit(lambda carry: jax.lax.fori_loop(0, _EVALUATIONS, step, carry)).lower(many).compile()
+    return lambda: run(many)
+
+
+def measure_speed(units: int = 8, *, repeats: int = 5) -> Speed:
     """Time 64 members (p = 2..5, four learning rates, four seeds; d = 300, t up to 250), compile left out.
+
+    The ways are timed in turn, so that a busy machine slows them alike.
 
     Args:
         units: K.
         repeats: repeats, of which the least counts.
-        simulation: time online SGD up to t = 2 instead of the equations.
 
     Returns:
         The times.
     """
-    times = log_times(0.1, 2.0 if simulation else 250.0, 20)
+    times = log_times(0.1, 250.0, 20)
     members = grid(d=(300,), units=(units,), modes=(2, 3, 4, 5), eta=(1.0, 2.0, 4.0, 5.0), teacher=range(4))
     count = len(members.d)
-    shared: dict[str, Any] = {"theory": not simulation, "simulation": simulation, "rtol": 1e-6, "atol": 1e-9}
-    many = SweepOptions(**shared, groups=1 if simulation else 4)
-    together = _least(lambda: _arrays(run_members(members, times, many)), repeats)
+    # Each alone at its own p: at the capacity of the sweep it would pay for padding.
+    singles = [Members(*(np.asarray(part)[i : i + 1] for part in members)) for i in range(count)]
+    many, one = (SweepOptions(rtol=1e-6, atol=1e-9, groups=groups) for groups in (4, 1))
 
-    def one_by_one():
-        # Capacity 5 for each member would be unfair: every member runs at its own p, compiled for it.
-        done = []
-        for i in range(count):
-            member = Members(*(np.asarray(part)[i : i + 1] for part in members))
-            done.append(jax.block_until_ready(_arrays(run_members(member, times, SweepOptions(**shared)))))
-        return done
+    def run(some: Members, options: SweepOptions) -> Any:
+        result = run_members(some, times, options)
+        return jax.block_until_ready((result.theory, result.rates))
 
-    alone = _least(one_by_one, repeats)
     with jax.enable_x64(True):
         problem, state = problem_of(Sizes(300, units, 5), 0, 5.0)
-        compiled = jax.jit(p_space)
-        single = _least(lambda: compiled(problem, state), 20)
-        from modejax.online import order_parameters
-
-        Q, M, P = (np.asarray(part) for part in order_parameters(problem, state))
+        arrays = [np.asarray(part) for part in order_parameters(problem, state)]
         B = np.asarray(problem.student.b)
-        jnp.asarray(0.0).block_until_ready()
-    begin = time.perf_counter()
-    loop_right_hand_side(Q, M, P, B, 5.0)
-    return Speed(units, count, together, alone, single, time.perf_counter() - begin)
+    calls = {
+        "together": lambda: run(members, many),
+        "alone": lambda: [run(single, one) for single in singles],
+        "single": _repeated(1, units),
+        "batched": _repeated(count, units),
+        "loop": lambda: loop_right_hand_side(arrays[0], arrays[1], arrays[2], B, 5.0),
+    }
+    for call in calls.values():
+        jax.block_until_ready(call())
+    least = {name: min(values) for name, values in _in_turn(calls, repeats).items()}
+    least["single"] /= _EVALUATIONS
+    least["batched"] /= _EVALUATIONS * count
+    return Speed(units, count, **least)
 
 
-def _arrays(result):
-    return result.theory, result.simulation, result.rates
+def _in_turn(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    rounds = [{name: _seconds(call) for name, call in calls.items()} for _ in range(repeats)]
+    return {name: [each[name] for each in rounds] for name in calls}

@@ -67,14 +67,14 @@ def problem_of(sizes: Sizes, teacher: int, eta: float) -> tuple[Problem, Overlap
     return overlaps(start_of(sizes, teacher, teacher), sizes, jnp.asarray(eta, dtype=jnp.float64))
 
 
-def stages_of(sizes: Sizes, teacher: int, eta: float, *, points: int = 200, forecast: bool = True) -> Stages:
+def stages_of(sizes: Sizes, teacher: int, eta: float, *, points: int = 400, forecast: bool = True) -> Stages:
     """Solve one teacher to the end of learning and take its stages apart.
 
     Args:
         sizes: d, K, p as ints.
         teacher: seed.
         eta: learning rate.
-        points: saved times, log-spaced up to 6.5 relaxation times of the slowest mode.
+        points: saved times, log-spaced up to 10 relaxation times of the slowest mode.
         forecast: whether to predict the plateau heights (a stiff solve a plateau).
 
     Returns:
@@ -89,7 +89,7 @@ def stages_of(sizes: Sizes, teacher: int, eta: float, *, points: int = 200, fore
         inner = float(parallel_rates(problem)[0])
         # The solution may repel (inner < 0); then the slowest rate of R sets the length of the solve.
         slowest = min(rates[-1], inner) if inner > 0 else rates[-1]
-        times = log_times(0.1, 6.5 / float(slowest), points)
+        times = log_times(0.1, 10.0 / float(slowest), points)
         solution = _solve(problem, state, jnp.asarray(times))
         error = np.asarray(solution.error)
         cosines = np.asarray(specialisation(solution.Q, solution.M, solution.P))

@@ -4,18 +4,17 @@ import json
 
 import numpy as np
 import pytest
-import tyro
 from matplotlib.figure import Figure
 
-from modejax.cli.online import OnlineCommand, run
+from modejax.cli import main
+from modejax.cli.online import OnlineCommand
 from modejax.errors import InputError
 from modejax.plots import online as plots
 
 
 def test_command_writes_its_folder(tmp_path, capsys):
-    words = "--d 16 --units 2 --modes 1 2 --eta 1.0 --seeds 2 --last-time 3 --points 4"
-    command = tyro.cli(OnlineCommand, args=[*words.split(), "--out", str(tmp_path / "o")])
-    assert command.run() == 0
+    words = "online --d 16 --units 2 --modes 1 2 --eta 1.0 --seeds 2 --last-time 3 --points 4"
+    assert main([*words.split(), "--out", str(tmp_path / "o")]) == 0
     printed = capsys.readouterr().out
     assert "4 members in one program; 0 solves did not reach t = 3" in printed
     with np.load(tmp_path / "o" / "result.npz") as data:
@@ -38,14 +37,42 @@ def test_command_writes_its_folder(tmp_path, capsys):
 )
 def test_command_refuses(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        run(OnlineCommand(**options, out=tmp_path / "o"))
+        OnlineCommand(**options, out=tmp_path / "o").run()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_command_refuses_a_file(tmp_path):
     (tmp_path / "o").write_text("x")
     with pytest.raises(InputError, match="is a file"):
-        run(OnlineCommand(out=tmp_path / "o"))
+        OnlineCommand(out=tmp_path / "o").run()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("online --eta 0", "eta=0.0 is not a learning rate"),
+        ("online --modes 400", "modes=400 is more than d=300"),
+        ("online --solver rk4", "rk4"),
+        ("online --unit tanh", "tanh"),
+        ("online --seed 3", "--seed"),
+        ("online --first-time 3 --last-time 2", "0 < first < last"),
+        ("reproduce mdl-onlin", "study 'mdl-onlin' is not known; allowed: mdl-online"),
+        ("reproduce mdl-online --seeds 1", "seeds=1; allowed: 2 or more"),
+        ("reproduce mdl-online --out taken", "is a file; give a folder"),
+        ("reproduce", "Name of the study"),
+    ],
+)
+def test_words_that_are_refused(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("x")
+    try:
+        code = main(words.split())
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    printed = capsys.readouterr()
+    assert message in " ".join((printed.err + printed.out).split())
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 def test_figures_are_labelled():
