@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from modejax.errors import choices
+from modejax.studies import STUDIES, find_study
 
 __all__ = ["ReproduceCommand"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ReproduceCommand:
-    """Run a study: figures, a table of the measured numbers and the settings, in one folder. Studies: mdl-online."""
+    """Run the study behind a published figure: figures, a table of the measured numbers and the settings, in a folder."""
 
-    study: tyro.conf.Positional[str]
-    """Name of the study."""
+    study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"Name of the study: {choices(STUDIES)}.")]
     quick: bool = False
     """Run the parts that take less than two minutes on two cores."""
     out: Path | None = None
@@ -25,8 +28,6 @@ class ReproduceCommand:
 
     def run(self) -> int:
         """Run the command and return its exit code."""
-        from modejax.studies import find_study
-
         study = find_study(self.study)
         from modejax.cli.devices import use_devices
 

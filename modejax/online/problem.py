@@ -103,12 +103,17 @@ def draw(
     Returns:
         The draw, with zeros beyond the true sizes.
 
+    Raises:
+        InputError: sizes, given as ints, that make no sense, such as p > d.
+
     Example:
         >>> import jax
         >>> start = draw(jax.random.key(0), jax.random.key(1), Sizes(30, 8, 3), dtype="float32")
         >>> start.student.shape, start.modes.xi.shape
         ((3, 30), (8, 3))
     """
+    if all(isinstance(n, int) for n in sizes):
+        check_sizes(sizes)
     capacity = sizes if capacity is None else capacity
     d = jnp.asarray(sizes.d, dtype=dtype)
     std = jnp.log(d) ** (-1.0 / 6.0)
@@ -246,18 +251,17 @@ def product(a: Float[Array, "m n"], b: Float[Array, "n k"]) -> Float[Array, "m k
     return jnp.sum(a[:, :, None] * b[None, :, :], axis=1)
 
 
-def check_sizes(sizes: Sizes, eta: float) -> None:
-    """Raise unless sizes and learning rate make sense.
+def check_sizes(sizes: Sizes) -> None:
+    """Raise unless the sizes make sense.
 
     Args:
         sizes: d, K, p as plain ints.
-        eta: learning rate.
 
     Raises:
-        InputError: p > d, a size below its least value, or a learning rate that is not a positive number.
+        InputError: p > d, or a size below its least value.
 
     Example:
-        >>> check_sizes(Sizes(30, 8, 3), 5.0)
+        >>> check_sizes(Sizes(30, 8, 3))
     """
     d, units, modes = (int(n) for n in sizes)
     if d < 2 or units < 1 or modes < 1:
@@ -266,7 +270,6 @@ def check_sizes(sizes: Sizes, eta: float) -> None:
         raise InputError(
             f"modes={modes} is more than d={d}; {d} dimensions hold at most {d} patterns: lower modes or raise d"
         )
-    check_rate(eta)
 
 
 def check_rate(eta: float) -> None:

@@ -18,13 +18,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from modejax.errors import InputError
 from modejax.online.equations import error_from
 from modejax.online.problem import Draw, Modes, Overlaps, Problem, Sizes, below, check_rate, order_parameters
-from modejax.online.solve import DIVERGED, OK, check_times
+from modejax.online.solve import DIVERGED, LARGEST, OK, check_samples, check_times
 from modejax.online.units import ERF, Unit
 
 __all__ = ["Measured", "simulate"]
 
 _CHUNK = 32  # steps whose inputs are drawn in one call
-_LARGEST = 1e8  # as in the equations: order parameters are of order one
 
 
 class Measured(NamedTuple):
@@ -67,7 +66,8 @@ def simulate(
         The measurements; check `status`.
 
     Raises:
-        InputError: concrete times that do not increase, a concrete rate <= 0, or a negative test size.
+        InputError: concrete times that do not increase or reach 2^31 samples, a concrete rate <= 0, or a negative test
+            size.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -83,6 +83,8 @@ def simulate(
         raise InputError(f"test_samples={test_samples}; allowed: 0 (no test set) or a positive number")
     if not isinstance(times, Tracer):
         check_times(times)
+        if not isinstance(sizes.d, Tracer):
+            check_samples(times, int(sizes.d))
     if not isinstance(eta, Tracer):
         check_rate(float(eta))
     dtype = start.student.dtype
@@ -154,7 +156,7 @@ def simulate(
     counts = jnp.round(times * d.astype(times.dtype)).astype(jnp.int32)
     bounds = (jnp.concatenate([jnp.zeros(1, jnp.int32), counts[:-1]]), counts)
     _, (Q, M, P, error, test) = jax.lax.scan(segment, (start.student, start.modes), bounds)
-    inside = jnp.max(jnp.abs(Q), axis=(1, 2)) < _LARGEST
+    inside = jnp.max(jnp.abs(Q), axis=(1, 2)) < LARGEST
     good = jnp.cumprod(inside.astype(jnp.int32)) > 0
     rounded = counts.astype(dtype) / d
     blank = lambda x: jnp.where(good.reshape((-1,) + (1,) * (x.ndim - 1)), x, jnp.nan)  # noqa: E731

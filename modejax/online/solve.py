@@ -26,7 +26,19 @@ from modejax.online.equations import (
 from modejax.online.problem import Overlaps, Problem, check_problem, order_parameters
 from modejax.online.units import ERF, Unit
 
-__all__ = ["DIVERGED", "OK", "OUT_OF_STEPS", "Solution", "Space", "check_times", "euler", "log_times", "solve"]
+__all__ = [
+    "DIVERGED",
+    "LARGEST",
+    "OK",
+    "OUT_OF_STEPS",
+    "Solution",
+    "Space",
+    "check_samples",
+    "check_times",
+    "euler",
+    "log_times",
+    "solve",
+]
 
 OK, DIVERGED, OUT_OF_STEPS = 0, 1, 2
 """Status codes: reached the last time; left the finite range (or no step was small enough); too many steps."""
@@ -34,7 +46,7 @@ OK, DIVERGED, OUT_OF_STEPS = 0, 1, 2
 Space: TypeAlias = Literal["p", "K", "trained"]
 SolverName: TypeAlias = Literal["tsit5", "dopri8", "kvaerno5"]
 
-_LARGEST = 1e8
+LARGEST = 1e8
 """Order parameters are of order one; a member that passes this has diverged."""
 
 
@@ -101,6 +113,27 @@ def check_times(times: Any) -> None:
         raise InputError(
             f"times do not increase: times[{i}]={host[i]:g} is followed by {host[i + 1]:g}; "
             "sort them and drop repeats (modejax.online.log_times makes a good grid)"
+        )
+
+
+def check_samples(times: Any, d: int) -> None:
+    """Raise if the samples up to the last time cannot be counted in 32 bits.
+
+    Args:
+        times: concrete times, in units of d samples.
+        d: input dimension.
+
+    Raises:
+        InputError: 2^31 samples or more.
+
+    Example:
+        >>> check_samples([0.0, 1e5], 300)
+    """
+    last = float(np.asarray(times, dtype=np.float64).max())
+    if last * d >= 2**31:
+        raise InputError(
+            f"the last time {last:g} at d={d} takes {last * d:.3g} samples; allowed: fewer than 2^31; "
+            "end earlier, or use the adaptive `solve`"
         )
 
 
@@ -215,7 +248,7 @@ def solve(
     def left_range(t, y, args, **kwargs):
         del t, args, kwargs
         largest = _largest(y)
-        return ~(largest < _LARGEST)
+        return ~(largest < LARGEST)
 
     out = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: function(args, y, unit)),
@@ -243,13 +276,13 @@ def solve(
     # A member that leaves the range in its first step has saved nothing, but its start is good.
     states = jax.tree.map(lambda saved, first: saved.at[0].set(first), states, start)
     end, largest = end[-1], largest[-1]
-    finished = (out.result == diffrax.RESULTS.successful) & (largest < _LARGEST)
+    finished = (out.result == diffrax.RESULTS.successful) & (largest < LARGEST)
     ran_out = out.result == diffrax.RESULTS.max_steps_reached
     status = jnp.where(finished, OK, jnp.where(ran_out, OUT_OF_STEPS, DIVERGED))
     # The step that left the range is not good: the last save inside it is.
-    inside = jax.vmap(lambda s: _largest(s) < _LARGEST)(states)
+    inside = jax.vmap(lambda s: _largest(s) < LARGEST)(states)
     saved = jnp.max(jnp.where(inside & (times <= end), times, times[0]))
-    last_good = jnp.where(finished, times[-1], jnp.where(ran_out & (largest < _LARGEST), end, saved))
+    last_good = jnp.where(finished, times[-1], jnp.where(ran_out & (largest < LARGEST), end, saved))
     return _finish(problem, times, states, status, last_good, out.stats["num_steps"], unit)
 
 
@@ -288,6 +321,8 @@ def euler(
         500
     """
     _check(problem, state, times)
+    if not isinstance(times, Tracer) and not isinstance(d, Tracer):
+        check_samples(times, int(d))
     function = _right_hand_side(space)
     dimension = jnp.asarray(d, dtype=times.dtype)
     counts = jnp.round(times * dimension).astype(jnp.int32)
@@ -301,7 +336,7 @@ def euler(
 
     bounds = jnp.stack([jnp.concatenate([jnp.zeros(1, jnp.int32), counts[:-1]]), counts], axis=1)
     _, states = jax.lax.scan(segment, _first_state(problem, state, space), bounds)
-    inside = jax.vmap(lambda s: _largest(s) < _LARGEST)(states)
+    inside = jax.vmap(lambda s: _largest(s) < LARGEST)(states)
     last_good = jnp.max(jnp.where(jnp.cumprod(inside.astype(jnp.int32)) > 0, times, 0.0))
     status = jnp.where(jnp.all(inside), OK, DIVERGED)
     return _finish(problem, times, states, status, last_good, counts[-1], unit)

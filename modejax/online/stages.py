@@ -248,7 +248,8 @@ def end_rate(
     Args:
         times: increasing times, shape (T,).
         error: the error, shape (T,).
-        floor: errors below it are left out.
+        floor: errors below it are left out. Stay above the solver's own error: an explicit solver that is held at the
+            limit of its stability leaves errors of the order of its rtol.
         fall: the fit spans this factor in the error.
 
     Returns:

@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from modejax.errors import InputError
-from modejax.online.problem import Draw, Sizes, check_sizes, draw, overlaps
+from modejax.online.problem import Draw, Sizes, check_rate, check_sizes, draw, overlaps
 from modejax.online.simulate import Measured, simulate
-from modejax.online.solve import Solution, SolverName, check_times, solve
+from modejax.online.solve import Solution, SolverName, check_samples, check_times, solve
 from modejax.online.stages import descending_rates
 from modejax.online.units import Unit, unit_named
 
@@ -122,7 +122,8 @@ def grid(
         )
     ]
     for n, k, p, rate, *_ in rows:
-        check_sizes(Sizes(n, k, p), rate)
+        check_sizes(Sizes(n, k, p))
+        check_rate(rate)
     columns = list(zip(*rows, strict=True))
     kinds = (np.int32, np.int32, np.int32, np.float64, np.int32, np.int32, np.int32)
     return Members(*(np.asarray(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)))
@@ -248,8 +249,11 @@ def run_members(
     if options.groups < 1:
         raise InputError(f"groups={options.groups}; allowed: 1 or more")
     for d, units, modes, eta in zip(*(np.asarray(part) for part in members[:4]), strict=True):
-        check_sizes(Sizes(int(d), int(units), int(modes)), float(eta))
+        check_sizes(Sizes(int(d), int(units), int(modes)))
+        check_rate(float(eta))
     capacity = Sizes(int(members.d.max()), int(members.units.max()), int(members.modes.max()))
+    if options.simulation:
+        check_samples(times, capacity.d)
     with jax.enable_x64(True):
         arrays = Members(*(jnp.asarray(part) for part in members))
         grid_times = jnp.asarray(np.asarray(times, dtype=np.float64))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -243,33 +243,39 @@ def plot_stages(
     return _finish(ax, _ERROR, log=True)
 
 
-def plot_end_rates(ax: Axes, inner: Float[np.ndarray, " n"], measured: Float[np.ndarray, " n"]) -> Axes:
+def plot_end_rates(
+    ax: Axes, inner: Float[np.ndarray, " n"], measured: Float[np.ndarray, " n"], ended: Bool[np.ndarray, " n"]
+) -> Axes:
     """Draw the rate at which the error decays at the end against the two predictions, one point a teacher.
 
     Args:
         ax: axes to draw on.
         inner: smallest rate inside the teacher's span over the smallest eigenvalue of R, shape (n,).
         measured: measured end rate over twice the smallest eigenvalue of R, shape (n,).
+        ended: whether the error had left its last plateau, shape (n,); the others are drawn hollow.
 
     Returns:
         The axes.
 
     Example:
         >>> from matplotlib.figure import Figure
-        >>> ax = plot_end_rates(Figure().subplots(), np.asarray([0.5, 1.1]), np.asarray([0.5, 1.0]))
-        >>> len(ax.lines)
-        3
+        >>> both = np.asarray([0.5, 1.1])
+        >>> len(plot_end_rates(Figure().subplots(), both, both, np.asarray([True, False])).lines)
+        4
     """
     grid = np.geomspace(0.8 * inner.min(), 1.2 * max(inner.max(), 1.0), 50)
     ax.plot(grid, np.ones_like(grid), "--", color="C3", label="2 min eig R")
     ax.plot(grid, np.minimum(grid, 1.0), color="black", linewidth=1, label="twice the slower of both kinds")
-    ax.plot(inner, measured, "o", color="C0", label="measured, one teacher each")
+    ax.plot(inner[ended], measured[ended], "o", color="C0", label="measured, one teacher each")
+    if not ended.all():
+        late = "still on a plateau at the last time"
+        ax.plot(inner[~ended], measured[~ended], "o", color="C0", markerfacecolor="none", label=late)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("smallest inner rate / min eig R")
     ax.set_ylabel("end rate of the error / (2 min eig R)")
     ax.grid(True, which="major", alpha=0.25)
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +46,7 @@ def replaced(path: Path) -> Iterator[Path]:
         The file to write, with the same suffix.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with replaced(Path(folder) / "a.txt") as part:
         ...         _ = part.write_text("x")
@@ -54,14 +54,12 @@ def replaced(path: Path) -> Iterator[Path]:
         ['a.txt']
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
+    part = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        yield Path(name)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -72,6 +70,7 @@ def write_text(path: Path, text: str) -> None:
         text: what.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_text(Path(folder) / "a.txt", "x")
         ...     print((Path(folder) / "a.txt").read_text())
@@ -90,6 +89,7 @@ def write_figure(path: Path, draw: Callable[..., Any], *, size: tuple[float, flo
         size: inches.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_figure(Path(folder) / "a.png", lambda ax: ax.plot([0, 1], [0, 1]))
         ...     print((Path(folder) / "a.png").exists())

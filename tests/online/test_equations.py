@@ -87,7 +87,7 @@ def _direct(problem, state, modes, unit, samples, seed):
     return [dq, dr, sigma * J, (xi * J).sum(axis=0), np.asarray(0.5 * (e**2).mean())]
 
 
-@pytest.mark.parametrize("unit", [ERF, RELU], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [ERF, pytest.param(RELU, marks=pytest.mark.slow)], ids=lambda unit: unit.name)
 def test_right_hand_sides_match_direct_averages(unit):
     with jax.enable_x64(True):
         problem, state = _problem(2)

@@ -104,6 +104,20 @@ def test_relu_four_of_repeated_fields():
             np.testing.assert_allclose(value / other**2, exact, rtol=0, atol=1e-5)
 
 
+def test_table_of_four_equals_its_entries():
+    rng = np.random.default_rng(2)
+    factor = rng.normal(size=(5, 7))
+    first, second = np.triu_indices(3), np.triu_indices(5)
+    with jax.enable_x64(True):
+        C = jnp.asarray(factor @ factor.T)
+        table = ERF.four_table(C, first, second)
+        for i, (a, b) in enumerate(zip(*first, strict=True)):
+            for j, (r, s) in enumerate(zip(*second, strict=True)):
+                order = np.asarray([a, b, r, s])
+                one = gaussian_average(ERF, C[order][:, order])
+                chex.assert_trees_all_close(table[i, j], one, rtol=1e-12, atol=1e-15)
+
+
 def test_spec_formula_of_three():
     with jax.enable_x64(True):
         C = jnp.asarray(_covariance(np.random.default_rng(1))[1])
