@@ -16,7 +16,7 @@ __all__ = ["ReproduceCommand"]
 
 @dataclasses.dataclass(frozen=True)
 class ReproduceCommand:
-    """Run the study behind a published figure: figures, a table of the measured numbers and the settings, in a folder."""
+    """Run the study behind a published figure: pictures, a table of measured numbers and the settings, in a folder."""
 
     study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"Name of the study: {choices(STUDIES)}.")]
     quick: bool = False

@@ -102,8 +102,8 @@ def learning_rate_limit(
 
     Each member starts close to the teacher, U = U* + noise of relative size `distance`, and is solved to the time
     `last`: below the limit the error ends up falling, above it the noise of the gradient drives it away from the
-    solution. The first half of the solve is not judged by its slope, since slow modes feed fast ones for a while; an
-    error that ends above ten times its first value counts as unstable.
+    solution. A member is stable if its error ends below its first value, or below ten times that and falling in the
+    second half (slow modes feed fast ones for a while). Growth slower than about 1 / `last` is not seen.
 
     Args:
         problem: fixed arrays, float64; its own eta is not used.
@@ -139,8 +139,8 @@ def learning_rate_limit(
 
     status, growth, total = (np.asarray(part) for part in jax.jit(jax.vmap(member))(jnp.asarray(etas)))
     # A member that was driven away may have come to rest: its error no longer grows but is far above the first one.
-    # One that has converged to rounding may go up and down there.
-    stable = (status == OK) & (((growth < 1.0) & (total < 10.0)) | (np.abs(total) < 1e-8))
+    # Below the first error a rise is none: the part that is left hardly moves, or is the solver's own error.
+    stable = (status == OK) & ((total < 1.0) | ((growth < 1.0) & (total < 10.0)))
     return RateLimit(etas, stable, growth, _last_stable(etas, stable))
 
 

@@ -39,6 +39,7 @@ def test_draws_do_not_depend_on_the_capacity():
         assert float(jnp.abs(padded.teacher[2:]).max()) == float(jnp.abs(padded.teacher[:, 11:]).max()) == 0.0
 
 
+@pytest.mark.slow
 def test_start_has_the_stated_scale():
     with jax.enable_x64(True):
         sizes = Sizes(1000, 8, 6)
@@ -122,6 +123,7 @@ def test_simulation_equals_plain_sgd():
         np.testing.assert_allclose(out.M[-1], b @ (u @ v.T / 10) @ teacher.T, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_finite_test_set_agrees_with_the_exact_error():
     with jax.enable_x64(True):
         sizes = Sizes(40, 3, 2)

@@ -44,6 +44,7 @@ def test_spaces_agree_and_errors_fall():
         assert (np.diff(np.asarray(p.error)) < 0).all()
 
 
+@pytest.mark.slow
 def test_euler_is_first_order():
     with jax.enable_x64(True):
         problem, state = _problem()

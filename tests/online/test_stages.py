@@ -127,9 +127,9 @@ def test_end_rate_where_the_orthogonal_part_is_slowest(teacher):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("teacher", [32, 37])
+@pytest.mark.parametrize("teacher", [6, 14])
 def test_end_rate_where_the_inner_part_is_slowest(teacher):
     stages = stages_of(Sizes(30, 8, 3), teacher, 5.0, forecast=False)
     print("end / (2 inner):", stages.end / (2 * stages.inner), "/ (2 min eig R):", stages.end / (2 * stages.rates[-1]))
     assert stages.inner < 0.5 * stages.rates[-1]
-    assert stages.end == pytest.approx(2 * stages.inner, rel=0.2)
+    assert stages.end == pytest.approx(2 * stages.inner, rel=0.1)

@@ -90,6 +90,7 @@ def test_erf_integrals_match_quadrature(seed, scale):
     assert abs(triple - weight @ (slope[:, 0] * points[:, 1] * g[:, 2])) < 1e-9
 
 
+@pytest.mark.slow
 def test_relu_four_of_repeated_fields():
     # <theta(x) theta(y) y^2> has a closed form: rounding must not pick the wrong limit for any variances.
     rng = np.random.default_rng(0)
@@ -111,11 +112,11 @@ def test_table_of_four_equals_its_entries():
     with jax.enable_x64(True):
         C = jnp.asarray(factor @ factor.T)
         table = ERF.four_table(C, first, second)
-        for i, (a, b) in enumerate(zip(*first, strict=True)):
-            for j, (r, s) in enumerate(zip(*second, strict=True)):
-                order = np.asarray([a, b, r, s])
-                one = gaussian_average(ERF, C[order][:, order])
-                chex.assert_trees_all_close(table[i, j], one, rtol=1e-12, atol=1e-15)
+        # All (a, b, r, s) at once, each the checked average of its own covariance.
+        (a, b), (r, s) = ([part[:, None] for part in first], [part[None, :] for part in second])
+        order = np.stack(np.broadcast_arrays(a, b, r, s), axis=-1)
+        entries = gaussian_average(ERF, C[order[..., :, None], order[..., None, :]])
+        chex.assert_trees_all_close(table, entries, rtol=1e-12, atol=1e-15)
 
 
 def test_spec_formula_of_three():
