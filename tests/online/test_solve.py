@@ -41,7 +41,7 @@ def test_spaces_agree_and_errors_fall():
         assert int(p.status) == int(K.status) == OK
         assert float(p.last_good_time) == TIMES[-1]
         chex.assert_trees_all_close((p.Q, p.M, p.error), (K.Q, K.M, K.error), rtol=0, atol=1e-8)
-        assert (np.diff(np.asarray(p.error)) < 0).all()
+        assert (np.diff(np.asarray(p.error, dtype=np.float64)) < 0).all()
 
 
 @pytest.mark.slow
