@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -36,14 +37,15 @@ RESULTS = Path(__file__).parent / "results"
 
 def use_all_cores() -> None:
     """Make every core a device; call it before anything else of JAX."""
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    with contextlib.suppress(RuntimeError):  # another benchmark of this process has started them
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 
-def load_images(smoke: bool) -> Dataset:
-    """Return MNIST, or digits for a smoke run and where MNIST is not prepared."""
+def load_images(smoke: bool, name: str = "mnist") -> Dataset:
+    """Return a data set, or digits for a smoke run and where the set is not prepared."""
     if not smoke:
         try:
-            return load_dataset("mnist")
+            return load_dataset(name)
         except InputError as error:
             print(f"using digits: {error}")
     return load_dataset("digits")

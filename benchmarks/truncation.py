@@ -28,6 +28,8 @@ class Config:
 
     smoke: bool = False
     """A small data set and few members."""
+    data: str = "mnist"
+    """Data set, or the path of an .npz; digits where MNIST is not prepared."""
     members: int = 16
     """Networks of width 100."""
     modes: tuple[int, ...] = (30, 70)
@@ -67,7 +69,7 @@ def slow_curves(network: Any, params: Any, x: jax.Array, y: jax.Array) -> tuple[
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return what it measured."""
     common.use_all_cores()
-    dataset = common.load_images(config.smoke)
+    dataset = common.load_images(config.smoke, config.data)
     if config.smoke:
         config = dataclasses.replace(config, members=2, modes=(10,), repeats=2)
     x = jnp.asarray(dataset.x_test, jnp.float32) * dataset.scale

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modejax import data as data
     from modejax import layers as layers
     from modejax import networks as networks
+    from modejax import online as online
     from modejax import plots as plots
     from modejax import pruning as pruning
     from modejax import training as training
@@ -44,6 +45,7 @@ __getattr__, __dir__, __all__ = _lazy(
         "extent": ["Extent"],
         "layers": [],
         "networks": ["mlp", "tied_mode_mlp"],
+        "online": [],
         "plots": [],
         "pruning": [],
         "sweep.config": ["SweepConfig"],

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import tyro
 
 from modejax.cli.data import DataCommand
+from modejax.cli.online import OnlineCommand
 from modejax.cli.plan import PlanCommand
+from modejax.cli.reproduce import ReproduceCommand
 from modejax.cli.show import ShowCommand
 from modejax.cli.sweep import SweepCommand
 
@@ -19,6 +21,8 @@ _COMMANDS = (
     | Annotated[PlanCommand, tyro.conf.subcommand("plan", prefix_name=False)]
     | Annotated[ShowCommand, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[DataCommand, tyro.conf.subcommand("data", prefix_name=False)]
+    | Annotated[OnlineCommand, tyro.conf.subcommand("online", prefix_name=False)]
+    | Annotated[ReproduceCommand, tyro.conf.subcommand("reproduce", prefix_name=False)]
 )
 
 _DESCRIPTION = (

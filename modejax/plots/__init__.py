@@ -1,9 +1,9 @@
 """Pictures of results: matplotlib figures that take the labelled arrays and `ax`, and return the axes.
 
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
-subject: `accuracy`, `truncation`, `learning`, `importance`; `report` saves them all and writes the page of a run.
-Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first picture is drawn. Training and
-its arithmetic may not come in.
+subject: `accuracy`, `truncation`, `learning`, `importance`, and `online` for online learning; `report` saves the
+figures of a sweep and writes the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is
+imported when the first picture is drawn. Training and its arithmetic may not come in.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from modejax.plots.accuracy import plot_rates as plot_rates
     from modejax.plots.importance import plot_importance as plot_importance
     from modejax.plots.learning import plot_learning as plot_learning
+    from modejax.plots.online import plot_end_rates as plot_end_rates
+    from modejax.plots.online import plot_error as plot_error
+    from modejax.plots.online import plot_order_parameters as plot_order_parameters
+    from modejax.plots.online import plot_ratio as plot_ratio
+    from modejax.plots.online import plot_specialisation as plot_specialisation
+    from modejax.plots.online import plot_stages as plot_stages
+    from modejax.plots.online import plot_sweep as plot_sweep
     from modejax.plots.report import save_figures as save_figures
     from modejax.plots.report import table as table
     from modejax.plots.report import write_report as write_report
@@ -27,6 +34,15 @@ __getattr__, __dir__, __all__ = lazy(
         "accuracy": ["plot_accuracy", "plot_rates"],
         "importance": ["plot_importance"],
         "learning": ["plot_learning"],
+        "online": [
+            "plot_end_rates",
+            "plot_error",
+            "plot_order_parameters",
+            "plot_ratio",
+            "plot_specialisation",
+            "plot_stages",
+            "plot_sweep",
+        ],
         "report": ["save_figures", "table", "write_report"],
         "truncation": ["plot_emergence", "plot_truncation"],
     },

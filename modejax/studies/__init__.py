@@ -1,5 +1,40 @@
-"""Published figures as functions: settings in, data and figures in a folder out.
+"""Each published figure as a function: config to result to figure and table, with the numbers measured.
 
-One file a study; each has `run(out, quick, seeds)`. A study calls sweeps and draws; how networks are built, trained or
-cut belongs elsewhere. Where a claim of a paper does not hold in the measurement, the study says so.
+One file a study; a study calls the library and the plots, writes its folder, and holds no numerics of its own. A study
+is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`.
 """
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from modejax.errors import InputError, choices
+
+__all__ = ["STUDIES", "find_study"]
+
+STUDIES = {"mdl-online": "online:mdl_online", "spectral-width": "spectral_width:run"}
+"""Name to module (in this package) and function; imported when asked for."""
+
+
+def find_study(name: str) -> Callable[..., Path]:
+    """Return the study of this name.
+
+    Args:
+        name: a key of `STUDIES`.
+
+    Returns:
+        The function; it takes the folder to write, `quick` and `seeds`, and returns the folder.
+
+    Raises:
+        InputError: the name is unknown.
+
+    Example:
+        >>> find_study("mdl-online").__name__
+        'mdl_online'
+    """
+    if name not in STUDIES:
+        raise InputError(f"study {name!r} is not known; allowed: {choices(STUDIES)}")
+    module, function = STUDIES[name].split(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), function)

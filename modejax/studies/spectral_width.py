@@ -12,16 +12,16 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from modejax.errors import InputError
 from modejax.sweep.config import SweepConfig
 
-__all__ = ["FAMILIES", "Family", "Row", "claims", "measure", "plot_width", "run"]
+__all__ = ["FAMILIES", "Family", "Row", "claims", "measure", "plot_width", "run", "write"]
 
 
 class Family(NamedTuple):
@@ -205,24 +205,52 @@ def _page(rows: list[Row], config: SweepConfig) -> str:
     order = " < ".join("S-QR" if "S-QR" in names[0] else names[0] for names in _ORDER)
     lines += ["", f"The claim {order} (arXiv 2106.09021), for the means:", ""]
     lines += [f"- {sentence}" for sentence in claims(rows)]
-    lines += ["", "`rows.csv` has every network; `accuracy.png` draws them.", ""]
+    lines += ["", "`table.csv` has every network; `figures/accuracy.png` draws them.", ""]
     return "\n".join(lines)
 
 
-def run(out: str | Path, quick: bool = False, seeds: int = 3, *, report: Callable[[str], None] = print) -> Path:
-    """Run the study and write `accuracy.png`, `rows.csv` and `README.md`.
+def write(rows: list[Row], shared: SweepConfig, folder: Path) -> None:
+    """Write `results.md`, `table.csv`, `config.json` and `figures/accuracy.png`, each whole or not at all.
+
+    Args:
+        rows: what `measure` returned.
+        shared: what the sweeps share.
+        folder: where; made where it is missing.
+    """
+    from modejax.studies.files import replaced
+
+    config = dataclasses.asdict(shared) | {"families": [family._asdict() for family in FAMILIES]}
+    for name in ("layer", "layer_options", "learning_rates"):
+        del config[name]
+    title = (
+        f"{shared.dataset}, one hidden ReLU layer, {shared.epochs} epochs of AdaMax; mean, sd of {shared.seeds} seeds"
+    )
+    with replaced(folder / "figures" / "accuracy.png") as path:
+        plot_width(rows, title, path)
+    with replaced(folder / "table.csv") as path, path.open("w", newline="") as file:
+        csv.writer(file).writerows([Row._fields, *rows])
+    with replaced(folder / "config.json") as path:
+        path.write_text(json.dumps(config, indent=2) + "\n")
+    with replaced(folder / "results.md") as path:
+        path.write_text(_page(rows, shared))
+
+
+def run(
+    out: str | Path, quick: bool = False, seeds: int | None = None, *, report: Callable[[str], None] = print
+) -> Path:
+    """Run the study.
 
     Args:
         out: the folder; made where it is missing.
         quick: digits and three small widths instead of MNIST and four.
-        seeds: networks a width and family.
+        seeds: networks a width and family; by default 3.
         report: told each family's name when it is done.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: if the number of seeds is not allowed, the data is missing or the folder cannot be written.
+        InputError: if the number of seeds is not allowed, the data is missing or the folder is a file.
 
     Example:
         >>> run("docs/studies/spectral-width", quick=True, seeds=0)
@@ -230,26 +258,9 @@ def run(out: str | Path, quick: bool = False, seeds: int = 3, *, report: Callabl
         ...
         modejax.errors.InputError: seeds must be integers of at least 1, got 0
     """
-    from modejax.sweep.result import write_atomic
+    from modejax.studies.files import check_folder
 
-    config = settings(quick, seeds)
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); name another folder") from None
-    rows = measure(config, report)
-
-    def table(path: Path) -> None:
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([Row._fields, *rows])
-
-    title = f"{config.dataset}, one hidden ReLU layer, {config.epochs} epochs of AdaMax; mean and sd of {seeds} seeds"
-    files = {
-        "accuracy.png": lambda path: plot_width(rows, title, path),
-        "rows.csv": table,
-        "README.md": lambda path: path.write_text(_page(rows, config)),
-    }
-    for name, write in files.items():
-        write_atomic(folder / name, write)
+    shared = settings(quick, 3 if seeds is None else seeds)
+    folder = check_folder(out)
+    write(measure(shared, report), shared, folder)
     return folder

@@ -74,18 +74,27 @@ def save(folder: Path, epoch: int, tree: Any, mark: str, keep: int = 2) -> Path:
 
     Returns:
         The folder of the checkpoint.
+
+    Raises:
+        InputError: if it cannot be written; earlier checkpoints stay.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     final, temporary = folder / f"epoch-{epoch:07d}", folder / ".unfinished"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     named = _named(tree)
-    with _checkpointer() as checkpointer:
-        checkpointer.save((temporary / "arrays").absolute(), named)
     manifest = {"epoch": epoch, "fingerprint": mark, "digests": {name: _digest(leaf) for name, leaf in named.items()}}
-    (temporary / "manifest.json").write_text(json.dumps(manifest))
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.replace(final)
+    try:
+        temporary.mkdir(parents=True)
+        with _checkpointer() as checkpointer:
+            checkpointer.save((temporary / "arrays").absolute(), named)
+        (temporary / "manifest.json").write_text(json.dumps(manifest))
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.replace(final)
+    except (OSError, ValueError, RuntimeError) as error:  # tensorstore says ValueError for a full disk
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = "no space left on the device" if "space left" in str(error) else str(error).splitlines()[0][:200]
+        raise InputError(
+            f"the checkpoint {final} cannot be written ({reason}); earlier ones are whole: make room and resume the run"
+        ) from None
     for old in _finished(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final

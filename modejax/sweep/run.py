@@ -404,6 +404,9 @@ def _opened(folder: Path, plan: Plan, *, resume: bool) -> Iterator[None]:
             try:
                 claim_folder(folder)
                 held.enter_context(locked(folder))
+                for name in ("config", "result", "report"):
+                    for unfinished in folder.glob(f".{name}-*"):  # of a process that was killed while it wrote
+                        unfinished.unlink(missing_ok=True)
                 if not resume:
                     _clear(folder, dataclasses.replace(plan.config, launches=plan.launches))
             except InputError as error:

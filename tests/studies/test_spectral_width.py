@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -42,18 +43,21 @@ def test_a_run_writes_what_it_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(spectral_width, "settings", lambda quick, seeds: shared)
     said = []
     folder = run(tmp_path / "new" / "study", quick=True, seeds=2, report=said.append)
-    assert sorted(file.name for file in folder.iterdir()) == ["README.md", "accuracy.png", "rows.csv"]
+    assert sorted(file.name for file in folder.iterdir()) == ["config.json", "figures", "results.md", "table.csv"]
+    config = json.loads((folder / "config.json").read_text())
+    assert [family["learning_rate"] for family in config["families"]] == [0.015, 0.015, 0.005]
+    assert config["epochs"] == 3
     assert len(said) == 3
-    with (folder / "rows.csv").open() as file:
+    with (folder / "table.csv").open() as file:
         written = list(csv.DictReader(file))
     assert len(written) == 3 * 2 * 2
     dense = [row for row in written if row["family"] == "dense" and row["width"] == "16"]
     assert [int(row["parameters"]) for row in dense] == [16 * 65 + 10 * 17] * 2
     mean = 100 * np.mean([float(row["accuracy"]) for row in dense])
-    page = (folder / "README.md").read_text()
+    page = (folder / "results.md").read_text()
     assert f"{mean:.1f} +- " in page
     assert "single set < two sets < dense" in page
-    assert (folder / "accuracy.png").stat().st_size > 20_000
+    assert (folder / "figures" / "accuracy.png").stat().st_size > 20_000
 
 
 def test_the_settings_are_those_of_the_study():
@@ -70,7 +74,7 @@ def test_the_settings_are_those_of_the_study():
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="is a file"):
         run(tmp_path / "file", quick=True)
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -78,6 +82,6 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
 @pytest.mark.slow
 def test_the_quick_study_runs(tmp_path):
     run(tmp_path, quick=True, seeds=2)
-    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + len(FAMILIES) * 3 * 2
-    table = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| ")]
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + len(FAMILIES) * 3 * 2
+    table = [line for line in (tmp_path / "results.md").read_text().splitlines() if line.startswith("| ")]
     assert len(table) == 2 + len(FAMILIES)

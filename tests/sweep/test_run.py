@@ -13,12 +13,14 @@ import time
 
 import chex
 import numpy as np
+import orbax.checkpoint
 import pytest
 import xarray
 
 import modejax
 from modejax import SweepConfig, layers, load_networks, load_result, run_sweep
 from modejax.errors import InputError
+from modejax.sweep import checkpoint
 from modejax.sweep.plan import make_plan
 from modejax.sweep.result import locked
 from modejax.sweep.run import Interrupted, execute
@@ -177,6 +179,29 @@ def test_failed_save_leaves_the_old_result_whole(blobs, finished, tmp_path, monk
         run_sweep(SMALL, dataset=blobs, out=folder)
     assert (folder / "result.nc").read_bytes() == before
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_full_disk_ends_the_run_with_the_last_checkpoint_whole(blobs, finished, tmp_path, monkeypatch):
+    _, whole, _ = finished
+    folder, save = tmp_path / "full", checkpoint.save
+
+    def full(*arguments, **options):
+        def write(self, path, *rest):
+            (path.parent / "half").write_bytes(b"half")
+            raise ValueError("RESOURCE_EXHAUSTED: Failed to write 823192 bytes: No space left")
+
+        if arguments[1] == 3:
+            monkeypatch.setattr(orbax.checkpoint.StandardCheckpointer, "save", write)
+        return save(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", full)
+        with pytest.raises(InputError, match=r"no space left on the device.*make room and resume"):
+            run_sweep(SMALL, dataset=blobs, out=folder)
+    monkeypatch.undo()
+    launch = folder / "checkpoint" / "launch-0000"
+    assert sorted(path.name for path in launch.iterdir()) == ["epoch-0000001", "epoch-0000002"]
+    same(run_sweep(SMALL, dataset=blobs, out=folder, resume=True), whole)
 
 
 def test_folder_that_is_not_a_run_is_refused_and_untouched(blobs, tmp_path):

@@ -1,0 +1,103 @@
+"""Files of a study: written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from modejax.errors import InputError
+
+__all__ = ["check_folder", "replaced", "write_figure", "write_text"]
+
+
+def check_folder(out: str | os.PathLike[str]) -> Path:
+    """Return a folder to write to as a path; it need not exist.
+
+    Args:
+        out: the folder.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: `out` is a file.
+
+    Example:
+        >>> check_folder("runs/online").name
+        'online'
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"out={os.fspath(out)!r} is a file; give a folder (it is made when missing)")
+    return folder
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside `path`, which takes its place when the block ends well and goes when it does not.
+
+    Args:
+        path: where the file shall be; its folder is made.
+
+    Yields:
+        The file to write, with the same suffix.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replaced(Path(folder) / "a.txt") as part:
+        ...         _ = part.write_text("x")
+        ...     print([path.name for path in Path(folder).iterdir()])
+        ['a.txt']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Args:
+        path: where.
+        text: what.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder) / "a.txt", "x")
+        ...     print((Path(folder) / "a.txt").read_text())
+        x
+    """
+    with replaced(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_figure(path: Path, draw: Callable[..., Any], *, size: tuple[float, float] = (6.0, 4.2)) -> None:
+    """Draw on fresh axes and save as PNG, whole or not at all.
+
+    Args:
+        path: where; the folder is made.
+        draw: called with the axes.
+        size: inches.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_figure(Path(folder) / "a.png", lambda ax: ax.plot([0, 1], [0, 1]))
+        ...     print((Path(folder) / "a.png").exists())
+        True
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    draw(figure.subplots())
+    with replaced(path) as part:
+        figure.savefig(part, dpi=110)
