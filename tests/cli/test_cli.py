@@ -63,7 +63,7 @@ def refused(capsys, *words: str) -> str:
         (["--widths", "1.5"], "1.5"),
         (["--widths"], "widths is empty"),
         (["--modes", "0"], "modes must be integers of at least 1, got 0"),
-        (["--modes", "10000000"], "GiB, the limit is"),
+        (["--modes", "10000000"], "launch(es), the limit is"),
         (["--learning-rates", "0"], "learning_rates must be finite numbers greater than 0, got 0.0"),
         (["--learning-rates", "nan"], "got nan"),
         (["--learning-rates", "-1"], "learning"),
