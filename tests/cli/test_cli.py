@@ -213,14 +213,14 @@ def test_interrupt_stops_after_a_chunk_and_can_be_resumed(here):
         env=os.environ,
     )
     until = time.monotonic() + 120
-    while not list(Path("run/checkpoint").glob("epoch-*")) and time.monotonic() < until:
+    while not list(Path("run/checkpoint").glob("launch-*/epoch-*")) and time.monotonic() < until:
         time.sleep(0.02)
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "modejax sweep --resume run" in errors
     assert not Path("run/result.nc").exists()
-    assert list(Path("run/checkpoint").glob("epoch-*"))
+    assert list(Path("run/checkpoint").glob("launch-*/epoch-*"))
 
 
 def test_help_starts_without_jax():
