@@ -72,7 +72,7 @@ def rows_of(axis: Axis, config: Config) -> Iterator[tuple[str, SweepConfig]]:
         for buckets in ("one", "auto", "each"):
             yield buckets, sweep(widths=config.widths, seeds=1, buckets=buckets)
     elif axis == "mlps":
-        # The work of Farias et al., "Parallel MLPs" (arXiv 2206.08369): one hidden layer of 1 to 50 units, dense.
+        # The work of ParallelMLPs (Farias, Ludermir and Bastos-Filho, arXiv 2206.08369): one hidden layer, dense.
         yield (
             f"{5 * 50} dense networks of 1 to 50 units",
             sweep(layer="dense", modes=None, depth=1, widths=tuple(range(1, 51)), seeds=5, learning_rates=(0.001,)),
