@@ -36,7 +36,12 @@ SWEEPS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+SLOWER = ("default", "many")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOWER else []) for name in SWEEPS]
+)
 def test_bytes_are_those_of_xla_within_a_quarter(name):
     digits = load_dataset("digits")
     plan = make_plan(SweepConfig(**SWEEPS[name]), digits)

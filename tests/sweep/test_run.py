@@ -137,6 +137,7 @@ def test_launches_stopped_and_resumed_equal_uninterrupted_bit_for_bit(blobs, tmp
     same(run_sweep(SMALL, dataset=blobs, out=folder, resume=True), whole)
 
 
+@pytest.mark.slow
 def test_states_of_all_launches_come_back_in_order(blobs):
     plans = [make_plan(dataclasses.replace(SMALL, launches=n, precision="float64"), blobs) for n in (1, 3)]
     both = [
