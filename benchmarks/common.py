@@ -35,6 +35,19 @@ SCHEMA = 1
 RESULTS = Path(__file__).parent / "results"
 
 
+def base_sweep(**changes: Any) -> SweepConfig:
+    """Return the sweep that benchmarks vary: networks of width 100 with 30 modes, no baseline, one epoch a chunk."""
+    fields = {
+        "widths": (100,),
+        "modes": (30,),
+        "seeds": 1,
+        "learning_rates": (0.003,),
+        "baseline": "none",
+        "epochs": 20,
+    }
+    return SweepConfig(**{**fields, **changes})
+
+
 def use_all_cores() -> None:
     """Make every core a device; call it before anything else of JAX."""
     with contextlib.suppress(RuntimeError):  # another benchmark of this process has started them

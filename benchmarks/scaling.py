@@ -56,8 +56,7 @@ class Config:
 
 def sweep(**changes: Any) -> SweepConfig:
     """Return the sweep of a row: by default 8 networks of width 100 with 30 modes."""
-    fields = {"widths": (100,), "modes": (30,), "seeds": 8, "learning_rates": (0.003,), "baseline": "none"}
-    return SweepConfig(epochs=20, **{**fields, **changes})
+    return common.base_sweep(**{"seeds": 8, **changes})
 
 
 def rows_of(axis: Axis, config: Config) -> Iterator[tuple[str, SweepConfig]]:

@@ -44,11 +44,6 @@ class Config:
     """JSON file; by default in benchmarks/results."""
 
 
-def _base(epochs: int, **changes: Any) -> SweepConfig:
-    fields = {"widths": (100,), "modes": (30,), "seeds": 1, "learning_rates": (0.003,), "baseline": "none"}
-    return SweepConfig(epochs=epochs * 20, **{**fields, **changes})
-
-
 def compare(sweep: SweepConfig, singles: list[SweepConfig], dataset: Dataset, config: Config) -> dict[str, Any]:
     """Time both sides in turns and check that they compute the same; equal shapes are compiled once."""
     make_program.cache_clear()
@@ -101,7 +96,7 @@ def main(config: Config) -> dict[str, Any]:
     peak, copy = limits["matmul_flops_per_second"] / 1e9, limits["copy_bytes_per_second"] / 1e9
     print(f"peak {peak:.0f} GFLOP/s, copy {copy:.1f} GB/s")
     same = compare(
-        _base(config.epochs, seeds=config.members),
+        common.base_sweep(epochs=20 * config.epochs, seeds=config.members),
         # The seed of a member is its number, so each single run is given its seed as the last of as many.
         [_single(config.epochs, seed) for seed in range(config.distinct or config.members)],
         dataset,
@@ -109,8 +104,8 @@ def main(config: Config) -> dict[str, Any]:
     )
     same["share_of_peak"] = same["useful_flops_per_second"] / limits["matmul_flops_per_second"]
     widths = compare(
-        _base(config.epochs, widths=config.widths),
-        [_base(config.epochs, widths=(width,), devices=1) for width in config.widths],
+        common.base_sweep(epochs=20 * config.epochs, widths=config.widths),
+        [common.base_sweep(epochs=20 * config.epochs, widths=(width,), devices=1) for width in config.widths],
         dataset,
         config,
     )
@@ -136,7 +131,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def _single(epochs: int, seed: int) -> SweepConfig:
-    return _base(epochs, devices=1, first_seed=seed)
+    return common.base_sweep(epochs=20 * epochs, devices=1, first_seed=seed)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import numpy as np
 import tyro
 
 from benchmarks import common
-from modejax import SweepConfig
 from modejax.sweep.trained import trained_networks
 from modejax.truncation import importance, ranked
 
@@ -77,9 +76,7 @@ def main(config: Config) -> dict[str, Any]:
     rows = []
     for modes in config.modes:
         for members in (1, config.members):
-            timed = common.Timed(
-                SweepConfig(widths=(100,), modes=(modes,), seeds=members, baseline="none", epochs=20), dataset
-            )
+            timed = common.Timed(common.base_sweep(modes=(modes,), seeds=members, learning_rates=(0.005,)), dataset)
             timed.run(1)
             cut_seconds, epoch_seconds, records = [], [], None
             for _ in range(config.repeats):

@@ -171,8 +171,7 @@ def pruning_curve(
     sizes = network.sizes[1:-1]
     first = jax.vmap(lambda row: network.between(params, row, 0, 1))(x)  # the same for every percentile
 
-    def right(percentile: Float[Array, ""]) -> Int[Array, ""]:
-        kept = kept_nodes(scores, sizes, percentile)
+    def right(kept: tuple[Bool[Array, " units"], ...]) -> Int[Array, ""]:
         h = first
         for index, mask in enumerate(kept):
             h = jnp.where(mask[None, :], h, 0)
@@ -180,4 +179,6 @@ def pruning_curve(
         correct = jax.vmap(loss.correct)(h, y)
         return jnp.sum(correct & counts, dtype=jnp.int32)
 
-    return jax.lax.map(right, jnp.asarray(wanted, first.dtype))
+    # All masks before the loop: the scores, the same for every percentile, are sorted once.
+    masks = jax.vmap(lambda percentile: kept_nodes(scores, sizes, percentile))(jnp.asarray(wanted, first.dtype))
+    return jax.lax.map(right, masks)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 from scipy import special, stats
 
 from modejax import layers, networks
@@ -38,18 +39,6 @@ FAMILIES = {
         [7, width, 3], [layers.dense(start="paper"), layers.svd(modes)], activation
     ),
 }
-
-
-def random_params(network, dtype=None):
-    rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0)))
-
-    def fill(shape, trainable):
-        if trainable:
-            return jnp.asarray(rng.normal(size=shape.shape), shape.dtype)
-        return jnp.full(shape.shape, True if shape.dtype == jnp.bool_ else 0.4, shape.dtype)
-
-    return jax.tree.map(fill, shapes, network.trainable(shapes))
 
 
 def assert_native_within(native, padded):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_params import random_params
 
 from modejax import layers
 from modejax.errors import InputError
@@ -30,12 +31,6 @@ from modejax.truncation import (
 ROWS, FILLING = 100, 10
 
 
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
 def random_modes(seed=0, fan_out=4, count=6, fan_in=5, padding=0):
     rng = np.random.default_rng(seed)
     return Modes(
@@ -44,19 +39,6 @@ def random_modes(seed=0, fan_out=4, count=6, fan_in=5, padding=0):
         jnp.asarray(np.pad(rng.normal(size=(count, fan_in)), ((0, padding), (0, 0)))),
         jnp.arange(count + padding) < count,
     )
-
-
-def random_params(network, seed=0):
-    """Return parameters whose trainable entries are random and of either sign; nothing is padding."""
-    rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0)))
-
-    def fill(shape, trainable):
-        if trainable:
-            return jnp.asarray(rng.normal(size=shape.shape), shape.dtype)
-        return jnp.full(shape.shape, True if shape.dtype == jnp.bool_ else 0.4, shape.dtype)
-
-    return jax.tree.map(fill, shapes, network.trainable(shapes))
 
 
 # --- scores ---------------------------------------------------------------------------------------------------------

@@ -92,6 +92,22 @@ def _meant_to_be_written(folder: Path) -> bool:
     return bool(folder.stat().st_mode & 0o222)
 
 
+# What NumPy raises for archives that are cut or altered; NotImplementedError stands for an unknown compression.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    MemoryError,
+    RuntimeError,
+)
+
+
 def _read(place: Path, fingerprint: str) -> Arrays | None:
     """Return the cached arrays, or None if they are missing, out of date or damaged."""
     try:
@@ -100,9 +116,7 @@ def _read(place: Path, fingerprint: str) -> Arrays | None:
             if archive[FINGERPRINT].item() != fingerprint:
                 return None
             return {name: archive[name] for name in archive.files if name != FINGERPRINT}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, NotImplementedError):
-        return None
-    except (zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError):
+    except _DAMAGED:
         return None
 
 

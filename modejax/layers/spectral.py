@@ -229,7 +229,7 @@ def spectral(
         return z if params.bias is None else z + params.bias
 
     def _product(params: SpectralParams, x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
-        left, right = params.lambda_in, _out(params)
+        left, right = params.lambda_in, free_lambda_out(params)
         match params.phi:
             case QRFactors(r, q) if not _by_kernel(r, q, trained=True):
                 r = jnp.tril(r) if triangular else r
@@ -248,15 +248,11 @@ def spectral(
         return kernel_beats_factors(b.shape[1], a.shape[0], a.shape[1], rows, trained=trained)
 
     def kernel(params: SpectralParams) -> Float[Array, "fan_out fan_in"]:
-        match params.phi:
-            case QRFactors(r, q):
-                # Cut here, so that the upper triangle has no gradient and stays 0.
-                block = (jnp.tril(r) if triangular else r) @ q
-            case SVDFactors(u, s, v):
-                block = (u * s[None, :]) @ v
-            case matrix:
-                block = matrix
-        return (params.lambda_in[None, :] - _out(params)[:, None]) * block
+        phi = params.phi
+        if triangular and isinstance(phi, QRFactors):
+            # Cut here, so that the upper triangle has no gradient and stays 0.
+            phi = QRFactors(jnp.tril(phi.r), phi.q)
+        return (params.lambda_in[None, :] - free_lambda_out(params)[:, None]) * multiplied_out(phi)
 
     def trainable(params: SpectralParams) -> SpectralParams:
         block: LayerParams = {
@@ -301,8 +297,19 @@ def _size(values: Float[Array, " n"]) -> Float[Array, " n"]:
     return jnp.where(values == 0, 0, jnp.abs(values))
 
 
-def _out(params: SpectralParams) -> Float[Array, " fan_out"]:
-    """Return lambda_out without the shift."""
+def multiplied_out(phi: Float[Array, "fan_out fan_in"] | QRFactors | SVDFactors) -> Float[Array, "fan_out fan_in"]:
+    """Return phi as a matrix, shape (fan_out, fan_in), where it is stored as factors."""
+    match phi:
+        case QRFactors(r, q):
+            return r @ q
+        case SVDFactors(u, s, v):
+            return (u * s[None, :]) @ v
+        case matrix:
+            return matrix
+
+
+def free_lambda_out(params: SpectralParams) -> Float[Array, " fan_out"]:
+    """Return lambda_out without the shift, shape (fan_out,)."""
     return params.lambda_out if params.slope is None else params.slope * (params.lambda_out - 1)
 
 

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from modejax.layers.spectral import SpectralParams
-from modejax.layers.spectral_start import QRFactors, SVDFactors
+from modejax.layers.spectral import SpectralParams, free_lambda_out, multiplied_out
 
 __all__ = ["TransferOperator", "eigenvalues", "eigenvector_block", "fix_gauge", "transfer_operator"]
 
@@ -31,7 +30,7 @@ def eigenvalues(params: SpectralParams) -> tuple[Float[Array, " fan_in"], Float[
         params: the parameters of a spectral layer, without padding.
 
     Returns:
-        lambda_in and lambda_out.
+        lambda_in, shape (fan_in,), and lambda_out, shape (fan_out,).
 
     Example:
         >>> import jax
@@ -40,9 +39,7 @@ def eigenvalues(params: SpectralParams) -> tuple[Float[Array, " fan_in"], Float[
         >>> eigenvalues(layer.init(jax.random.key(0), 3, 2))[0].tolist()
         [1.0, 1.0, 1.0]
     """
-    lambda_in, lambda_out = params.lambda_in, params.lambda_out
-    if params.slope is not None:
-        lambda_out = params.slope * (lambda_out - 1)
+    lambda_in, lambda_out = params.lambda_in, free_lambda_out(params)
     if params.shift is None:
         return lambda_in, lambda_out
     return lambda_in + params.shift, lambda_out + params.shift
@@ -55,15 +52,9 @@ def eigenvector_block(params: SpectralParams) -> Float[Array, "fan_out fan_in"]:
         params: the parameters of a spectral layer.
 
     Returns:
-        phi, multiplied out where it is stored as factors.
+        phi, shape (fan_out, fan_in), multiplied out where it is stored as factors.
     """
-    match params.phi:
-        case QRFactors(r, q):
-            return r @ q
-        case SVDFactors(u, s, v):
-            return (u * s[None, :]) @ v
-        case matrix:
-            return matrix
+    return multiplied_out(params.phi)
 
 
 def transfer_operator(params: SpectralParams) -> TransferOperator:
@@ -106,7 +97,7 @@ def fix_gauge(params: SpectralParams) -> tuple[Float[Array, " fan_in"], Float[Ar
         params: the parameters of a spectral layer, without padding.
 
     Returns:
-        lambda_in and lambda_out.
+        lambda_in, shape (fan_in,), and lambda_out, shape (fan_out,).
 
     Example:
         >>> import jax

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modejax._files import replaced
 from modejax.errors import InputError
 from modejax.plots.members import BAND, config_of, diverged_text, layer_text, require, spread
 
@@ -181,8 +182,6 @@ def save_figures(result: xarray.Dataset, folder: str | Path) -> list[Path]:
     """
     import numpy as np
 
-    from modejax.sweep.result import write_atomic
-
     require(result, "test_accuracy", "test_loss", "train_loss", "status")
     place = Path(folder) / "figures"
     paths = []
@@ -191,7 +190,8 @@ def save_figures(result: xarray.Dataset, folder: str | Path) -> list[Path]:
         for name, draw in _drawings(result):
             figure = np.ravel(np.asarray(draw(), dtype=object))[0].figure
             path = place / f"{name}.png"
-            write_atomic(path, lambda file, figure=figure: figure.savefig(file, dpi=_DPI, format="png"))
+            with replaced(path) as part:
+                figure.savefig(part, dpi=_DPI, format="png")
             paths.append(path)
         for name in _NAMES:
             if place / f"{name}.png" not in paths:
@@ -326,8 +326,6 @@ def write_report(result: xarray.Dataset, folder: str | Path, figures: Sequence[s
 
     import jinja2
 
-    from modejax.sweep.result import write_atomic
-
     rows = table(result)
     captions = _captions(result)
     pictures = []
@@ -356,7 +354,8 @@ def write_report(result: xarray.Dataset, folder: str | Path, figures: Sequence[s
     )
     path = Path(folder) / "report.html"
     try:
-        write_atomic(path, lambda file: file.write_text(page, encoding="utf-8"))
+        with replaced(path) as part:
+            part.write_text(page, encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path} could not be written ({error.strerror or error}); what was there before is unchanged. "

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from modejax._files import replaced
 from modejax.errors import InputError
 
-__all__ = ["check_folder", "replaced", "write_figure", "write_text"]
+__all__ = ["check_folder", "write_figure", "write_text"]
 
 
 def check_folder(out: str | os.PathLike[str]) -> Path:
@@ -33,33 +33,6 @@ def check_folder(out: str | os.PathLike[str]) -> Path:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"out={os.fspath(out)!r} is a file; give a folder (it is made when missing)")
     return folder
-
-
-@contextlib.contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path`, which takes its place when the block ends well and goes when it does not.
-
-    Args:
-        path: where the file shall be; its folder is made.
-
-    Yields:
-        The file to write, with the same suffix.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with replaced(Path(folder) / "a.txt") as part:
-        ...         _ = part.write_text("x")
-        ...     print([path.name for path in Path(folder).iterdir()])
-        ['a.txt']
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

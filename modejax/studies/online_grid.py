@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from modejax._files import replaced
 from modejax.errors import InputError
 from modejax.online import SweepOptions, SweepResult, grid, log_times, run_members, specialisation
 from modejax.plots import online as plots
-from modejax.studies.files import check_folder, replaced, write_figure, write_text
+from modejax.studies.files import check_folder, write_figure, write_text
 from modejax.studies.online_config import OnlineConfig
 
 __all__ = ["run_grid"]

@@ -154,13 +154,21 @@ def claims(rows: list[Row]) -> list[str]:
 
 
 def plot_width(rows: list[Row], title: str, path: Path) -> None:
-    """Draw accuracy against width and against trained parameters; bars are one standard deviation over seeds."""
-    import matplotlib.pyplot as plt
+    """Draw accuracy against width and against trained parameters; bars are one standard deviation over seeds.
+
+    Args:
+        rows: what `measure` returned.
+        title: the figure's title.
+        path: the PNG to write.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
     from modejax.plots.style import set_number_axis
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12.5, 5.2), sharey=True, layout="constrained")
-    colours = plt.get_cmap("tab10").colors  # pyright: ignore[reportAttributeAccessIssue]
+    figure = Figure(figsize=(12.5, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    colours = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
     markers = "osD^vPX*h"
     for index, family in enumerate(FAMILIES):
         width, parameters, mean, sd, _ = map(np.array, zip(*_means(rows, family.name), strict=True))
@@ -181,7 +189,6 @@ def plot_width(rows: list[Row], title: str, path: Path) -> None:
     figure.legend(handles[::-1], labels[::-1], loc="outside right center", frameon=False)
     figure.suptitle(title)
     figure.savefig(path, dpi=130)
-    plt.close(figure)
 
 
 def _page(rows: list[Row], config: SweepConfig) -> str:
@@ -217,7 +224,8 @@ def write(rows: list[Row], shared: SweepConfig, folder: Path) -> None:
         shared: what the sweeps share.
         folder: where; made where it is missing.
     """
-    from modejax.studies.files import replaced
+    from modejax._files import replaced
+    from modejax.studies.files import write_text
 
     config = dataclasses.asdict(shared) | {"families": [family._asdict() for family in FAMILIES]}
     for name in ("layer", "layer_options", "learning_rates"):
@@ -229,10 +237,8 @@ def write(rows: list[Row], shared: SweepConfig, folder: Path) -> None:
         plot_width(rows, title, path)
     with replaced(folder / "table.csv") as path, path.open("w", newline="") as file:
         csv.writer(file).writerows([Row._fields, *rows])
-    with replaced(folder / "config.json") as path:
-        path.write_text(json.dumps(config, indent=2) + "\n")
-    with replaced(folder / "results.md") as path:
-        path.write_text(_page(rows, shared))
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    write_text(folder / "results.md", _page(rows, shared))
 
 
 def run(

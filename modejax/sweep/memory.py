@@ -10,22 +10,11 @@ import jax
 from modejax.data import Dataset
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.cost import state_bytes
-from modejax.sweep.spec import NetworkSpec
+from modejax.sweep.spec import BucketSpec
 
-__all__ = ["Memory", "Shape", "available_memory", "launch_memory", "resident_bytes"]
+__all__ = ["Memory", "available_memory", "launch_memory", "resident_bytes"]
 
 _MIB = 2**20
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """The padded networks of a bucket in one launch."""
-
-    spec: NetworkSpec
-    width: int
-    modes: int
-    members: int
-    truncated: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +39,9 @@ class Memory:
         return self.state + self.data + self.temporary
 
 
-def launch_memory(shapes: Sequence[Shape], config: SweepConfig, dataset: Dataset, rows: int, devices: int) -> Memory:
+def launch_memory(
+    buckets: Sequence[BucketSpec], config: SweepConfig, dataset: Dataset, rows: int, devices: int
+) -> Memory:
     """Predict the bytes of one launch.
 
     State and data are counted exactly. The temporaries are a model of what XLA keeps at once, with factors taken from
@@ -60,7 +51,7 @@ def launch_memory(shapes: Sequence[Shape], config: SweepConfig, dataset: Dataset
     total was 0.84 to 1.17 of XLA's.
 
     Args:
-        shapes: the buckets.
+        buckets: the padded networks of one launch.
         config: the sweep.
         dataset: its data.
         rows: test examples in one evaluation block.
@@ -72,18 +63,18 @@ def launch_memory(shapes: Sequence[Shape], config: SweepConfig, dataset: Dataset
     item = 8 if config.precision == "float64" else 4
     state = training = 0
     passes = [0]
-    for shape in shapes:
-        here = shape.members * state_bytes(shape.spec, shape.width, shape.modes) * item // 4
-        modes = shape.modes or (min(shape.width, dataset.num_features) if shape.truncated else 0)
-        units = config.depth * (shape.width + modes) + dataset.num_outputs
+    for bucket in buckets:
+        here = bucket.members * state_bytes(bucket.network, bucket.width, bucket.modes) * item // 4
+        modes = bucket.modes or (min(bucket.width, dataset.num_features) if bucket.truncated else 0)
+        units = config.depth * (bucket.width + modes) + dataset.num_outputs
         state += here
-        training += 2 * here // 3 + 2 * shape.members * config.batch_size * units * item
-        passes.append(2 * shape.members * rows * shape.width * item)
-        if shape.truncated:
-            floats = (3 + 1.1 * config.depth) * shape.width + modes / 2
-            passes.append(int(shape.members * rows * floats * item) + here)
+        training += 2 * here // 3 + 2 * bucket.members * config.batch_size * units * item
+        passes.append(2 * bucket.members * rows * bucket.width * item)
+        if bucket.truncated:
+            floats = (3 + 1.1 * config.depth) * bucket.width + modes / 2
+            passes.append(int(bucket.members * rows * floats * item) + here)
     arrays = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    members = sum(shape.members for shape in shapes)
+    members = sum(bucket.members for bucket in buckets)
     return Memory(
         state=state,
         data=devices * sum(array.nbytes for array in arrays),

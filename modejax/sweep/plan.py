@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import jax
@@ -14,8 +15,8 @@ from modejax.data import Dataset
 from modejax.errors import InputError
 from modejax.sweep.config import LAYER_MODES, SweepConfig, parse_bytes
 from modejax.sweep.cost import step_flops
-from modejax.sweep.memory import Memory, Shape, available_memory, launch_memory, resident_bytes
-from modejax.sweep.spec import LayerFactory, NetworkSpec, baseline_spec, network_spec
+from modejax.sweep.memory import Memory, available_memory, launch_memory, resident_bytes
+from modejax.sweep.spec import BucketSpec, LayerFactory, NetworkSpec, baseline_spec, network_spec
 
 __all__ = ["Bucket", "Group", "Members", "Plan", "make_plan"]
 
@@ -50,6 +51,10 @@ class Members:
 
     def __len__(self) -> int:
         return len(self.width)
+
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """Count the members of each width and number of modes."""
+        return Counter(zip(self.width.tolist(), self.modes.tolist(), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +204,7 @@ def _buckets(config: SweepConfig, groups: Sequence[Group], steps: int, devices: 
     found = []
     for index, group in enumerate(groups):
         sizes = list(zip(group.members.width.tolist(), group.members.modes.tolist(), strict=True))
-        counts = {size: sizes.count(size) for size in set(sizes)}
+        counts = group.members.sizes()
         if config.buckets == "each":
             shapes = [(size, [size]) for size in sorted(counts)]
         elif config.buckets == "one":
@@ -209,7 +214,8 @@ def _buckets(config: SweepConfig, groups: Sequence[Group], steps: int, devices: 
             flops = {(w, p): float(step_flops(group.spec, w, p, config.batch_size)) for w, p in possible}
             shapes = bucket_shapes(counts, flops, steps, machine, devices)
         for (width, modes), inside in shapes:
-            members = tuple(i for i, size in enumerate(sizes) if size in set(inside))
+            inside = set(inside)
+            members = tuple(i for i, size in enumerate(sizes) if size in inside)
             found.append(Bucket(index, width, modes, members, -(-len(members) // devices) * devices))
     return tuple(found)
 
@@ -232,6 +238,14 @@ def _evaluation_rows(num_test: int, units: int) -> int:
 
 def _peak(memory: Memory, resident: int) -> int:
     return memory.device + (memory.host + resident if jax.default_backend() == "cpu" else 0)
+
+
+def bucket_specs(groups: Sequence[Group], buckets: Sequence[Bucket], *, truncated: bool) -> tuple[BucketSpec, ...]:
+    """Return the padded networks of one launch; curves are taken of the sweep's own, where it takes any."""
+    return tuple(
+        BucketSpec(groups[b.group].spec, b.width, b.modes, b.capacity, truncated=truncated and b.group == 0)
+        for b in buckets
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,17 +275,16 @@ def _split(
     buckets = tuple(dataclasses.replace(bucket, capacity=capacity(bucket)) for bucket in buckets)
     units = sum(b.capacity * (2 * b.width + max(b.modes, dataset.num_outputs)) for b in buckets)
     rows = _evaluation_rows(len(dataset.y_test), units)
-    shapes = [
-        Shape(groups[b.group].spec, b.width, b.modes, b.capacity, truncated=truncated and b.group == 0) for b in buckets
-    ]
-    return _Split(launches, buckets, rows, launch_memory(shapes, config, dataset, rows, devices))
+    specs = bucket_specs(groups, buckets, truncated=truncated)
+    return _Split(launches, buckets, rows, launch_memory(specs, config, dataset, rows, devices))
 
 
 def _fit(split: Callable[[int], _Split], most: int, limit: int, resident: int) -> _Split:
     """Return the split of fewest launches within the limit, or that of most launches where none is."""
     few, many = 1, most
-    if _peak(split(few).memory, resident) <= limit:
-        return split(few)
+    whole = split(1)
+    if _peak(whole.memory, resident) <= limit:
+        return whole
     while many - few > 1:
         middle = (few + many) // 2
         few, many = (few, middle) if _peak(split(middle).memory, resident) <= limit else (middle, many)
@@ -360,15 +373,15 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
             f"{max(config.modes)}; {resident / _GIB:.2f} GiB of it are the process itself); use smaller sizes"
             f"{', more launches' if chosen.launches < most_launches else ''} or raise memory_limit"
         )
-    useful = padded = parameters = 0
-    for bucket in chosen.buckets:
-        group = groups[bucket.group]
-        count = chosen.launches * bucket.capacity
-        padded += count * step_flops(group.spec, bucket.width, bucket.modes, config.batch_size)
-        for member in bucket.members:
-            width, modes = int(group.members.width[member]), int(group.members.modes[member])
-            useful += step_flops(group.spec, width, modes, config.batch_size)
-            parameters += group.spec.build(width, modes, 1).num_parameters()
+    useful = parameters = 0
+    for group in groups:
+        for (width, modes), count in group.members.sizes().items():
+            useful += count * step_flops(group.spec, width, modes, config.batch_size)
+            parameters += count * group.spec.build(width, modes, 1).num_parameters()
+    padded = sum(
+        chosen.launches * b.capacity * step_flops(groups[b.group].spec, b.width, b.modes, config.batch_size)
+        for b in chosen.buckets
+    )
     return Plan(
         config=config,
         groups=tuple(groups),

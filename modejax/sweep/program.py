@@ -29,8 +29,8 @@ from modejax.layers.base import Modes
 from modejax.networks import Network
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.hosts import place
-from modejax.sweep.plan import Plan
-from modejax.sweep.spec import NetworkSpec
+from modejax.sweep.plan import Plan, bucket_specs
+from modejax.sweep.spec import BucketSpec
 from modejax.training import LOSSES, TrainState, evaluate, halved, init_state, train_step
 from modejax.truncation import TruncationCurves, importance, kept_curves, mode_scores, ranked
 
@@ -95,17 +95,6 @@ class Records(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class BucketSpec:
-    """The static facts of a bucket."""
-
-    network: NetworkSpec
-    width: int
-    modes: int
-    members: int  # padding included
-    truncated: bool
-
-
-@dataclasses.dataclass(frozen=True)
 class ProgramSpec:
     """The static facts of a program; equal specs share one executable."""
 
@@ -134,16 +123,7 @@ def program_spec(plan: Plan, dataset: Dataset) -> ProgramSpec:
     """Return the static facts of the program that runs a plan on a data set."""
     config = plan.config
     return ProgramSpec(
-        buckets=tuple(
-            BucketSpec(
-                plan.groups[b.group].spec,
-                b.width,
-                b.modes,
-                b.capacity,
-                truncated=b.group == 0 and bool(plan.kept),
-            )
-            for b in plan.buckets
-        ),
+        buckets=bucket_specs(plan.groups, plan.buckets, truncated=bool(plan.kept)),
         targets=dataset.targets,
         scale=dataset.scale,
         train_examples=len(dataset.y_train),

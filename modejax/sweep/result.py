@@ -8,12 +8,13 @@ import importlib.metadata
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from modejax._files import replaced
 from modejax.data import Dataset
 from modejax.errors import InputError
 from modejax.sweep.plan import Plan
@@ -30,7 +31,6 @@ __all__ = [
     "load_result",
     "locked",
     "save_result",
-    "write_atomic",
 ]
 
 GRID = ("width", "modes", "seed", "learning_rate", "weight_decay")
@@ -238,28 +238,6 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all: to a temporary neighbour, which then takes its name.
-
-    Args:
-        path: the file.
-        write: writes the content to the path it is given.
-
-    Raises:
-        OSError: if it cannot be written; the file that was there stays as it was.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def save_result(result: xarray.Dataset, folder: Path) -> Path:
     """Save a result as `result.nc` of a run folder, whole or not at all.
 
@@ -275,7 +253,8 @@ def save_result(result: xarray.Dataset, folder: Path) -> Path:
     """
     path = folder / "result.nc"
     try:
-        write_atomic(path, lambda file: result.to_netcdf(file, engine="h5netcdf"))
+        with replaced(path) as part:
+            result.to_netcdf(part, engine="h5netcdf")
     except OSError as error:
         raise InputError(
             f"{path} could not be written ({error.strerror or error}); what was there before is unchanged. "

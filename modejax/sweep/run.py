@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from modejax._files import replaced
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
 from modejax.sweep import checkpoint
@@ -30,7 +31,7 @@ from modejax.sweep.program import (
     precision_scope,
     program_spec,
 )
-from modejax.sweep.result import GroupRecord, Timing, assemble, claim_folder, is_run, locked, save_result, write_atomic
+from modejax.sweep.result import GroupRecord, Timing, assemble, claim_folder, is_run, locked, save_result
 from modejax.sweep.spec import LayerFactory
 from modejax.training import TrainState, init_state
 
@@ -199,7 +200,7 @@ def _launch_folder(checkpoints: Path, launch: int) -> Path:
 
 
 def _restore(
-    plan: Plan, dataset: Dataset, checkpoints: Path, launch: int, records: list[GroupRecord]
+    plan: Plan, mark: str, checkpoints: Path, launch: int, records: list[GroupRecord]
 ) -> tuple[int, list[TrainState] | None]:
     """Read the newest whole checkpoint of a launch, its records into `records`; return epochs done and states."""
     rows = _rows(plan, launch)
@@ -207,7 +208,7 @@ def _restore(
     done, tree, problem = 0, None, None
     if is_lead():
         try:
-            done, tree, refused = checkpoint.newest(_launch_folder(checkpoints, launch), like, _mark(plan, dataset))
+            done, tree, refused = checkpoint.newest(_launch_folder(checkpoints, launch), like, mark)
         except InputError as error:
             problem = error
         else:
@@ -241,9 +242,9 @@ def restore_states(plan: Plan, dataset: Dataset, checkpoints: Path) -> list[Trai
     Raises:
         InputError: if a launch has not trained to the last epoch, or its checkpoint cannot be used.
     """
-    found = []
+    mark, records, found = _mark(plan, dataset), _empty_records(plan), []
     for launch in range(plan.launches):
-        done, states = _restore(plan, dataset, checkpoints, launch, _empty_records(plan))
+        done, states = _restore(plan, mark, checkpoints, launch, records)
         if done < plan.config.epochs:
             which = f" in launch {launch + 1} of {plan.launches}" if plan.launches > 1 else ""
             raise InputError(
@@ -299,7 +300,10 @@ def execute(
         for launch in range(plan.launches):
             done, host = 0, None
             if resume and checkpoints is not None:
-                done, host = _restore(plan, dataset, checkpoints, launch, records)
+                done, host = _restore(plan, mark, checkpoints, launch, records)
+            if done == config.epochs:
+                final += [host] if keep_states else []
+                continue
             members, rows = member_arrays(plan, program, launch), _rows(plan, launch)
             states = program.start(members) if host is None else _with_padding(plan, host, program)
             for call in _calls(plan, done):
@@ -312,12 +316,12 @@ def execute(
                 if checkpoints is not None:
                     host = _without_padding(plan, states, launch)
                     if is_lead():
-                        tree = (host, _part(records, rows))
                         keep = 1 if done == config.epochs else 2
-                        checkpoint.save(_launch_folder(checkpoints, launch), done, tree, mark, keep=keep)
+                        folder = _launch_folder(checkpoints, launch)
+                        checkpoint.save(folder, done, (host, _part(records, rows)), mark, keep=keep)
                 if report is not None:
-                    part = _part(records, rows)[0]
-                    accuracy = part.test_accuracy[part.healthy, done - 1]
+                    own = rows[0]
+                    accuracy = records[0].test_accuracy[own[records[0].healthy[own]], done - 1]
                     mean = float(accuracy.mean()) if accuracy.size else float("nan")
                     report(Progress(launch * config.epochs + done, plan.launches * config.epochs, mean))
                 last = done == config.epochs and launch == plan.launches - 1
@@ -420,6 +424,7 @@ def _clear(folder: Path, config: SweepConfig) -> None:
     """Write the config of a new run, and remove the checkpoints of an earlier one."""
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     try:
-        write_atomic(folder / "config.json", lambda path: path.write_text(config.to_json() + "\n"))
+        with replaced(folder / "config.json") as part:
+            part.write_text(config.to_json() + "\n")
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); name another folder") from None

@@ -98,6 +98,17 @@ def _in_bfloat16(network: Network) -> Network:
     return network._replace(between=between, apply=lambda params, x: between(params, x, 0, maps))
 
 
+@dataclasses.dataclass(frozen=True)
+class BucketSpec:
+    """The padded networks of a bucket in one launch."""
+
+    network: NetworkSpec
+    width: int
+    modes: int
+    members: int  # padding included
+    truncated: bool  # whether truncation curves are taken
+
+
 def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerFactory | None = None) -> NetworkSpec:
     """Return the family of networks of a sweep.
 

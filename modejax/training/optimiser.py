@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +72,9 @@ def halved(rate: Float[Array, ""], epoch: Int[Array, ""], every: Int[Array, ""])
     return rate * jnp.exp2(-halvings.astype(rate.dtype))
 
 
+_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8  # of Adam and AdaMax alike
+
+
 class AdamState(NamedTuple):
     """Moments of the gradient, and the number of steps."""
 
@@ -108,36 +111,15 @@ def adam(
         >>> [round(float(u), 4) for u in updates]
         [-0.1, -0.1]
     """
-    beta1, beta2, eps = 0.9, 0.999, 1e-8
 
-    def init(params: PyTree) -> AdamState:
-        return AdamState(
-            jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)
-        )
+    def grow(v: Array, g: Array) -> Array:
+        return _BETA2 * v + (1 - _BETA2) * g * g
 
-    def update(gradient: PyTree, state: AdamState, params: PyTree = None) -> tuple[PyTree, AdamState]:
-        if params is None:
-            raise InputError("adam needs the parameters besides the gradient, got None")
-        count = state.count + 1
-        mean = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.mean, gradient)
-        square = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, state.square, gradient)
-        # Without the barrier the compiler makes the moments twice, in place and inside the parameter's update,
-        # and copies the old ones to keep them apart.
-        mean, square = jax.lax.optimization_barrier((mean, square))
+    def direction(m: Array, v: Array, steps: Array) -> Array:
+        root = jnp.sqrt(1 - _BETA2**steps)
+        return (root / (1 - _BETA1**steps)) * m / (jnp.sqrt(v) + _EPS * root)
 
-        def step(m: Array, v: Array, theta: Array, extra: Array | float) -> Array:
-            steps = count.astype(theta.dtype)
-            root = jnp.sqrt(1 - beta2**steps)
-            corrected = (root / (1 - beta1**steps)) * m / (jnp.sqrt(v) + eps * root)
-            return -learning_rate * (corrected + weight_decay * theta + extra)
-
-        if penalty is None:
-            updates = jax.tree.map(lambda m, v, theta: step(m, v, theta, 0.0), mean, square, params)
-        else:
-            updates = jax.tree.map(step, mean, square, params, jax.grad(penalty)(params))
-        return updates, AdamState(count, mean, square)
-
-    return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
+    return _with_moments("adam", AdamState, grow, direction, learning_rate, weight_decay, penalty)
 
 
 class AdaMaxState(NamedTuple):
@@ -176,30 +158,55 @@ def adamax(
         >>> [round(float(u), 4) for u in updates]
         [-0.1, -0.1]
     """
-    beta1, beta2, eps = 0.9, 0.999, 1e-8
 
-    def init(params: PyTree) -> AdaMaxState:
-        return AdaMaxState(
+    def grow(u: Array, g: Array) -> Array:
+        return jnp.maximum(_BETA2 * u, jnp.abs(g) + _EPS)
+
+    def direction(m: Array, u: Array, steps: Array) -> Array:
+        return m / ((1 - _BETA1**steps) * u)
+
+    return _with_moments("adamax", AdaMaxState, grow, direction, learning_rate, weight_decay, penalty)
+
+
+def _with_moments(
+    name: str,
+    record: Callable[..., Any],
+    grow: Callable[[Array, Array], Array],
+    direction: Callable[[Array, Array, Array], Array],
+    learning_rate: float | Float[Array, ""],
+    weight_decay: float | Float[Array, ""],
+    penalty: Callable[[PyTree], Float[Array, ""]] | None,
+) -> optax.GradientTransformation:
+    """Make the transformation that keeps a mean m of the gradient and a size, `size <- grow(size, gradient)`.
+
+    theta <- theta - rate (direction(m, size, steps) + decay theta + grad penalty); `record(count, mean, size)` is the
+    state.
+    """
+
+    def init(params: PyTree) -> Any:
+        return record(
             jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)
         )
 
-    def update(gradient: PyTree, state: AdaMaxState, params: PyTree = None) -> tuple[PyTree, AdaMaxState]:
+    def update(gradient: PyTree, state: Any, params: PyTree = None) -> tuple[PyTree, Any]:
         if params is None:
-            raise InputError("adamax needs the parameters besides the gradient, got None")
-        count = state.count + 1
-        mean = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.mean, gradient)
-        largest = jax.tree.map(lambda u, g: jnp.maximum(beta2 * u, jnp.abs(g) + eps), state.largest, gradient)
-        mean, largest = jax.lax.optimization_barrier((mean, largest))
+            raise InputError(f"{name} needs the parameters besides the gradient, got None")
+        before, mean, size = state
+        count = before + 1
+        mean = jax.tree.map(lambda m, g: _BETA1 * m + (1 - _BETA1) * g, mean, gradient)
+        size = jax.tree.map(grow, size, gradient)
+        # Without the barrier the compiler makes the moments twice, in place and inside the parameter's update,
+        # and copies the old ones to keep them apart.
+        mean, size = jax.lax.optimization_barrier((mean, size))
 
-        def step(m: Array, u: Array, theta: Array, extra: Array | float) -> Array:
-            corrected = m / ((1 - beta1 ** count.astype(theta.dtype)) * u)
-            return -learning_rate * (corrected + weight_decay * theta + extra)
+        def step(m: Array, s: Array, theta: Array, extra: Array | float) -> Array:
+            return -learning_rate * (direction(m, s, count.astype(theta.dtype)) + weight_decay * theta + extra)
 
         if penalty is None:
-            updates = jax.tree.map(lambda m, u, theta: step(m, u, theta, 0.0), mean, largest, params)
+            updates = jax.tree.map(lambda m, s, theta: step(m, s, theta, 0.0), mean, size, params)
         else:
-            updates = jax.tree.map(step, mean, largest, params, jax.grad(penalty)(params))
-        return updates, AdaMaxState(count, mean, largest)
+            updates = jax.tree.map(step, mean, size, params, jax.grad(penalty)(params))
+        return updates, record(count, mean, size)
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
 

@@ -61,12 +61,6 @@ def reference_kernel(params):
     raise AssertionError(f"no reference for {type(params)}")
 
 
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
 @pytest.mark.parametrize("rows", [IN_MODE_SPACE, BY_KERNEL])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_layer_multiplies_by_its_kernel(name, rows, float64):

@@ -56,12 +56,6 @@ def run(optimiser, params) -> tuple[dict[str, jax.Array], Any]:
         return jax.jit(lambda start: jax.lax.scan(step, start, gradients))((params, optimiser.init(params)))[0]
 
 
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_fifty_steps_are_those_of_optax_adamw(decay, float64):
     params = tree(100)

@@ -39,12 +39,6 @@ FAMILIES = {
 }
 
 
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
 def batches(steps=STEPS):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(steps, BATCH, FEATURES)), jnp.result_type(float))

@@ -1,0 +1,43 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["replaced"]
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside `path`, which takes its place when the block ends well and goes when it does not.
+
+    Args:
+        path: where the file shall be; its folder is made.
+
+    Yields:
+        The file to write, `.STEM-...` with the same suffix.
+
+    Raises:
+        OSError: if it cannot be written; the file that was there stays as it was.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replaced(Path(folder) / "a.txt") as part:
+        ...         _ = part.write_text("x")
+        ...     print([path.name for path in Path(folder).iterdir()])
+        ['a.txt']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o644)  # a temporary file is private
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
