@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from modejax import SweepConfig
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
+from modejax.sweep.arrays import program_spec
 from modejax.sweep.plan import Plan, make_plan
 from modejax.sweep.program import (
     Program,
@@ -28,7 +29,6 @@ from modejax.sweep.program import (
     make_program,
     member_arrays,
     precision_scope,
-    program_spec,
 )
 
 SCHEMA = 1

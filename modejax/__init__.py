@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from modejax.extent import Extent as Extent
     from modejax.networks import mlp as mlp
     from modejax.networks import tied_mode_mlp as tied_mode_mlp
+    from modejax.sparcs import sparcs_mlp as sparcs_mlp
     from modejax.sweep.config import SweepConfig as SweepConfig
     from modejax.sweep.plan import make_plan as make_plan
     from modejax.sweep.result import load_result as load_result
@@ -48,6 +49,7 @@ __getattr__, __dir__, __all__ = _lazy(
         "online": [],
         "plots": [],
         "pruning": [],
+        "sparcs": ["sparcs_mlp"],
         "sweep.config": ["SweepConfig"],
         "sweep.plan": ["make_plan"],
         "sweep.result": ["load_result"],

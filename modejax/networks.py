@@ -14,7 +14,17 @@ from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
 
-__all__ = ["ACTIVATIONS", "Network", "Params", "TiedParams", "mlp", "tied_mode_mlp"]
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Network",
+    "Params",
+    "TiedParams",
+    "activations",
+    "check_sizes",
+    "mlp",
+    "tied_mode_mlp",
+]
 
 Params = Any
 """The parameters of one network: a pytree of arrays."""
@@ -65,7 +75,7 @@ class Network(NamedTuple):
     sizes: tuple[Extent, ...]
 
 
-def _activations(sizes: Sequence[Extent], activation: str | Activation) -> Callable:
+def activations(sizes: Sequence[Extent], activation: str | Activation) -> Callable:
     """Return `(z, index) -> h`, masked where f(0) may not be 0 and there is padding."""
     if isinstance(activation, str) and activation not in ACTIVATIONS:
         raise InputError(f"unknown activation {activation!r}; allowed: {choices(ACTIVATIONS)}")
@@ -85,7 +95,8 @@ def _activations(sizes: Sequence[Extent], activation: str | Activation) -> Calla
     return activate
 
 
-def _sizes(sizes: Sequence[int | Extent]) -> tuple[Extent, ...]:
+def check_sizes(sizes: Sequence[int | Extent]) -> tuple[Extent, ...]:
+    """Return the sizes of a network's layers of units as extents, at least two of them."""
     if len(sizes) < 2:
         raise InputError(f"a network needs at least an input and an output size, got {sizes!r}")
     return tuple(as_extent(size) for size in sizes)
@@ -116,12 +127,12 @@ def mlp(
         >>> network.apply(params, jnp.ones(784)).shape, network.num_parameters()
         ((10,), 35910)
     """
-    extents = _sizes(sizes)
+    extents = check_sizes(sizes)
     maps = len(extents) - 1
     layers = (layer,) * maps if isinstance(layer, Layer) else tuple(layer)
     if len(layers) != maps:
         raise InputError(f"{len(extents)} sizes have {maps} maps between them, got {len(layers)} layers")
-    activate = _activations(extents, activation)
+    activate = activations(extents, activation)
 
     def init(key: PRNGKeyArray) -> Params:
         keys = subkeys(key, maps)
@@ -193,10 +204,10 @@ def tied_mode_mlp(
         >>> tied_mode_mlp([784, 100, 100, 10], 30).num_parameters()
         29910
     """
-    extents = _sizes(sizes)
+    extents = check_sizes(sizes)
     p = as_extent(modes)
     maps = len(extents) - 1
-    activate = _activations(extents, activation)
+    activate = activations(extents, activation)
 
     def init(key: PRNGKeyArray) -> TiedParams:
         patterns, sigma = [], []

@@ -1,8 +1,9 @@
-"""Drop hidden nodes of a trained network by a score, and measure what is left of its accuracy.
+"""Drop hidden nodes or weights of a trained network by a score, and measure what is left of its accuracy.
 
 A node is dropped by setting its activation to 0, after the activation function. That removes it whatever the layer:
 with both sets of eigenvalues trained, setting lambda_out to 0 alone would leave W = lambda_in phi. One percentile is
 taken over the scores of all hidden layers together; outputs are never dropped, and there is no training afterwards.
+`drop_nodes` makes parameters to train on from. Weights are cut by their size, each map by itself.
 
 References:
     Buffoni et al., "Spectral pruning of fully connected layers", Sci. Rep. 12, 11201 (2022), arXiv 2108.00940.
@@ -12,21 +13,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from modejax.draws import subkey, uniform_vector
 from modejax.errors import InputError, choices
 from modejax.extent import Extent
+from modejax.layers.dense import DenseParams
+from modejax.layers.masked import MaskedParams, keep_largest
 from modejax.layers.spectral import SpectralParams
 from modejax.layers.spectral_operator import eigenvector_block
 from modejax.networks import Network, Params
 from modejax.training.loss import Loss
 
-__all__ = ["NODE_SCORES", "kept_nodes", "node_scores", "pruning_curve"]
+__all__ = [
+    "NODE_SCORES",
+    "PruningCurve",
+    "drop_nodes",
+    "kept_nodes",
+    "node_scores",
+    "pruning_curve",
+    "weight_curve",
+]
 
 ScoreName = Literal["eigenvalue", "eigenvector", "incoming", "throughput", "random"]
 
@@ -77,6 +89,7 @@ def node_scores(
             raise InputError("a random score needs a key, got None")
         return tuple(uniform_vector(subkey(key, index), network.sizes[index + 1]) for index in hidden)
     if score in ("eigenvalue", "eigenvector"):
+        params = [each.layer if isinstance(each, MaskedParams) else each for each in params]
         if not all(isinstance(each, SpectralParams) for each in params):
             raise InputError(
                 f"the score {score} needs spectral layers; allowed for others: incoming, throughput, random"
@@ -128,6 +141,28 @@ def kept_nodes(
     return tuple(n.mask & (each >= threshold) for n, each in zip(sizes, scores, strict=True))
 
 
+class PruningCurve(NamedTuple):
+    """What is left at each percentile on a block of examples."""
+
+    right: Int[Array, " percentiles"]  # right answers
+    loss: Float[Array, " percentiles"]  # sum of the losses
+
+
+def _checked(percentiles: Sequence[float]) -> tuple[float, ...]:
+    wanted = tuple(percentiles)
+    if not wanted or not all(math.isfinite(each) and 0 <= each < 100 for each in wanted):
+        raise InputError(f"percentiles must be numbers from 0 to below 100, at least one, got {wanted}")
+    return wanted
+
+
+def _tally(
+    loss: Loss, outputs: Float[Array, "rows outputs"], y: Int[Array, " rows"], counts: Bool[Array, " rows"]
+) -> PruningCurve:
+    correct = jax.vmap(loss.correct)(outputs, y) & counts
+    values = jnp.where(counts, jax.vmap(loss.value)(outputs, y), 0)
+    return PruningCurve(jnp.sum(correct, dtype=jnp.int32), jnp.sum(values))
+
+
 def pruning_curve(
     network: Network,
     loss: Loss,
@@ -137,8 +172,8 @@ def pruning_curve(
     y: Int[Array, " rows"],
     counts: Bool[Array, " rows"],
     percentiles: Sequence[float],
-) -> Int[Array, " percentiles"]:
-    """Count right answers on a block of examples with the nodes below each percentile dropped.
+) -> PruningCurve:
+    """Measure a block of examples with the nodes below each percentile dropped.
 
     Args:
         network: the network.
@@ -151,7 +186,7 @@ def pruning_curve(
         percentiles: percentages of nodes to drop, each from 0 to below 100.
 
     Returns:
-        The counts.
+        Right answers and losses.
 
     Raises:
         InputError: if a percentile is not allowed or there is none.
@@ -162,23 +197,123 @@ def pruning_curve(
         >>> params = network.init(jax.random.key(0))
         >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
         >>> scores = node_scores(network, params, "eigenvalue")
-        >>> pruning_curve(network, training.cross_entropy, params, scores, x, y, jnp.full(5, True), [0, 50]).shape
+        >>> pruning_curve(network, training.cross_entropy, params, scores, x, y, jnp.full(5, True), [0, 50]).right.shape
         (2,)
     """
-    wanted = tuple(percentiles)
-    if not wanted or not all(math.isfinite(each) and 0 <= each < 100 for each in wanted):
-        raise InputError(f"percentiles must be numbers from 0 to below 100, at least one, got {wanted}")
+    wanted = _checked(percentiles)
     sizes = network.sizes[1:-1]
     first = jax.vmap(lambda row: network.between(params, row, 0, 1))(x)  # the same for every percentile
 
-    def right(kept: tuple[Bool[Array, " units"], ...]) -> Int[Array, ""]:
+    def left(kept: tuple[Bool[Array, " units"], ...]) -> PruningCurve:
         h = first
         for index, mask in enumerate(kept):
             h = jnp.where(mask[None, :], h, 0)
             h = jax.vmap(lambda row, index=index: network.between(params, row, index + 1, index + 2))(h)
-        correct = jax.vmap(loss.correct)(h, y)
-        return jnp.sum(correct & counts, dtype=jnp.int32)
+        return _tally(loss, h, y, counts)
 
     # All masks before the loop: the scores, the same for every percentile, are sorted once.
     masks = jax.vmap(lambda percentile: kept_nodes(scores, sizes, percentile))(jnp.asarray(wanted, first.dtype))
-    return jax.lax.map(right, masks)
+    return jax.lax.map(left, masks)
+
+
+def weight_curve(
+    network: Network,
+    loss: Loss,
+    params: Params,
+    x: Float[Array, "rows features"],
+    y: Int[Array, " rows"],
+    counts: Bool[Array, " rows"],
+    percentiles: Sequence[float],
+) -> PruningCurve:
+    """Measure a block of examples with the weights up to each percentile of |W| set to 0, in every map by itself.
+
+    This is one-shot magnitude pruning without training afterwards. The map to the outputs is cut like all others.
+
+    Args:
+        network: the network; biases that its layers have are kept.
+        loss: the loss, which says what a right answer is.
+        params: the network's parameters.
+        x: the inputs.
+        y: the labels.
+        counts: False on rows that only fill up the block.
+        percentiles: percentages of weights to cut, each from 0 to below 100.
+
+    Returns:
+        Right answers and losses.
+
+    Raises:
+        InputError: if a percentile is not allowed or there is none.
+
+    Example:
+        >>> from modejax import layers, networks, training
+        >>> network = networks.mlp([4, 3, 2], layers.dense())
+        >>> params = network.init(jax.random.key(0))
+        >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
+        >>> weight_curve(network, training.cross_entropy, params, x, y, jnp.full(5, True), [0, 50]).right.shape
+        (2,)
+    """
+    wanted = _checked(percentiles)
+    parts = params if isinstance(params, tuple) and len(params) == len(network.sizes) - 1 else ()
+    biases: list[Any] = [
+        getattr(part.layer if isinstance(part, MaskedParams) else part, "bias", None) for part in parts
+    ]
+    kernels = network.kernels(params)
+    known = [jnp.asarray(size.active).astype(jnp.int32) for size in network.sizes]
+
+    def left(percentile: Float[Array, ""]) -> PruningCurve:
+        h = x
+        for index, kernel in enumerate(kernels):
+            kept = keep_largest(jnp.abs(kernel), known[index] * known[index + 1], percentile)
+            z = h @ jnp.where(kept, kernel, 0).T
+            if biases and biases[index] is not None:
+                z = z + biases[index]
+            h = jax.vmap(lambda row, index=index: network.activate(row, index))(z)
+        return _tally(loss, h, y, counts)
+
+    return jax.lax.map(left, jnp.asarray(wanted, x.dtype))
+
+
+def drop_nodes(network: Network, params: Params, kept: Sequence[Bool[Array, " units"]]) -> Params:
+    """Take hidden nodes out of a network for good: their weights are 0 and have no gradient in any training after.
+
+    A node whose incoming and outgoing weights and bias are 0 puts out f(0) = 0, gets no gradient and gives none, as
+    padding does. Scores that need eigenvalues keep theirs.
+
+    Args:
+        network: the network, with f(0) = 0 and layers that have all weights: dense, or spectral with a matrix phi.
+        params: its parameters.
+        kept: one mask for each hidden layer, as `kept_nodes` gives them.
+
+    Returns:
+        The parameters.
+
+    Raises:
+        InputError: if a layer has no weights of its own to set, or the activation of 0 is not 0.
+
+    Example:
+        >>> from modejax import layers, networks
+        >>> network = networks.mlp([4, 3, 2], layers.dense())
+        >>> params = drop_nodes(network, network.init(jax.random.key(0)), [jnp.array([True, False, True])])
+        >>> params[0].weight[1].tolist(), params[1].weight[:, 1].tolist()
+        ([0.0, 0.0, 0.0, 0.0], [0.0, 0.0])
+    """
+    if len(kept) != len(network.sizes) - 2:
+        raise InputError(f"one mask for each hidden layer is needed, got {len(kept)} for {len(network.sizes) - 2}")
+    for index in range(len(kept)):
+        if float(jnp.max(jnp.abs(network.activate(jnp.zeros(network.sizes[index + 1].capacity), index)))):
+            raise InputError("the activation of 0 is not 0, so a node without weights still acts; take another one")
+    every = [jnp.full(network.sizes[end].capacity, True) for end in (0, -1)]
+    masks = [every[0], *kept, every[1]]
+    return tuple(_cut(part, masks[index], masks[index + 1]) for index, part in enumerate(params))
+
+
+def _cut(part: Any, columns: Bool[Array, " fan_in"], rows: Bool[Array, " fan_out"]) -> Any:
+    both = rows[:, None] & columns[None, :]
+    bias = None if part.bias is None else jnp.where(rows, part.bias, 0)
+    if isinstance(part, DenseParams):
+        return part._replace(weight=jnp.where(both, part.weight, 0), bias=bias)
+    if isinstance(part, SpectralParams) and isinstance(part.phi, jax.Array | np.ndarray):
+        return part._replace(phi=jnp.where(both, part.phi, 0), bias=bias)
+    raise InputError(
+        f"nodes are dropped from dense layers and spectral ones whose phi is a matrix, got {type(part).__name__}"
+    )

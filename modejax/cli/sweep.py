@@ -225,8 +225,10 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     dense = {row["width"]: row for row in rows if row["network"] == "dense baseline"}
     modes = sorted({row["modes"] for row in own})
     without = "full rank" if own[0]["network"] == "svd" else own[0]["network"]
-    for rate, decay in sorted({(row["learning_rate"], row["weight_decay"]) for row in own}):
-        here = {(r["width"], r["modes"]): r for r in own if (r["learning_rate"], r["weight_decay"]) == (rate, decay)}
+    tables = [(row["learning_rate"], row["weight_decay"], row.get("sparsity", 0.0)) for row in own]
+    for key in sorted(set(tables)):
+        rate, decay, sparsity = key
+        here = {(row["width"], row["modes"]): row for row, of in zip(own, tables, strict=True) if of == key}
         columns = ["width", *(f"{p} modes" if p else without for p in modes), *(["dense"] if dense else [])]
         table = [
             [str(width), *(_cell(here[width, p]) for p in modes), *([_cell(dense[width])] if dense else [])]
@@ -234,7 +236,7 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
         ]
         print_table(
             f"{own[0]['network']}: test accuracy in percent, mean +- standard deviation over seeds, (parameters); "
-            f"learning rate {rate:g}, decay {decay:g}",
+            f"learning rate {rate:g}, decay {decay:g}" + (f", sparsity {sparsity:g} %" if "sparsity" in own[0] else ""),
             columns,
             table,
         )

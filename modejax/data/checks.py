@@ -6,7 +6,7 @@ import numpy as np
 
 from modejax.errors import InputError
 
-__all__ = ["check_features", "check_integers", "check_label_range", "check_same_length", "check_seed"]
+__all__ = ["check_features", "check_integers", "check_label_range", "check_same_length", "check_seed", "check_values"]
 
 
 def check_features(name: str, given: np.ndarray) -> np.ndarray:
@@ -115,6 +115,34 @@ def check_label_range(name: str, labels: np.ndarray, allowed: Sequence[int], des
             f"np.unique({name}, return_inverse=True)[1] counts them from 0."
         )
     return np.ascontiguousarray(labels, dtype=np.int32)
+
+
+def check_values(name: str, given: np.ndarray) -> np.ndarray:
+    """Return real targets as a one-dimensional array of float32.
+
+    Args:
+        name: what the array is called in an error message, such as `"y_train"`.
+        given: the targets, `(examples,)`, finite numbers.
+
+    Returns:
+        The targets, `(examples,)` float32.
+
+    Raises:
+        InputError: wrong rank, not numbers, or not finite.
+
+    Example:
+        >>> check_values("y_train", np.array([0.5, -1.0])).dtype
+        dtype('float32')
+    """
+    values = np.asarray(given)
+    if values.ndim != 1 or not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+        raise InputError(
+            f"{name} has shape {values.shape} and type {values.dtype}; allowed: (examples,), one real number an "
+            "example. Convert it, or take targets='classes' for labels."
+        )
+    if not np.isfinite(values).all():
+        raise InputError(f"{name} holds values that are NaN or infinite; allowed: finite numbers. Take them out.")
+    return np.ascontiguousarray(values, dtype=np.float32)
 
 
 def check_same_length(x_name: str, x: np.ndarray, y_name: str, y: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
-from modejax.data.checks import check_features, check_integers, check_label_range, check_same_length
+from modejax.data.checks import check_features, check_integers, check_label_range, check_same_length, check_values
 from modejax.errors import InputError
 
 __all__ = ["Dataset", "describe"]
@@ -27,16 +27,17 @@ class Dataset:
 
     Attributes:
         x_train: training features, `(n_train, features)`, uint8 or float32.
-        y_train: training labels, `(n_train,)` int32.
+        y_train: training labels, `(n_train,)` int32; float32 for values.
         x_test: test features, `(n_test, features)`, of the same type as `x_train`.
-        y_test: test labels, `(n_test,)` int32.
-        num_classes: number of classes (2 for signs).
+        y_test: test labels, `(n_test,)`, of the same type as `y_train`.
+        num_classes: number of classes (2 for signs, 1 for values).
         name: short name, as given to `load_dataset`.
         source: where the data come from, for reports.
         scale: what the features are multiplied by inside the training step: 1/255 for 8-bit images, 1/16 for
             digits, 1 for floats.
         targets: `"classes"` (labels 0..num_classes-1, softmax cross-entropy) or `"signs"` (labels -1 and +1,
-            one output, squared error).
+            one output, squared error), or `"values"` (real numbers, one output, squared error; there are no right
+            answers, so accuracies are not a number).
         image_shape: the shape an example had before it was flattened, such as `(28, 28)`; None if the
             features are no image.
 
@@ -54,14 +55,14 @@ class Dataset:
     """
 
     x_train: UInt8[np.ndarray, "n_train features"] | Float32[np.ndarray, "n_train features"]
-    y_train: Int32[np.ndarray, " n_train"]
+    y_train: Int32[np.ndarray, " n_train"] | Float32[np.ndarray, " n_train"]
     x_test: UInt8[np.ndarray, "n_test features"] | Float32[np.ndarray, "n_test features"]
-    y_test: Int32[np.ndarray, " n_test"]
+    y_test: Int32[np.ndarray, " n_test"] | Float32[np.ndarray, " n_test"]
     num_classes: int
     name: str
     source: str
     scale: float = 1.0
-    targets: Literal["classes", "signs"] = "classes"
+    targets: Literal["classes", "signs", "values"] = "classes"
     image_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -90,8 +91,8 @@ class Dataset:
 
     @property
     def num_outputs(self) -> int:
-        """Number of outputs a network for these labels needs: 1 for signs, else one a class."""
-        return 1 if self.targets == "signs" else self.num_classes
+        """Number of outputs a network for these labels needs: one a class, 1 for signs and values."""
+        return self.num_classes if self.targets == "classes" else 1
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and self.content_hash == other.content_hash
@@ -100,7 +101,7 @@ class Dataset:
         return hash(self.content_hash)
 
     def __repr__(self) -> str:
-        labels = "signs" if self.targets == "signs" else f"{self.num_classes} classes"
+        labels = f"{self.num_classes} classes" if self.targets == "classes" else self.targets
         return (
             f"Dataset({self.name}: {len(self.x_train)} + {len(self.x_test)} examples, "
             f"{self.num_features} features {self.x_train.dtype.name}, {labels})"
@@ -119,8 +120,8 @@ def validate(dataset: Dataset) -> dict[str, Any]:
     Raises:
         InputError: as in `Dataset`.
     """
-    if dataset.targets not in ("classes", "signs"):
-        raise InputError(f"targets is {dataset.targets!r}; allowed: 'classes' or 'signs'. Choose one of them.")
+    if dataset.targets not in ("classes", "signs", "values"):
+        raise InputError(f"targets is {dataset.targets!r}; allowed: 'classes', 'signs', 'values'. Choose one of them.")
     num_classes = _check_num_classes(dataset.num_classes, dataset.targets)
     allowed = (-1, 1) if dataset.targets == "signs" else range(num_classes)
     described = "-1 and +1" if dataset.targets == "signs" else f"0..{num_classes - 1}"
@@ -128,10 +129,13 @@ def validate(dataset: Dataset) -> dict[str, Any]:
     fields: dict[str, Any] = {"num_classes": num_classes, "scale": _check_scale(dataset.scale)}
     for part in ("train", "test"):
         x_name, y_name = f"x_{part}", f"y_{part}"
-        x = check_features(x_name, getattr(dataset, x_name))
-        y = check_integers(y_name, getattr(dataset, y_name))
+        x, y = check_features(x_name, getattr(dataset, x_name)), getattr(dataset, y_name)
+        if dataset.targets == "values":
+            y = check_values(y_name, y)
+        else:
+            y = check_label_range(y_name, check_integers(y_name, y), allowed, described)
         check_same_length(x_name, x, y_name, y)
-        fields |= {x_name: x, y_name: check_label_range(y_name, y, allowed, described)}
+        fields |= {x_name: x, y_name: y}
 
     x_train, x_test = fields["x_train"], fields["x_test"]
     if x_train.shape[1] != x_test.shape[1]:
@@ -157,6 +161,10 @@ def validate(dataset: Dataset) -> dict[str, Any]:
 
 def _check_num_classes(num_classes: object, targets: str) -> int:
     """Return a number of classes that fits the targets."""
+    if targets == "values":
+        if num_classes != 1:
+            raise InputError(f"num_classes is {num_classes!r} for targets 'values'; allowed: 1. There are no classes.")
+        return 1
     if not isinstance(num_classes, int | np.integer) or isinstance(num_classes, bool) or num_classes < 2:
         raise InputError(f"num_classes is {num_classes!r}; allowed: an integer of at least 2. Count the classes.")
     if targets == "signs" and num_classes != 2:
@@ -209,6 +217,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def _label_counts(dataset: Dataset, labels: np.ndarray) -> dict[int, int]:
-    """Count every label the data set allows, also those that do not occur."""
+    """Count every label the data set allows, also those that do not occur; nothing for values."""
+    if dataset.targets == "values":
+        return {}
     allowed = (-1, 1) if dataset.targets == "signs" else range(dataset.num_classes)
     return {label: int(np.count_nonzero(labels == label)) for label in allowed}

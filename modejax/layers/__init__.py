@@ -1,8 +1,9 @@
 """Parametrisations of a weight matrix, one file a family.
 
 Read `base` first: it holds the contract, a NamedTuple of pure functions over arrays. `dense`, `mode`, `low_rank`, `svd`
-and `spectral` fulfil it; `spectral_start` says how the last one starts, `spectral_operator` writes its operator out. A
-layer knows one map between two layers of units; networks, training and data may not come in.
+and `spectral` fulfil it; `spectral_start` says how the last one starts, `spectral_operator` writes its operator out;
+`spectral_conv` is its convolution, `masked` makes the weights of any layer sparse. A layer knows one map between two
+layers of units; networks, training and data may not come in.
 """
 
 from modejax.layers.base import Layer as Layer
@@ -15,11 +16,16 @@ from modejax.layers.dense import DenseParams as DenseParams
 from modejax.layers.dense import dense as dense
 from modejax.layers.low_rank import LowRankParams as LowRankParams
 from modejax.layers.low_rank import low_rank as low_rank
+from modejax.layers.masked import MASKS as MASKS
+from modejax.layers.masked import MaskedParams as MaskedParams
+from modejax.layers.masked import masked as masked
 from modejax.layers.mode import ModeParams as ModeParams
 from modejax.layers.mode import mode as mode
 from modejax.layers.spectral import SPECTRAL_VARIANTS as SPECTRAL_VARIANTS
 from modejax.layers.spectral import SpectralParams as SpectralParams
 from modejax.layers.spectral import spectral as spectral
+from modejax.layers.spectral_conv import SpectralConvParams as SpectralConvParams
+from modejax.layers.spectral_conv import spectral_conv as spectral_conv
 from modejax.layers.spectral_operator import TransferOperator as TransferOperator
 from modejax.layers.spectral_operator import eigenvalues as eigenvalues
 from modejax.layers.spectral_operator import eigenvector_block as eigenvector_block

@@ -130,6 +130,7 @@ def spectral(
     l1_out: float = 0.0,
     l2_in: float = 0.0,
     l2_out: float = 0.0,
+    l2_phi: float = 0.0,
     rows: int = 100,
 ) -> Layer:
     """Make a spectral layer z_i = sum_j (lambda_in_j - lambda_out_i) phi_ij x_j + b_i.
@@ -160,6 +161,7 @@ def spectral(
         l1_out: the same for lambda_out.
         l2_in: the factor of the penalty sum lambda_in^2.
         l2_out: the same for lambda_out.
+        l2_phi: the factor of the penalty sum phi^2, for trained eigenvectors.
         rows: the number of examples that go through the layer in one call.
 
     Returns:
@@ -199,7 +201,8 @@ def spectral(
     name = kind.start if start is None else start
     phi_, in_, out_ = _distributions(variant, kind, name, phi, lambda_in, lambda_out)
     penalties = {"l1_in": l1_in, "l1_out": l1_out, "l2_in": l2_in, "l2_out": l2_out}
-    _check_penalties(penalties, trained, variant)
+    penalised = trained if eigenvectors == "frozen" else (*trained, "phi")
+    _check_penalties(penalties | {"l2_phi": l2_phi}, penalised, variant)
     triangular = variant == "qr_triangular"
     sloped = name == "first"
 
@@ -276,6 +279,8 @@ def spectral(
                 total = total + penalties[f"l1_{side}"] * jnp.sum(_size(values))
             if penalties[f"l2_{side}"]:
                 total = total + penalties[f"l2_{side}"] * jnp.sum(values**2)
+        if l2_phi:
+            total = total + l2_phi * jnp.sum(params.phi**2)  # pyright: ignore[reportOperatorIssue]
         return total
 
     def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
@@ -353,4 +358,5 @@ def _check_penalties(penalties: dict[str, float], trained: tuple[str, ...], vari
             raise InputError(f"{name} must be a finite number of 0 or more, got {value!r}")
         side = name.partition("_")[2]
         if value and side not in trained:
-            raise InputError(f"{name} penalises lambda_{side}, which is frozen in this {variant} layer; leave it out")
+            what = "phi" if side == "phi" else f"lambda_{side}"
+            raise InputError(f"{name} penalises {what}, which is frozen in this {variant} layer; leave it out")

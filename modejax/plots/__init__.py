@@ -1,8 +1,8 @@
 """Pictures of results: matplotlib figures that take the labelled arrays and `ax`, and return the axes.
 
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
-subject: `accuracy`, `truncation`, `learning`, `importance`, and `online` for online learning; `report` saves the
-figures of a sweep and writes the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is
+subject: `accuracy`, `truncation`, `pruning`, `learning`, `importance`, and `online` for online learning; `report` saves
+the figures of a sweep and writes the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is
 imported when the first picture is drawn. Training and its arithmetic may not come in.
 """
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from modejax.plots.online import plot_specialisation as plot_specialisation
     from modejax.plots.online import plot_stages as plot_stages
     from modejax.plots.online import plot_sweep as plot_sweep
+    from modejax.plots.pruning import plot_node_scores as plot_node_scores
+    from modejax.plots.pruning import plot_pruning as plot_pruning
+    from modejax.plots.pruning import plot_sparsity as plot_sparsity
     from modejax.plots.report import save_figures as save_figures
     from modejax.plots.report import table as table
     from modejax.plots.report import write_report as write_report
@@ -43,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy(
             "plot_stages",
             "plot_sweep",
         ],
+        "pruning": ["plot_node_scores", "plot_pruning", "plot_sparsity"],
         "report": ["save_figures", "table", "write_report"],
         "truncation": ["plot_emergence", "plot_truncation"],
     },

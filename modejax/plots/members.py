@@ -100,9 +100,9 @@ def place_of(result: xarray.Dataset, name: str, value: float) -> int:
 
 
 class Member(NamedTuple):
-    """The part of a result that has one learning rate and one weight decay."""
+    """The part of a result that has one learning rate and one weight decay, and the first sparsity where it has any."""
 
-    data: xarray.Dataset  # without the dimensions learning_rate and weight_decay; diverged members are not a number
+    data: xarray.Dataset  # without rate, decay and sparsity; diverged members are not a number
     learning_rate: float
     weight_decay: float
     text: str  # the pair in words, and whether there are others
@@ -128,6 +128,11 @@ def pick_pair(result: xarray.Dataset, learning_rate: float | None = None, weight
     rate = 0 if learning_rate is None else place_of(result, "learning_rate", learning_rate)
     decay = 0 if weight_decay is None else place_of(result, "weight_decay", weight_decay)
     data = result.isel(learning_rate=rate, weight_decay=decay)
+    sparse = ""
+    if "sparsity" in data.dims:
+        sparse = f", sparsity {float(data.sparsity[0]):g} %"
+        sparse += f" (the first of {data.sizes['sparsity']})" if data.sizes["sparsity"] > 1 else ""
+        data = data.isel(sparsity=0)
     fine = {"status": data.status == 0}
     if "baseline_status" in data:
         fine["baseline_status"] = data.baseline_status == 0
@@ -143,6 +148,7 @@ def pick_pair(result: xarray.Dataset, learning_rate: float | None = None, weight
     if pairs > 1:
         unasked = learning_rate is None and weight_decay is None
         text += f" ({'the first' if unasked else 'one'} of {pairs} pairs)"
+    text += sparse
     return Member(data.assign(masked), rate_value, decay_value, text)
 
 

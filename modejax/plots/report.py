@@ -31,9 +31,9 @@ def table(result: xarray.Dataset) -> list[dict[str, Any]]:
 
     Returns:
         Rows with the keys `network` (the layer's name or `dense baseline`), `width`, `modes` (0: none or full rank),
-        `learning_rate`, `weight_decay`, `mean` and `sd` (percent, over seeds, divisor n - 1; None where there is no
-        such number), `n` (networks that did not diverge), `diverged` (those that did) and `num_parameters`. Every value
-        is one that JSON knows. The baseline comes last.
+        `learning_rate`, `weight_decay`, with masks `sparsity` (percent), `mean` and `sd` (percent, over seeds, divisor
+        n - 1; None where there is no such number), `n` (networks that did not diverge), `diverged` (those that did) and
+        `num_parameters`. Every value is one that JSON knows. The baseline comes last.
 
     Raises:
         InputError: if the result is not that of a sweep.
@@ -47,13 +47,15 @@ def table(result: xarray.Dataset) -> list[dict[str, Any]]:
     """
     require(result, "test_accuracy", "status", "num_parameters")
     config = config_of(result)
-    grid = ("learning_rate", "weight_decay", "width", "modes")
+    sparse = ("sparsity",) if "sparsity" in result.dims else ()
+    grid = ("learning_rate", "weight_decay", *sparse, "width", "modes")
     final = result.test_accuracy.isel(epoch=-1).where(result.status == 0)
     found = spread(final.transpose(*grid, "seed"), 100.0)
     failed = (result.status != 0).sum("seed").transpose(*grid).values
+    counts = result.num_parameters.broadcast_like(result.status.isel(seed=0, learning_rate=0, weight_decay=0))
     rows = []
     for place in itertools.product(*(range(result.sizes[name]) for name in grid)):
-        rate, decay, width, modes = place
+        rate, decay, *at, width, modes = place
         rows.append(
             {
                 "network": layer_text(config)
@@ -63,9 +65,10 @@ def table(result: xarray.Dataset) -> list[dict[str, Any]]:
                 "modes": int(result.modes[modes]),
                 "learning_rate": float(result.learning_rate[rate]),
                 "weight_decay": float(result.weight_decay[decay]),
+                **({"sparsity": float(result.sparsity[at[0]])} if sparse else {}),
                 **_statistics(found.mean[place], found.sd[place], found.count[place]),
                 "diverged": int(failed[place]),
-                "num_parameters": int(result.num_parameters.isel(width=width, modes=modes)),
+                "num_parameters": int(counts.isel(width=width, modes=modes, **({"sparsity": at[0]} if sparse else {}))),
             }
         )
     if "baseline_test_accuracy" in result:
@@ -80,6 +83,7 @@ def table(result: xarray.Dataset) -> list[dict[str, Any]]:
                     "modes": 0,
                     "learning_rate": config.get("baseline_learning_rate"),
                     "weight_decay": config.get("baseline_weight_decay"),
+                    **({"sparsity": None} if sparse else {}),
                     **_statistics(found.mean[width], found.sd[width], found.count[width]),
                     "diverged": int(failed[width]),
                     "num_parameters": int(result.baseline_num_parameters[width]),
@@ -126,6 +130,7 @@ def _drawings(result: xarray.Dataset) -> Iterator[tuple[str, Callable[[], Any]]]
     from modejax.plots.accuracy import plot_accuracy, plot_rates
     from modejax.plots.importance import plot_importance
     from modejax.plots.learning import plot_learning
+    from modejax.plots.pruning import plot_node_scores, plot_pruning, plot_sparsity
     from modejax.plots.truncation import plot_emergence, plot_truncation
 
     pair: dict[str, Any] = _shown_pair(result) if _pairs(result) > 1 else {}
@@ -134,6 +139,13 @@ def _drawings(result: xarray.Dataset) -> Iterator[tuple[str, Callable[[], Any]]]
     yield "accuracy", lambda: plot_accuracy(result, **pair)
     if _pairs(result) > 1:
         yield "accuracy_rates", lambda: plot_rates(result)
+    if "sparsity" in result.dims:
+        yield "sparsity", lambda: plot_sparsity(result, **pair)
+    if "pruning_accuracy" in result:
+        yield "pruning", lambda: plot_pruning(result, **pair)
+    if "node_score" in result:
+        first = str(result.node_ranking.values[0])
+        yield "node_scores", lambda: plot_node_scores(result, score=first, **pair)
     if "truncation_accuracy" in result:
         yield "truncation", lambda: plot_truncation(result, **pair)
         if both_vary:
@@ -150,6 +162,9 @@ def _drawings(result: xarray.Dataset) -> Iterator[tuple[str, Callable[[], Any]]]
 _NAMES = (
     "accuracy",
     "accuracy_rates",
+    "sparsity",
+    "pruning",
+    "node_scores",
     "truncation",
     "truncation_widths",
     "emergence",
@@ -252,6 +267,21 @@ def _captions(result: xarray.Dataset) -> dict[str, tuple[str, str]]:
             "Accuracy at each learning rate and weight decay",
             f"{accuracy} A panel for each pair. {'. '.join(filter(None, [band, diverged_text(result.status)]))}.",
         ),
+        "sparsity": (
+            "Sparse weights",
+            f"Test accuracy (percent) after epoch {epoch} of networks trained with a share of their weights masked "
+            f"({config.get('mask')}), against that share. {end}",
+        ),
+        "pruning": (
+            "Nodes and weights taken away",
+            "Test accuracy (percent; the loss where labels are real values) after training, without any training after "
+            "the cut, against the percentage that goes: hidden nodes ranked by a score, or the smallest weights of "
+            f"each map; networks {at_most}. Dashed: the dense baseline. {end}",
+        ),
+        "node_scores": (
+            "Scores of the nodes",
+            f"Histogram of the scores of hidden nodes at each epoch at which they were taken; the largest width. {end}",
+        ),
         "truncation": (
             "Networks cut back to some modes",
             f"{cut} in one map, the others intact, and in all maps; networks {at_wide}.{order} {end}",
@@ -280,6 +310,8 @@ def _facts(result: xarray.Dataset) -> list[tuple[str, str]]:
     grid = f"{result.sizes['width']} widths x {result.sizes['modes']} numbers of modes x {result.sizes['seed']} seeds"
     if _pairs(result) > 1:
         grid += f" x {result.sizes['learning_rate']} learning rates x {result.sizes['weight_decay']} weight decays"
+    if "sparsity" in result.dims:
+        grid += f" x {result.sizes['sparsity']} sparsities"
     facts = [
         ("Data", f"{attrs.get('dataset', 'unknown')} ({attrs.get('data_source', 'source unknown')})"),
         ("Data hash (SHA-256)", str(attrs.get("data_hash", "unknown"))),
@@ -346,6 +378,7 @@ def write_report(result: xarray.Dataset, folder: str | Path, figures: Sequence[s
         facts=_facts(result),
         rows=rows,
         diverged=any(row["diverged"] for row in rows),
+        sparse="sparsity" in result.dims,
         unfolded=len(rows) <= _OPEN_ROWS,
         band=BAND,
         pictures=pictures,

@@ -14,7 +14,14 @@ from modejax.errors import InputError, choices
 
 __all__ = ["STUDIES", "find_study"]
 
-STUDIES = {"mdl-online": "online:mdl_online", "spectral-width": "spectral_width:run"}
+STUDIES = {
+    "mdl-online": "online:mdl_online",
+    "spectral-perceptron": "spectral_perceptron:run",
+    "spectral-pruning": "spectral_pruning:run",
+    "spectral-sparse": "spectral_sparse:run",
+    "spectral-student-teacher": "spectral_student:run",
+    "spectral-width": "spectral_width:run",
+}
 """Name to module (in this package) and function; imported when asked for."""
 
 

@@ -16,23 +16,29 @@ from modejax.errors import InputError, choices
 
 __all__ = ["LAYER_MODES", "LayerName", "SweepConfig", "parse_bytes", "parse_options"]
 
-LayerName = Literal["dense", "low_rank", "mode", "spectral", "svd", "tied_mode"]
+LayerName = Literal["dense", "low_rank", "mode", "sparcs", "spectral", "svd", "tied_mode"]
 Activation = Literal["elu", "erf", "gelu", "identity", "relu", "sigmoid", "tanh"]
 OrderName = Literal["importance", "weight", "size", "random"]
 CutName = Literal["keep-leading", "remove-leading"]
 OptimiserName = Literal["adam", "adamax"]
+MaskName = Literal["none", "dynamic", "frozen", "random", "static", "straight_through"]
+PruneName = Literal["eigenvalue", "eigenvector", "incoming", "throughput", "random", "weights"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 
 LAYER_MODES: dict[str, Literal["none", "optional", "required"]] = {
     "dense": "none",
     "low_rank": "required",
     "mode": "required",
+    "sparcs": "none",
     "spectral": "none",
     "svd": "optional",
     "tied_mode": "required",
 }
 """Whether a layer takes a number of modes."""
 
+_MASKS = ("none", "dynamic", "frozen", "random", "static", "straight_through")
+_PRUNE = ("eigenvalue", "eigenvector", "incoming", "throughput", "random", "weights")
+_DEFAULT_PERCENTILES = (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0)
 _DEFAULT_MODES = (2, 5, 10, 20)
 _DEFAULT_WIDTHS = (16, 32, 64)
 
@@ -135,6 +141,12 @@ class SweepConfig:
     """Learning rates."""
     weight_decays: tuple[float, ...] = (1e-3,)
     """Decoupled weight decays, multiplied by the learning rate."""
+    sparsities: tuple[float, ...] = ()
+    """Percentages of the weights of each map that a mask takes away; an axis of the grid, with mask."""
+    mask: MaskName = "none"
+    """Sparse weights: dynamic, static, random, straight_through, or frozen (at their initial values instead of 0)."""
+    mask_after: int = 0
+    """Epochs before the mask sets in (dynamic and straight_through); after them the training goes on with it."""
     optimiser: OptimiserName = "adam"
     """adam (AdamW), or adamax as in the papers on spectral learning; of the baseline, too."""
     halve_every: int = 0
@@ -147,8 +159,16 @@ class SweepConfig:
     """Examples in a batch; all members see the same batches. A last incomplete batch is left out."""
     activation: Activation = "relu"
     """Activation of the hidden layers."""
+    penalty: Literal["decoupled", "loss"] = "decoupled"
+    """Where penalties of the layer act: on the parameters beside the step, or in the loss (as Keras has it)."""
+    validation: float = 0.0
+    """Share of the training set, drawn at random, that is held out to choose the best epoch by; 0: none."""
+    patience: int = 0
+    """Epochs without a better validation accuracy after which a network stops; 0: never. It keeps its best epoch."""
+    least_improvement: float = 0.0
+    """What counts as a better validation accuracy: by more than this share of 1."""
     truncate_every: int = 0
-    """Epochs between truncation curves; 0: only after the last epoch."""
+    """Epochs between truncation and pruning curves; 0: only after the last epoch."""
     order: OrderName = "importance"
     """Score by which modes are ranked: importance (tau), weight (|Sigma|), size (gauge-free) or random."""
     cut: CutName = "keep-leading"
@@ -156,7 +176,11 @@ class SweepConfig:
     kept: tuple[int, ...] = ()
     """Numbers of modes kept in the truncation curves; by default every number from 0 on."""
     draws: int = 10
-    """Random orders over which a random truncation curve is averaged."""
+    """Random orders over which a random truncation or pruning curve is averaged."""
+    prune: tuple[PruneName, ...] = ()
+    """Pruning curves: hidden nodes by eigenvalue, eigenvector, incoming, throughput or random; or weights by size."""
+    percentiles: tuple[float, ...] = _DEFAULT_PERCENTILES
+    """Percentages of nodes or weights that the pruning curves take away, each from 0 to below 100."""
     precision: Precision = "float32"
     """float32 (full matmul precision), tf32, bfloat16 (compute; parameters float32), or float64."""
     baseline: Literal["dense", "none"] = "dense"
@@ -194,6 +218,8 @@ class SweepConfig:
         _one_of("baseline", self.baseline, ("dense", "none"))
         _one_of("buckets", self.buckets, ("auto", "one", "each"))
         _one_of("optimiser", self.optimiser, ("adam", "adamax"))
+        _one_of("mask", self.mask, _MASKS)
+        _one_of("penalty", self.penalty, ("decoupled", "loss"))
         _integers("depth", (self.depth,), least=0)
         put(self, "widths", self._allowed_widths())
         takes = LAYER_MODES[self.layer]
@@ -211,8 +237,68 @@ class SweepConfig:
         parse_bytes(self.memory_limit)
         for name in ("seeds", "epochs", "batch_size", "draws"):
             _integers(name, (getattr(self, name),))
-        for name in ("first_seed", "halve_every", "truncate_every", "shuffle_seed", "devices", "launches"):
+        for name in (
+            "first_seed",
+            "halve_every",
+            "truncate_every",
+            "shuffle_seed",
+            "devices",
+            "launches",
+            "mask_after",
+            "patience",
+        ):
             _integers(name, (getattr(self, name),), least=0)
+        self._check_masks()
+        self._check_pruning()
+        self._check_validation()
+
+    def _check_masks(self) -> None:
+        object.__setattr__(self, "sparsities", _percentages("sparsities", self.sparsities))
+        if bool(self.sparsities) != (self.mask != "none"):
+            raise InputError(
+                f"a mask and its sparsities go together, got mask={self.mask!r} and sparsities={self.sparsities}; "
+                f"give a mask of {choices(_MASKS[1:])} and percentages, or neither"
+            )
+        if self.mask_after and self.mask not in ("dynamic", "straight_through"):
+            raise InputError(
+                f"mask_after {self.mask_after} needs a mask of the moment (dynamic, straight_through), "
+                f"got mask={self.mask!r}"
+            )
+        if self.mask != "none" and self.layer in ("sparcs", "tied_mode"):
+            raise InputError(f"the layer {self.layer} shares factors between its maps and takes no mask; leave it out")
+
+    def _check_pruning(self) -> None:
+        object.__setattr__(self, "prune", (self.prune,) if isinstance(self.prune, str) else tuple(self.prune))
+        for name in self.prune:
+            _one_of("prune", name, _PRUNE)
+        if len(set(self.prune)) < len(self.prune):
+            raise InputError(f"prune names a score twice: {list(self.prune)}")
+        object.__setattr__(self, "percentiles", _percentages("percentiles", self.percentiles))
+        if not self.percentiles:
+            raise InputError("percentiles is empty; give at least one percentage from 0 to below 100")
+        nodes = [name for name in self.prune if name != "weights"]
+        if nodes and not self.depth:
+            raise InputError(f"depth 0 has no hidden nodes that {nodes[0]} could rank; prune weights, or add a layer")
+        if {"eigenvalue", "eigenvector"} & set(self.prune) and self.layer not in ("spectral",):
+            raise InputError(
+                f"eigenvalue and eigenvector rank the nodes of spectral layers, got layer={self.layer!r}; "
+                "allowed for others: incoming, throughput, random, weights"
+            )
+        if self.prune and self.layer == "sparcs":
+            raise InputError(
+                "the maps of a sparcs network share eigenvalues: it has no pruning curves; leave prune out"
+            )
+
+    def _check_validation(self) -> None:
+        share = self.validation
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+            raise InputError(f"validation must be a share from 0 to below 1, got {share!r}")
+        _numbers("least_improvement", (self.least_improvement,), positive=False)
+        if self.patience and not share:
+            raise InputError(
+                f"patience {self.patience} needs validation data; hold out a share of the training set, such as "
+                "validation=0.2"
+            )
 
     def _allowed_widths(self) -> tuple[int, ...]:
         """Return the widths; without hidden layers the axis has the one entry 0."""
@@ -231,7 +317,8 @@ class SweepConfig:
     def num_members(self) -> int:
         """The number of networks in the grid, without the baseline."""
         assert self.modes is not None
-        return len(self.widths) * len(self.modes) * self.seeds * len(self.learning_rates) * len(self.weight_decays)
+        rates = len(self.learning_rates) * len(self.weight_decays)
+        return len(self.widths) * len(self.modes) * self.seeds * rates * max(1, len(self.sparsities))
 
     def to_json(self) -> str:
         """Return the record as JSON text, one field a line."""
@@ -281,6 +368,19 @@ def _integers(name: str, values: Any, least: int = 1) -> tuple[int, ...]:
     if len(set(values)) < len(values):
         raise InputError(f"{name} names a value twice: {list(values)}")
     return tuple(int(value) for value in values)
+
+
+def _percentages(name: str, values: Any) -> tuple[float, ...]:
+    try:
+        values = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be percentages from 0 to below 100, got {values!r}") from None
+    for value in values:
+        if not 0 <= value < 100:
+            raise InputError(f"{name} must be percentages from 0 to below 100, got {value!r}")
+    if len(set(values)) < len(values):
+        raise InputError(f"{name} names a value twice: {list(values)}")
+    return values
 
 
 def _numbers(name: str, values: Any, *, positive: bool) -> tuple[float, ...]:

@@ -65,9 +65,9 @@ def _subjaxprs(params: dict[str, Any]) -> list[Any]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _abstract_state(spec: NetworkSpec, width: int, modes: int) -> Any:
+def _abstract_state(spec: NetworkSpec, width: int, modes: int, *, early: bool = False) -> Any:
     network = spec.build(width, modes, 1)
-    return jax.eval_shape(lambda: init_state(network, jax.random.key(0)))
+    return jax.eval_shape(lambda: init_state(network, jax.random.key(0), early=early))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -103,7 +103,7 @@ def forward_flops(spec: NetworkSpec, width: int, modes: int, rows: int) -> int:
 
 
 @functools.lru_cache(maxsize=4096)
-def state_bytes(spec: NetworkSpec, width: int, modes: int) -> int:
-    """Return the bytes of parameters and moments of one network at these padded sizes."""
-    leaves = jax.tree.leaves(_abstract_state(spec, width, modes))
+def state_bytes(spec: NetworkSpec, width: int, modes: int, *, early: bool = False) -> int:
+    """Return the bytes of parameters, moments and (`early`) best parameters of one network at these padded sizes."""
+    leaves = jax.tree.leaves(_abstract_state(spec, width, modes, early=early))
     return sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves)

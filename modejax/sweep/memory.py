@@ -64,7 +64,8 @@ def launch_memory(
     state = training = 0
     passes = [0]
     for bucket in buckets:
-        here = bucket.members * state_bytes(bucket.network, bucket.width, bucket.modes) * item // 4
+        early = config.validation > 0
+        here = bucket.members * state_bytes(bucket.network, bucket.width, bucket.modes, early=early) * item // 4
         modes = bucket.modes or (min(bucket.width, dataset.num_features) if bucket.truncated else 0)
         units = config.depth * (bucket.width + modes) + dataset.num_outputs
         state += here

@@ -48,6 +48,7 @@ class Members:
     seed: np.ndarray  # (members,) int32
     learning_rate: np.ndarray  # (members,) float64
     weight_decay: np.ndarray  # (members,) float64
+    sparsity: np.ndarray  # (members,) float64, percent; 0 where there is no mask
 
     def __len__(self) -> int:
         return len(self.width)
@@ -93,6 +94,7 @@ class Plan:
         chunk: epochs in one call of the program.
         evaluation_rows: test examples in one evaluation block.
         kept: numbers of modes kept in the truncation curves; empty for a layer without modes.
+        held_out: training examples kept for validation.
         useful_flops: operations in matrix products that all members need for training, at their own sizes.
         padded_flops: the same at the padded sizes.
         parameters: trainable parameters of all members.
@@ -109,6 +111,7 @@ class Plan:
     chunk: int
     evaluation_rows: int
     kept: tuple[int, ...]
+    held_out: int
     useful_flops: int
     padded_flops: int
     parameters: int
@@ -126,8 +129,8 @@ class Plan:
 
     @property
     def truncation_epochs(self) -> tuple[int, ...]:
-        """Epochs after which truncation curves are taken, counted from 1."""
-        if not self.kept:
+        """Epochs after which truncation and pruning curves are taken, counted from 1."""
+        if not (self.kept or self.config.prune):
             return ()
         every = self.config.truncate_every
         return tuple(
@@ -138,21 +141,25 @@ class Plan:
 def _grid(config: SweepConfig) -> Members:
     assert config.modes is not None
     product = itertools.product(
-        config.widths, config.modes, config.seed_numbers, config.learning_rates, config.weight_decays
+        config.widths,
+        config.modes,
+        config.seed_numbers,
+        config.learning_rates,
+        config.weight_decays,
+        config.sparsities or (0.0,),
     )
     return _members(list(product))
 
 
-def _members(rows: Sequence[tuple[int, int, int, float, float]]) -> Members:
-    width, modes, seed, rate, decay = zip(*rows, strict=True)
-    return Members(
-        np.array(width, np.int32), np.array(modes, np.int32), np.array(seed, np.int32), np.array(rate), np.array(decay)
-    )
+def _members(rows: Sequence[tuple[int, int, int, float, float, float]]) -> Members:
+    width, modes, seed, *numbers = zip(*rows, strict=True)
+    sizes = (np.array(values, np.int32) for values in (width, modes, seed))
+    return Members(*sizes, *(np.array(values, np.float64) for values in numbers))
 
 
 def _baseline(config: SweepConfig) -> Members:
     rates = (config.baseline_learning_rate, config.baseline_weight_decay)
-    return _members([(width, 0, seed, *rates) for width in config.widths for seed in config.seed_numbers])
+    return _members([(width, 0, seed, *rates, 0.0) for width in config.widths for seed in config.seed_numbers])
 
 
 def bucket_shapes(
@@ -240,10 +247,18 @@ def _peak(memory: Memory, resident: int) -> int:
     return memory.device + (memory.host + resident if jax.default_backend() == "cpu" else 0)
 
 
-def bucket_specs(groups: Sequence[Group], buckets: Sequence[Bucket], *, truncated: bool) -> tuple[BucketSpec, ...]:
-    """Return the padded networks of one launch; curves are taken of the sweep's own, where it takes any."""
+def bucket_specs(
+    groups: Sequence[Group], buckets: Sequence[Bucket], prune: Sequence[str], *, truncated: bool
+) -> tuple[BucketSpec, ...]:
+    """Return the padded networks of one launch.
+
+    Truncation curves are taken of the sweep's own, where it takes any; pruning curves of the baseline, too, by the
+    scores that need no eigenvalues.
+    """
+    of_any = tuple(name for name in prune if name not in ("eigenvalue", "eigenvector"))
+    scores = (tuple(prune), of_any)
     return tuple(
-        BucketSpec(groups[b.group].spec, b.width, b.modes, b.capacity, truncated=truncated and b.group == 0)
+        BucketSpec(groups[b.group].spec, b.width, b.modes, b.capacity, truncated and b.group == 0, scores[b.group])
         for b in buckets
     )
 
@@ -275,7 +290,7 @@ def _split(
     buckets = tuple(dataclasses.replace(bucket, capacity=capacity(bucket)) for bucket in buckets)
     units = sum(b.capacity * (2 * b.width + max(b.modes, dataset.num_outputs)) for b in buckets)
     rows = _evaluation_rows(len(dataset.y_test), units)
-    specs = bucket_specs(groups, buckets, truncated=truncated)
+    specs = bucket_specs(groups, buckets, config.prune, truncated=truncated)
     return _Split(launches, buckets, rows, launch_memory(specs, config, dataset, rows, devices))
 
 
@@ -312,10 +327,17 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
         >>> len(plan.groups[0].members), plan.steps_per_epoch
         (4, 14)
     """
-    num_train = len(dataset.y_train)
-    if config.batch_size > num_train:
+    held_out = round(config.validation * len(dataset.y_train))
+    num_train = len(dataset.y_train) - held_out
+    if config.validation and not (held_out and num_train):
         raise InputError(
-            f"batch_size {config.batch_size} is larger than the {num_train} training examples of {dataset.name}; "
+            f"validation {config.validation:g} leaves {num_train} of the {len(dataset.y_train)} training examples of "
+            f"{dataset.name} to train on and {held_out} to choose by; give a share that leaves some of both"
+        )
+    if config.batch_size > num_train:
+        left = f" left beside {held_out} for validation" if held_out else ""
+        raise InputError(
+            f"batch_size {config.batch_size} is larger than the {num_train} training examples of {dataset.name}{left}; "
             f"allowed: 1 to {num_train}"
         )
     devices = config.devices or jax.device_count()
@@ -335,7 +357,7 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
             "sweep",
             network_spec(config, features, outputs, layer),
             own,
-            (*grid, len(config.learning_rates), len(config.weight_decays)),
+            (*grid, len(config.learning_rates), len(config.weight_decays), *filter(None, [len(config.sparsities)])),
         )
     ]
     if config.baseline == "dense":
@@ -350,7 +372,9 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
     steps = num_train // config.batch_size
     buckets = _buckets(config, groups, steps * config.epochs, devices)
     most = max(config.modes) or min(max(config.widths) or outputs, features)
-    has_modes = layer is not None or LAYER_MODES[config.layer] != "none"
+    own_modes = None if layer is None else layer(max(config.modes)).modes  # pyright: ignore[reportArgumentType]
+    has_modes = LAYER_MODES[config.layer] != "none" if layer is None else own_modes is not None
+    has_modes = has_modes and config.mask == "none"
     kept = (config.kept or tuple(range(most + 1))) if has_modes else ()
     if kept and kept[-1] > most:
         raise InputError(f"kept names {kept[-1]} modes, but no member has more than {most}; allowed: 0 to {most}")
@@ -392,6 +416,7 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
         chunk=_chunk(config),
         evaluation_rows=chosen.rows,
         kept=kept,
+        held_out=held_out,
         useful_flops=useful * steps * config.epochs,
         padded_flops=padded * steps * config.epochs,
         parameters=parameters,

@@ -8,145 +8,41 @@ needs no transposition. Members are spread over the devices; nothing is exchange
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, Int
 
 from modejax.data import Dataset
-from modejax.draws import subkey
-from modejax.extent import Extent
-from modejax.layers.base import Modes
-from modejax.networks import Network
+from modejax.sweep.arrays import (
+    Blocks,
+    Clock,
+    Data,
+    MemberArrays,
+    ProgramSpec,
+    Records,
+    features_of,
+    float_type,
+    member_network,
+)
 from modejax.sweep.config import SweepConfig
+from modejax.sweep.curves import pruning_curves, truncation_curves
 from modejax.sweep.hosts import place
-from modejax.sweep.plan import Plan, bucket_specs
+from modejax.sweep.plan import Plan
 from modejax.sweep.spec import BucketSpec
-from modejax.training import LOSSES, TrainState, evaluate, halved, init_state, train_step
-from modejax.truncation import TruncationCurves, importance, kept_curves, mode_scores, ranked
+from modejax.training import LOSSES, TrainState, evaluate, halved, init_state, keep_best, train_step
 
-__all__ = [
-    "Clock",
-    "Data",
-    "MemberArrays",
-    "Program",
-    "Records",
-    "device_data",
-    "make_clock",
-    "make_program",
-    "member_arrays",
-    "precision_scope",
-    "program_spec",
-]
+__all__ = ["Program", "device_data", "make_clock", "make_program", "member_arrays", "precision_scope"]
 
 _MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default", "float64": "highest"}
-
-
-class MemberArrays(NamedTuple):
-    """The numbers that make a member of a bucket; all traced, so that other values need no other program."""
-
-    width: Int[Array, " members"]
-    modes: Int[Array, " members"]
-    seed: Int[Array, " members"]
-    learning_rate: Float[Array, " members"]
-    weight_decay: Float[Array, " members"]
-
-
-class Data(NamedTuple):
-    """The data set on the device; the test set in blocks, filled up with rows that do not count."""
-
-    x_train: Array  # (examples, features), as stored
-    y_train: Int[Array, " examples"]
-    x_test: Array  # (blocks, rows, features), as stored
-    y_test: Int[Array, "blocks rows"]
-    counts: Bool[Array, "blocks rows"]
-
-
-class Clock(NamedTuple):
-    """Where in the run a call stands."""
-
-    first: Int[Array, ""]  # number of the first epoch, from 0
-    count: Int[Array, ""]  # epochs to run, at most the length of a chunk
-    halve_every: Int[Array, ""]
-    truncate: Bool[Array, ""]  # whether curves are due after the last of these epochs
-    key: UInt32[Array, " words"]  # data of the key of the order of examples
-
-
-class Records(NamedTuple):
-    """What a call reports of one bucket; not a number where a member has diverged."""
-
-    train_loss: Float[Array, "epochs members"]  # mean over the epoch's batches, each before its step
-    test_loss: Float[Array, "epochs members"]
-    test_accuracy: Float[Array, "epochs members"]  # share of 1
-    layer_curves: Float[Array, "members draws maps kept"]  # test accuracy, share of 1
-    together_curves: Float[Array, "members draws kept"]
-    importance: Float[Array, "members maps modes"]
-    mode_weight: Float[Array, "members maps modes"]
-    healthy: Bool[Array, " members"]
-
-
-@dataclasses.dataclass(frozen=True)
-class ProgramSpec:
-    """The static facts of a program; equal specs share one executable."""
-
-    buckets: tuple[BucketSpec, ...]
-    targets: str
-    scale: float
-    train_examples: int
-    x_dtype: str
-    features: int
-    test_blocks: int
-    test_rows: int
-    test_examples: int
-    batch: int
-    steps: int
-    chunk: int
-    order: str
-    cut: str
-    draws: int
-    kept: tuple[int, ...]
-    optimiser: str
-    precision: str
-    devices: int
-
-
-def program_spec(plan: Plan, dataset: Dataset) -> ProgramSpec:
-    """Return the static facts of the program that runs a plan on a data set."""
-    config = plan.config
-    return ProgramSpec(
-        buckets=bucket_specs(plan.groups, plan.buckets, truncated=bool(plan.kept)),
-        targets=dataset.targets,
-        scale=dataset.scale,
-        train_examples=len(dataset.y_train),
-        x_dtype=str(dataset.x_train.dtype),
-        features=dataset.num_features,
-        test_blocks=-(-len(dataset.y_test) // plan.evaluation_rows),
-        test_rows=plan.evaluation_rows,
-        test_examples=len(dataset.y_test),
-        batch=config.batch_size,
-        steps=plan.steps_per_epoch,
-        chunk=plan.chunk,
-        order=config.order,
-        cut=config.cut,
-        draws=config.draws if config.order == "random" else 1,
-        kept=plan.kept,
-        optimiser=config.optimiser,
-        precision=config.precision,
-        devices=plan.devices,
-    )
-
-
-def _dtype(spec: ProgramSpec) -> Any:
-    return jnp.float64 if spec.precision == "float64" else jnp.float32
 
 
 @contextlib.contextmanager
@@ -156,55 +52,11 @@ def precision_scope(precision: str) -> Iterator[None]:
         yield
 
 
-def _network(bucket: BucketSpec, member: MemberArrays, rows: int) -> Network:
-    modes = Extent(bucket.modes, member.modes) if bucket.modes else 0
-    return bucket.network.build(Extent(bucket.width, member.width), modes, rows)
-
-
-def _features(spec: ProgramSpec, x: Array) -> Float[Array, "rows features"]:
-    """Turn stored rows into inputs of the network."""
-    return x.astype(_dtype(spec)) * spec.scale
-
-
-def _curves(spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, params: Any, data: Data) -> tuple[Array, ...]:
-    """Return the truncation curves, importances and weights of one member."""
-    network = _network(bucket, member, spec.test_rows)
-    modes = network.modes(params)
-    longest = max((each.weight.shape[0] for each in modes if each is not None), default=0)
-    # A number beyond any map's keeps these keys apart from those of the initial values.
-    key = subkey(jax.random.key(member.seed), 2**30)
-
-    def draw(number: Int[Array, ""]) -> tuple[Array, Array]:
-        draw_key = subkey(key, number)
-        order = []
-        for index, each in enumerate(modes):
-            if each is not None:
-                scores = mode_scores(each, spec.order, subkey(draw_key, index))  # pyright: ignore
-                each = ranked(each, scores, spec.cut)  # pyright: ignore
-            order.append(each)
-
-        def block(rows: tuple[Array, Array, Array]) -> TruncationCurves:
-            x, y, counts = rows
-            return kept_curves(network, LOSSES[spec.targets], params, order, _features(spec, x), y, counts, spec.kept)
-
-        def share(counts: Int[Array, "blocks ..."]) -> Float[Array, ...]:
-            right = jnp.sum(counts, axis=0)  # negative for a map without modes
-            return jnp.where(right < 0, jnp.nan, right.astype(_dtype(spec)) / spec.test_examples)
-
-        layer, together = jax.lax.map(block, (data.x_test, data.y_test, data.counts))
-        return share(layer), share(together)
-
-    def per_map(values: Callable[[Modes], Array]) -> Float[Array, "maps modes"]:
-        rows = []
-        for each in modes:
-            row = jnp.full(longest, jnp.nan, _dtype(spec))
-            if each is not None:
-                row = row.at[: each.weight.shape[0]].set(jnp.where(each.active, values(each), jnp.nan))
-            rows.append(row)
-        return jnp.stack(rows)
-
-    layer, together = jax.lax.map(draw, jnp.arange(spec.draws, dtype=jnp.int32))
-    return layer, together, per_map(importance), per_map(lambda each: each.weight)
+def _dense_until(spec: ProgramSpec, members: MemberArrays, epoch: Int[Array, ""]) -> MemberArrays:
+    """Return the members as they are in an epoch, counted from 0: without masks before these set in."""
+    if not spec.mask_after:
+        return members
+    return members._replace(sparsity=jnp.where(epoch < spec.mask_after, 0, members.sparsity))
 
 
 def _run_chunk(
@@ -212,33 +64,49 @@ def _run_chunk(
 ) -> tuple[list[TrainState], list[Records]]:
     """Run up to `spec.chunk` epochs of all members that live on this device."""
     loss = LOSSES[spec.targets]
-    dtype = _dtype(spec)
+    dtype = float_type(spec)
     buckets = range(len(spec.buckets))
 
     def train(bucket: int, state: TrainState, x: Array, y: Array, epoch: Array) -> tuple[TrainState, Array]:
         def one(member: MemberArrays, state: TrainState) -> tuple[TrainState, Array]:
-            network = _network(spec.buckets[bucket], member, spec.batch)
+            network = member_network(spec.buckets[bucket], member, spec.batch)
             rate = halved(member.learning_rate, epoch, clock.halve_every)
-            return train_step(network, loss, state, x, y, rate, member.weight_decay, spec.optimiser)
+            decay = member.weight_decay
+            return train_step(network, loss, state, x, y, rate, decay, spec.optimiser, spec.penalty)  # pyright: ignore
 
-        return jax.vmap(one)(members[bucket], state)
+        return jax.vmap(one)(_dense_until(spec, members[bucket], epoch), state)
 
-    def measure(bucket: int, params: Any) -> tuple[Array, Array]:
+    def measure(bucket: int, params: Any, blocks: Blocks, examples: int, epoch: Array) -> tuple[Array, Array]:
+        current = _dense_until(spec, members[bucket], epoch)
+
         def one(member: MemberArrays, params: Any, x: Array, y: Array, counts: Array) -> tuple[Array, Array]:
-            network = _network(spec.buckets[bucket], member, spec.test_rows)
+            network = member_network(spec.buckets[bucket], member, spec.test_rows)
             return evaluate(network, loss, params, x, y, counts)
 
-        def block(total: tuple[Array, Array], rows: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
+        def block(total: tuple[Array, Array], rows: Blocks) -> tuple[tuple[Array, Array], None]:
             x, y, counts = rows
-            sums = jax.vmap(one, in_axes=(0, 0, None, None, None))(
-                members[bucket], params, _features(spec, x), y, counts
-            )
+            sums = jax.vmap(one, in_axes=(0, 0, None, None, None))(current, params, features_of(spec, x), y, counts)
             return (total[0] + sums[0], total[1] + sums[1]), None
 
         count = members[bucket].width.shape[0]
         none = (jnp.zeros(count, dtype), jnp.zeros(count, jnp.int32))
-        (total, right), _ = jax.lax.scan(block, none, (data.x_test, data.y_test, data.counts))
-        return total / spec.test_examples, right.astype(dtype) / spec.test_examples
+        (total, right), _ = jax.lax.scan(block, none, blocks)
+        accuracy = right.astype(dtype) / examples
+        return total / examples, jnp.full_like(accuracy, jnp.nan) if spec.targets == "values" else accuracy
+
+    def choose(bucket: int, state: TrainState, number: Array) -> tuple[TrainState, Array]:
+        """Return the states after the choice of the best epoch, and what was chosen by."""
+        if data.held_out is None:
+            return state, jnp.full(members[bucket].width.shape, jnp.nan, dtype)
+        total, accuracy = measure(bucket, state.params, data.held_out, spec.held_out, number)
+        # Real values have no accuracy; there the smaller loss is better.
+        judged = -total if spec.targets == "values" else accuracy
+        last = number == clock.epochs - 1
+
+        def one(state: TrainState, judged: Array) -> TrainState:
+            return keep_best(state, judged, number + 1, last, spec.patience, spec.least_improvement)
+
+        return jax.vmap(one)(state, judged), accuracy
 
     def epoch(index: Array, carry: tuple[list[TrainState], list[list[Array]]]) -> tuple[Any, Any]:
         states, curves = carry
@@ -248,14 +116,16 @@ def _run_chunk(
         batches = shuffle[: spec.steps * spec.batch].reshape(spec.steps, spec.batch)
 
         def step(states: list[TrainState], rows: Array) -> tuple[list[TrainState], list[Array]]:
-            x, y = _features(spec, data.x_train[rows]), data.y_train[rows]
+            x, y = features_of(spec, data.x_train[rows]), data.y_train[rows]
             moved = [train(b, states[b], x, y, number) for b in buckets]
             return [state for state, _ in moved], [value for _, value in moved]
 
         states, losses = jax.lax.scan(step, states, batches)
         measured = []
         for b in buckets:
-            values = [jnp.mean(losses[b], axis=0), *measure(b, states[b].params)]
+            states[b], chosen_by = choose(b, states[b], number)
+            tested = measure(b, states[b].params, data.test, spec.test_examples, number)
+            values = [jnp.mean(losses[b], axis=0), *tested, chosen_by]
             measured.append(
                 [
                     curve.at[index].set(jnp.where(states[b].healthy, value, jnp.nan))
@@ -264,27 +134,32 @@ def _run_chunk(
             )
         return states, measured
 
-    empty = [[jnp.full((spec.chunk, m.width.shape[0]), jnp.nan, dtype) for _ in range(3)] for m in members]
+    empty = [[jnp.full((spec.chunk, m.width.shape[0]), jnp.nan, dtype) for _ in range(4)] for m in members]
     states, curves = jax.lax.fori_loop(0, clock.count, epoch, (states, empty))
+
+    def when_due(b: int, compute: Callable[..., tuple[Array, ...]]) -> tuple[Array, ...]:
+        """Compute something of each member of a bucket if curves are due; not a number for diverged members."""
+        state = states[b]
+
+        @jax.jit  # so that the shapes and the branch share one trace
+        def every(params: Any) -> tuple[Array, ...]:
+            now = _dense_until(spec, members[b], clock.first + clock.count - 1)
+            return jax.vmap(lambda m, p: compute(spec, spec.buckets[b], m, p, data))(now, params)
+
+        shapes = jax.eval_shape(every, state.params)
+        nothing = lambda params: tuple(jnp.full(s.shape, jnp.nan, s.dtype) for s in shapes)  # noqa: E731
+        found = jax.lax.cond(clock.truncate, every, nothing, state.params)
+        return tuple(jnp.where(_leading(state.healthy, value), value, jnp.nan) for value in found)
 
     records = []
     for b in buckets:
-        cut: tuple[Array, ...] = (jnp.zeros((members[b].width.shape[0], 0), dtype),) * 4
-        if spec.buckets[b].truncated:
-
-            @jax.jit  # so that the shapes and the branch share one trace
-            def compute(params: Any, b: int = b) -> tuple[Array, ...]:
-                return jax.vmap(lambda m, p: _curves(spec, spec.buckets[b], m, p, data))(members[b], params)
-
-            shapes = jax.eval_shape(compute, states[b].params)
-            cut = jax.lax.cond(
-                clock.truncate,
-                compute,
-                lambda params, shapes=shapes: tuple(jnp.full(s.shape, jnp.nan, s.dtype) for s in shapes),
-                states[b].params,
-            )
-            cut = tuple(jnp.where(_leading(states[b].healthy, value), value, jnp.nan) for value in cut)
-        records.append(Records._make([*curves[b], *cut, states[b].healthy]))
+        count = members[b].width.shape[0]
+        absent = jnp.zeros((count, 0), dtype)
+        cut = when_due(b, truncation_curves) if spec.buckets[b].truncated else (absent,) * 4
+        pruned = when_due(b, pruning_curves) if spec.buckets[b].pruned else (absent,) * 3
+        best = states[b].best
+        epochs = jnp.zeros(count, jnp.int32) if best is None else best.epoch
+        records.append(Records._make([*curves[b], *cut, *pruned, epochs, states[b].healthy]))
     return states, records
 
 
@@ -310,14 +185,15 @@ class Program:
 
         def start(members: list[MemberArrays]) -> list[TrainState]:
             def one(bucket: BucketSpec, member: MemberArrays) -> TrainState:
-                return init_state(_network(bucket, member, spec.batch), jax.random.key(member.seed), spec.optimiser)
+                network, key = member_network(bucket, member, spec.batch), jax.random.key(member.seed)
+                return init_state(network, key, spec.optimiser, early=spec.held_out > 0)
 
             pairs = zip(spec.buckets, members, strict=True)
             return [jax.vmap(functools.partial(one, bucket))(arrays) for bucket, arrays in pairs]
 
         # Members do not talk to each other, so each device runs the same program on its own share of them.
         shared = functools.partial(jax.shard_map, mesh=self.mesh, check_vma=False)
-        record = Records._make([P(None, "member")] * 3 + [by_member] * 5)
+        record = Records._make([P(None, "member")] * 4 + [by_member] * (len(Records._fields) - 4))
         chunk = shared(
             functools.partial(_run_chunk, spec),
             in_specs=(by_member, by_member, everywhere, everywhere),
@@ -351,28 +227,32 @@ class Program:
 
     def _abstract(self) -> tuple[list[MemberArrays], Data, Clock]:
         """Return the shapes of the arguments; all of them follow from the spec."""
-        spec, dtype = self.spec, _dtype(self.spec)
+        spec, dtype = self.spec, float_type(self.spec)
 
         def of(shape: tuple[int, ...], dtype: Any, sharding: NamedSharding = self.everywhere) -> Any:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
         members = [
             MemberArrays(
-                *(of((b.members,), jnp.int32, self.by_member),) * 3, *(of((b.members,), dtype, self.by_member),) * 2
+                *(of((b.members,), jnp.int32, self.by_member),) * 3, *(of((b.members,), dtype, self.by_member),) * 3
             )
             for b in spec.buckets
         ]
-        test = (spec.test_blocks, spec.test_rows)
+        label = jnp.float32 if spec.targets == "values" else jnp.int32
+
+        def blocks(count: int) -> Blocks:
+            shape = (count, spec.test_rows)
+            return Blocks(of((*shape, spec.features), spec.x_dtype), of(shape, label), of(shape, jnp.bool_))
+
         data = Data(
             of((spec.train_examples, spec.features), spec.x_dtype),
-            of((spec.train_examples,), jnp.int32),
-            of((*test, spec.features), spec.x_dtype),
-            of(test, jnp.int32),
-            of(test, jnp.bool_),
+            of((spec.train_examples,), label),
+            blocks(spec.test_blocks),
+            blocks(spec.held_out_blocks) if spec.held_out else None,
         )
         scalar = of((), jnp.int32)
         key = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
-        clock = Clock(scalar, scalar, scalar, of((), jnp.bool_), of(key.shape, key.dtype))
+        clock = Clock(scalar, scalar, scalar, scalar, of((), jnp.bool_), of(key.shape, key.dtype))
         return members, data, clock
 
 
@@ -396,32 +276,41 @@ def member_arrays(plan: Plan, program: Program, launch: int = 0) -> list[MemberA
                 members.seed[index],
                 members.learning_rate[index].astype(dtype),
                 members.weight_decay[index].astype(dtype),
+                members.sparsity[index].astype(dtype),
             ]
         )
         placed.append(place(arrays, program.by_member))
     return placed
 
 
-def device_data(dataset: Dataset, program: Program) -> Data:
-    """Put a data set on the devices, its test set in blocks."""
+def device_data(dataset: Dataset, program: Program, seed: int = 0) -> Data:
+    """Put a data set on the devices: test set and held-out examples, which `seed` draws, in blocks."""
     spec = program.spec
-    missing = spec.test_blocks * spec.test_rows - spec.test_examples
-    blocks = (spec.test_blocks, spec.test_rows)
-    x_test = np.pad(dataset.x_test, ((0, missing), (0, 0)))
-    data = Data._make(
-        [
-            dataset.x_train,
-            dataset.y_train.astype(np.int32),
-            x_test.reshape(*blocks, spec.features),
-            np.pad(dataset.y_test, (0, missing)).astype(np.int32).reshape(blocks),
-            (np.arange(blocks[0] * blocks[1]) < spec.test_examples).reshape(blocks),
-        ]
-    )
+
+    def blocks(x: np.ndarray, y: np.ndarray, count: int) -> Blocks:
+        shape = (count, spec.test_rows)
+        missing = count * spec.test_rows - len(y)
+        return Blocks._make(
+            (
+                np.pad(x, ((0, missing), (0, 0))).reshape(*shape, spec.features),
+                np.pad(y, (0, missing)).reshape(shape),
+                (np.arange(count * spec.test_rows) < len(y)).reshape(shape),
+            )
+        )
+
+    x, y, held_out = dataset.x_train, dataset.y_train, None
+    if spec.held_out:
+        order = np.random.Generator(np.random.PCG64(seed)).permutation(len(y))
+        aside, rest = np.sort(order[: spec.held_out]), np.sort(order[spec.held_out :])
+        held_out = blocks(x[aside], y[aside], spec.held_out_blocks)
+        x, y = x[rest], y[rest]
+    data = Data._make((x, y, blocks(dataset.x_test, dataset.y_test, spec.test_blocks), held_out))
     return place(data, program.everywhere)
 
 
 def make_clock(program: Program, first: int, count: int, config: SweepConfig, *, truncate: bool) -> Clock:
     """Put the numbers of a call on the devices: its first epoch (from 0), its epochs, whether curves are due."""
     key = np.asarray(jax.random.key_data(jax.random.key(config.shuffle_seed)))
-    numbers = [np.int32(first), np.int32(count), np.int32(config.halve_every), np.bool_(truncate), key]
+    counts = [np.int32(n) for n in (first, count, config.epochs, config.halve_every)]
+    numbers = [*counts, np.bool_(truncate), key]
     return place(Clock._make(numbers), program.everywhere)

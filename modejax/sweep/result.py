@@ -17,7 +17,9 @@ import numpy as np
 from modejax._files import replaced
 from modejax.data import Dataset
 from modejax.errors import InputError
+from modejax.sweep.config import SweepConfig
 from modejax.sweep.plan import Plan
+from modejax.sweep.spec import NetworkSpec
 
 if TYPE_CHECKING:
     import xarray
@@ -43,10 +45,15 @@ class GroupRecord(NamedTuple):
     train_loss: np.ndarray  # (members, epochs)
     test_loss: np.ndarray  # (members, epochs)
     test_accuracy: np.ndarray  # (members, epochs)
+    validation_accuracy: np.ndarray  # (members, epochs)
     layer_curves: np.ndarray  # (members, truncation_epochs, draws, maps, kept)
     together_curves: np.ndarray  # (members, truncation_epochs, draws, kept)
     importance: np.ndarray  # (members, maps, modes)
     mode_weight: np.ndarray  # (members, maps, modes)
+    pruning_accuracy: np.ndarray  # (members, truncation_epochs, scores, percentiles)
+    pruning_loss: np.ndarray  # (members, truncation_epochs, scores, percentiles)
+    node_score: np.ndarray  # (members, truncation_epochs, scores that rank nodes, hidden layers, nodes)
+    best_epoch: np.ndarray  # (members,)
     healthy: np.ndarray  # (members,)
 
 
@@ -66,6 +73,11 @@ _LABELS = {
     "truncation_accuracy_all": ("test accuracy with all maps cut to the modes kept", "1"),
     "truncation_spread": ("standard deviation of truncation_accuracy over random orders", "1"),
     "truncation_spread_all": ("standard deviation of truncation_accuracy_all over random orders", "1"),
+    "validation_accuracy": ("accuracy on the held-out part of the training set", "1"),
+    "best_epoch": ("epoch of the best validation accuracy, whose parameters are kept", "1"),
+    "pruning_accuracy": ("test accuracy with what a score ranks below a percentile taken away", "1"),
+    "pruning_loss": ("mean test loss with what a score ranks below a percentile taken away", "nat"),
+    "node_score": ("score of each hidden node", "1"),
     "importance": ("importance tau of each mode, as stored", "1"),
     "mode_weight": ("Sigma of each mode, as stored", "1"),
     "num_parameters": ("trainable parameters", "1"),
@@ -84,18 +96,23 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
 
     Returns:
         The result. Dimensions: `width, modes, seed, learning_rate, weight_decay` (the grid), `epoch`,
-        `truncation_epoch`, `layer` (maps, 1 next to the input), `kept`, `mode`. Accuracies are shares of 1; entries of
-        members that have diverged, and of more modes than a member has, are not a number.
+        `truncation_epoch`, `layer` (maps, 1 next to the input), `kept`, `mode`; with a mask `sparsity`, which ends the
+        grid; with pruning curves `score`, `percentile`, `node_ranking` (the scores that rank nodes one by one),
+        `hidden_layer`, `node`. Accuracies are shares of 1; entries of members that have diverged, and of more modes or
+        nodes than a member has, are not a number.
     """
     import xarray
 
     config = plan.config
     own, record = plan.groups[0], records[0]
     epochs = np.arange(1, config.epochs + 1)
+    grid = (*GRID, "sparsity") if config.sparsities else GRID
+    curves = ["test_accuracy", "test_loss", "train_loss"]
+    curves += ["validation_accuracy"] if plan.held_out else []
     variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for name in ("test_accuracy", "test_loss", "train_loss"):
+    for name in curves:
         values: np.ndarray = getattr(record, name)
-        variables[name] = ((*GRID, "epoch"), values.reshape(*own.grid, config.epochs))
+        variables[name] = ((*grid, "epoch"), values.reshape(*own.grid, config.epochs))
     coordinates: dict[str, np.ndarray] = {
         "width": np.array(config.widths),
         "modes": np.array(config.modes),
@@ -104,33 +121,80 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
         "weight_decay": np.array(config.weight_decays),
         "epoch": epochs,
     }
+    if config.sparsities:
+        coordinates["sparsity"] = np.array(config.sparsities)
+    if plan.kept or config.prune:
+        coordinates["truncation_epoch"] = np.array(plan.truncation_epochs)
+    if config.prune:
+        coordinates["score"] = np.array(config.prune)
+        coordinates["percentile"] = np.array(config.percentiles)
+        variables.update(_pruning(grid, own.grid, record, ""))
+        if record.node_score.shape[2]:
+            coordinates["node_ranking"] = np.array([n for n in config.prune if n not in ("random", "weights")])
+            coordinates["hidden_layer"] = np.arange(1, config.depth + 1)
+            coordinates["node"] = np.arange(1, max(config.widths) + 1)
+    if plan.held_out:
+        variables["best_epoch"] = (grid, record.best_epoch.reshape(own.grid))
     if plan.kept:
         variables.update(_truncation(plan, record))
-        coordinates["truncation_epoch"] = np.array(plan.truncation_epochs)
         coordinates["layer"] = np.arange(1, config.depth + 2)
         coordinates["kept"] = np.array(plan.kept)
         coordinates["mode"] = np.arange(1, record.importance.shape[-1] + 1)
-    counts = [[own.spec.build(w, p, 1).num_parameters() for p in config.modes or ()] for w in config.widths]
-    variables["num_parameters"] = (("width", "modes"), np.array(counts))
-    variables["status"] = (GRID, (~record.healthy).astype(np.int32).reshape(own.grid))
+    variables["num_parameters"] = _counts(config, own.spec)
+    variables["status"] = (grid, (~record.healthy).astype(np.int32).reshape(own.grid))
     if len(records) > 1:
         base, group = records[1], plan.groups[1]
-        for name in ("test_accuracy", "test_loss", "train_loss"):
+        for name in curves:
             values = getattr(base, name)
             variables[f"baseline_{name}"] = ((*_BASELINE_GRID, "epoch"), values.reshape(*group.grid, config.epochs))
+        if config.prune:
+            variables.update(_pruning(_BASELINE_GRID, group.grid, base, "baseline_"))
+        if plan.held_out:
+            variables["baseline_best_epoch"] = (_BASELINE_GRID, base.best_epoch.reshape(group.grid))
         counts = [group.spec.build(w, 0, 1).num_parameters() for w in config.widths]
         variables["baseline_num_parameters"] = (("width",), np.array(counts))
         variables["baseline_status"] = (_BASELINE_GRID, (~base.healthy).astype(np.int32).reshape(group.grid))
     result = xarray.Dataset({name: (dims, values) for name, (dims, values) in variables.items()}, coords=coordinates)
     for name, variable in result.data_vars.items():
         label, unit = _LABELS[str(name).removeprefix("baseline_")]
-        if unit == "nat" and dataset.targets == "signs":
+        if unit == "nat" and dataset.targets != "classes":
             unit = "1"
         variable.attrs.update(
             long_name=f"{label} of the dense baseline" if str(name).startswith("baseline_") else label, units=unit
         )
     result.attrs.update(_attributes(plan, dataset, timing))
     return result
+
+
+def _counts(config: SweepConfig, spec: NetworkSpec) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the trained parameters of each size; those of a frozen mask depend on its sparsity, too."""
+    sparsities = config.sparsities if config.mask == "frozen" else (0.0,)
+    counts = np.array(
+        [
+            [[spec.build(w, p, 1, s).num_parameters() for s in sparsities] for p in config.modes or ()]
+            for w in config.widths
+        ]
+    )
+    if config.mask == "frozen":
+        return ("width", "modes", "sparsity"), counts
+    return ("width", "modes"), counts[..., 0]
+
+
+def _pruning(
+    grid: tuple[str, ...], shape: tuple[int, ...], record: GroupRecord, prefix: str
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    found = {}
+    for name in ("pruning_accuracy", "pruning_loss"):
+        values: np.ndarray = getattr(record, name)
+        found[prefix + name] = (
+            (*grid, "truncation_epoch", "score", "percentile"),
+            values.reshape(*shape, *values.shape[1:]),
+        )
+    values = record.node_score
+    if values.shape[2] and not prefix:
+        dims = (*grid, "truncation_epoch", "node_ranking", "hidden_layer", "node")
+        found["node_score"] = (dims, values.reshape(*shape, *values.shape[1:]))
+    return found
 
 
 def _truncation(plan: Plan, record: GroupRecord) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:

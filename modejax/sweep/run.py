@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,23 +18,24 @@ import numpy as np
 from modejax._files import replaced
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
+from modejax.networks import Params
 from modejax.sweep import checkpoint
+from modejax.sweep.arrays import program_spec
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.hosts import any_process, collect, from_lead, is_lead, place
+from modejax.sweep.hosts import any_process, collect, from_lead, is_lead
 from modejax.sweep.plan import Plan, make_plan
 from modejax.sweep.program import (
-    Program,
-    Records,
     device_data,
     make_clock,
     make_program,
     member_arrays,
     precision_scope,
-    program_spec,
 )
+from modejax.sweep.records import empty_records, part_of, rows_of, take
 from modejax.sweep.result import GroupRecord, Timing, assemble, claim_folder, is_run, locked, save_result
 from modejax.sweep.spec import LayerFactory
-from modejax.training import TrainState, init_state
+from modejax.sweep.states import check_start, state_shapes, with_given, with_padding, without_padding
+from modejax.training import TrainState
 
 if TYPE_CHECKING:
     import xarray
@@ -82,117 +84,20 @@ def _calls(plan: Plan, done: int) -> Iterator[tuple[int, int, bool]]:
         first = last
 
 
-def _empty_records(plan: Plan) -> list[GroupRecord]:
-    found = []
-    for index, group in enumerate(plan.groups):
-        members, epochs = len(group.members), plan.config.epochs
-        cuts = (0, 0, 0, 0, 0)
-        if index == 0 and plan.kept:
-            draws = plan.config.draws if plan.config.order == "random" else 1
-            cuts = (len(plan.truncation_epochs), draws, plan.config.depth + 1, len(plan.kept), _most_modes(plan))
-        ends, draws, maps, kept, modes = cuts
-        dtype = np.float64 if plan.config.precision == "float64" else np.float32
-
-        def nan(*shape: int, dtype: type = dtype) -> np.ndarray:
-            return np.full(shape, np.nan, dtype)
-
-        found.append(
-            GroupRecord(
-                nan(members, epochs),
-                nan(members, epochs),
-                nan(members, epochs),
-                nan(members, ends, draws, maps, kept),
-                nan(members, ends, draws, kept),
-                nan(members, maps, modes),
-                nan(members, maps, modes),
-                np.ones(members, bool),
-            )
-        )
-    return found
-
-
-def _most_modes(plan: Plan) -> int:
-    """Return the largest number of modes that a map of the sweep's own networks has, padding included."""
-    most = 0
-    for bucket in plan.buckets:
-        if bucket.group == 0:
-            network = plan.groups[0].spec.build(bucket.width, bucket.modes, 1)
-            shapes = jax.eval_shape(lambda network=network: network.modes(network.init(jax.random.key(0))))
-            most = max([most, *(each.weight.shape[0] for each in shapes if each is not None)])
-    return most
-
-
-def _take(
-    records: list[GroupRecord], plan: Plan, launch: int, call: tuple[int, int, bool], reported: list[Records]
-) -> None:
-    """Write what a call reported into the records, each member at its place in the grid."""
-    first, count, truncated = call
-    for bucket, members, report in zip(plan.buckets, plan.share(launch), reported, strict=True):
-        record, here = records[bucket.group], slice(0, len(members))
-        for name in ("train_loss", "test_loss", "test_accuracy"):
-            getattr(record, name)[members, first : first + count] = getattr(report, name)[:count, here].T
-        record.healthy[members] = report.healthy[here]
-        if truncated and bucket.group == 0:
-            end = plan.truncation_epochs.index(first + count)
-            record.layer_curves[members, end] = report.layer_curves[here]
-            record.together_curves[members, end] = report.together_curves[here]
-            modes = report.importance.shape[-1]
-            record.importance[members, :, :modes] = report.importance[here]
-            record.mode_weight[members, :, :modes] = report.mode_weight[here]
-
-
-def _rows(plan: Plan, launch: int) -> list[np.ndarray]:
-    """Return the members of each group that run in a launch."""
-    shares = list(zip(plan.buckets, plan.share(launch), strict=True))
-    return [
-        np.sort(np.concatenate([share for bucket, share in shares if bucket.group == index]))
-        for index in range(len(plan.groups))
-    ]
-
-
-def _part(records: list[GroupRecord], rows: list[np.ndarray]) -> list[GroupRecord]:
-    pairs = zip(records, rows, strict=True)
-    return [GroupRecord._make(values[members] for values in record) for record, members in pairs]
-
-
-def _state_shapes(plan: Plan, launch: int) -> list[TrainState]:
-    """Return the shapes of a launch's states, without padding members."""
-    found = []
-    for bucket, share in zip(plan.buckets, plan.share(launch), strict=True):
-        network = plan.groups[bucket.group].spec.build(bucket.width, bucket.modes, 1)
-        shapes = jax.eval_shape(lambda network=network: init_state(network, jax.random.key(0), plan.config.optimiser))
-        found.append(jax.tree.map(lambda s, count=len(share): jax.ShapeDtypeStruct((count, *s.shape), s.dtype), shapes))
-    return found
-
-
-def _without_padding(plan: Plan, states: list[TrainState], launch: int) -> list[TrainState]:
-    return [
-        jax.tree.map(lambda leaf, count=len(share): leaf[:count], state)
-        for share, state in zip(plan.share(launch), collect(states), strict=True)
-    ]
-
-
-def _with_padding(plan: Plan, states: list[TrainState], program: Program) -> list[TrainState]:
-    def padded(leaf: np.ndarray, capacity: int) -> np.ndarray:
-        missing = capacity - len(leaf)
-        # A launch may have no member of a bucket; then the whole bucket is padding, and zeros do.
-        last = leaf[-1:] if len(leaf) else np.zeros((1, *leaf.shape[1:]), leaf.dtype)
-        return np.concatenate([leaf, np.repeat(last, missing, axis=0)]) if missing else leaf
-
-    return [
-        place(jax.tree.map(lambda leaf, n=bucket.capacity: padded(leaf, n), state), program.by_member)
-        for bucket, state in zip(plan.buckets, states, strict=True)
-    ]
-
-
-def _mark(plan: Plan, dataset: Dataset) -> str:
+def _mark(plan: Plan, dataset: Dataset, start: Sequence[Params] | None = None) -> str:
     """Return the fingerprint of a run; the number of devices and the memory limit do not change its numbers."""
     config = dataclasses.asdict(plan.config)
     config |= {"devices": 0, "memory_limit": 0.0, "data_dir": None, "launches": plan.launches}
     layer = plan.groups[0].spec.layer
     name = layer if isinstance(layer, str) else getattr(layer, "__qualname__", repr(layer))
     buckets = [[b.group, b.width, b.modes, list(b.members)] for b in plan.buckets]
-    return checkpoint.fingerprint([config, name, buckets, dataset.content_hash, jax.default_backend()])
+    facts = [config, name, buckets, dataset.content_hash, jax.default_backend()]
+    if start is not None:
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(list(start)):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        facts.append(digest.hexdigest())
+    return checkpoint.fingerprint(facts)
 
 
 def _launch_folder(checkpoints: Path, launch: int) -> Path:
@@ -203,8 +108,8 @@ def _restore(
     plan: Plan, mark: str, checkpoints: Path, launch: int, records: list[GroupRecord]
 ) -> tuple[int, list[TrainState] | None]:
     """Read the newest whole checkpoint of a launch, its records into `records`; return epochs done and states."""
-    rows = _rows(plan, launch)
-    like = (_state_shapes(plan, launch), _part(records, rows))
+    rows = rows_of(plan, launch)
+    like = (state_shapes(plan, launch), part_of(records, rows))
     done, tree, problem = 0, None, None
     if is_lead():
         try:
@@ -242,7 +147,7 @@ def restore_states(plan: Plan, dataset: Dataset, checkpoints: Path) -> list[Trai
     Raises:
         InputError: if a launch has not trained to the last epoch, or its checkpoint cannot be used.
     """
-    mark, records, found = _mark(plan, dataset), _empty_records(plan), []
+    mark, records, found = _mark(plan, dataset), empty_records(plan), []
     for launch in range(plan.launches):
         done, states = _restore(plan, mark, checkpoints, launch, records)
         if done < plan.config.epochs:
@@ -267,6 +172,7 @@ def execute(
     report: Report | None = None,
     stop: Callable[[], bool] | None = None,
     keep_states: bool = True,
+    start: Sequence[Params] | None = None,
 ) -> Outcome:
     """Run a plan.
 
@@ -279,6 +185,7 @@ def execute(
         stop: asked after every chunk; where it says True (in any process of the run) the sweep stops with
             `Interrupted`.
         keep_states: hold the final states of all launches; without, the memory of one launch is enough for any number.
+        start: parameters to start the sweep's own networks from, as in `run_sweep`.
 
     Returns:
         States and records on the host.
@@ -288,6 +195,9 @@ def execute(
         Interrupted: if `stop` said so.
     """
     config = plan.config
+    if start is not None:
+        with precision_scope(config.precision):
+            check_start(plan, start)
     with precision_scope(config.precision):
         before = time.perf_counter()
         program = make_program(program_spec(plan, dataset))
@@ -295,8 +205,8 @@ def execute(
         fresh = time.perf_counter() - before >= program.seconds_to_compile
         timing = Timing(program.seconds_to_trace, program.seconds_to_compile, 0.0) if fresh else Timing(0.0, 0.0, 0.0)
         began = time.perf_counter()
-        data = device_data(dataset, program)
-        records, mark, final = _empty_records(plan), _mark(plan, dataset), []
+        data = device_data(dataset, program, config.shuffle_seed)
+        records, mark, final = empty_records(plan), _mark(plan, dataset, start), []
         for launch in range(plan.launches):
             done, host = 0, None
             if resume and checkpoints is not None:
@@ -304,21 +214,26 @@ def execute(
             if done == config.epochs:
                 final += [host] if keep_states else []
                 continue
-            members, rows = member_arrays(plan, program, launch), _rows(plan, launch)
-            states = program.start(members) if host is None else _with_padding(plan, host, program)
+            members, rows = member_arrays(plan, program, launch), rows_of(plan, launch)
+            if host is not None:
+                states = with_padding(plan, host, program)
+            else:
+                states = program.start(members)
+                if start is not None:
+                    states = with_given(plan, states, start, program, launch)
             for call in _calls(plan, done):
                 first, count, truncate = call
                 clock = make_clock(program, first, count, config, truncate=truncate)
                 host = None  # lets go of the states that the call is given
                 states, reported = program.compiled(states, members, data, clock)
-                _take(records, plan, launch, call, collect(reported))
+                take(records, plan, launch, call, collect(reported))
                 done = first + count
                 if checkpoints is not None:
-                    host = _without_padding(plan, states, launch)
+                    host = without_padding(plan, states, launch)
                     if is_lead():
                         keep = 1 if done == config.epochs else 2
                         folder = _launch_folder(checkpoints, launch)
-                        checkpoint.save(folder, done, (host, _part(records, rows)), mark, keep=keep)
+                        checkpoint.save(folder, done, (host, part_of(records, rows)), mark, keep=keep)
                 if report is not None:
                     own = rows[0]
                     accuracy = records[0].test_accuracy[own[records[0].healthy[own]], done - 1]
@@ -328,7 +243,7 @@ def execute(
                 if stop is not None and not last and any_process(stop()):
                     raise Interrupted(done, launch, plan.launches)
             if keep_states:
-                final.append(_without_padding(plan, states, launch) if host is None else host)
+                final.append(without_padding(plan, states, launch) if host is None else host)
         seconds = time.perf_counter() - began
         return Outcome(plan, _joined(final) if keep_states else [], records, timing._replace(run=seconds))
 
@@ -342,6 +257,7 @@ def run_sweep(
     resume: bool = False,
     report: Report | None = None,
     stop: Callable[[], bool] | None = None,
+    start: Sequence[Params] | None = None,
 ) -> xarray.Dataset:
     """Train a grid of networks as one compiled program and return what was measured, labelled.
 
@@ -354,6 +270,8 @@ def run_sweep(
         resume: go on from the newest checkpoint of `out`, which must be a run of the same config.
         report: told the progress: before compiling, and once a chunk.
         stop: asked once a chunk whether to stop.
+        start: parameters from which the sweep's own networks start instead of drawn ones, one tree a network at its own
+            size, in the order of the grid (as `modejax.load_networks` gives them).
 
     Returns:
         The result; its dimensions and variables are described in `modejax.sweep.result.assemble`.
@@ -386,6 +304,7 @@ def run_sweep(
             report=report,
             stop=stop,
             keep_states=False,
+            start=start,
         )
         result = assemble(plan, dataset, outcome.records, outcome.timing)
         if folder is not None and is_lead():

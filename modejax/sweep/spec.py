@@ -9,12 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from modejax import layers
 from modejax.errors import InputError, choices
 from modejax.extent import Extent
 from modejax.layers.base import Layer
 from modejax.networks import Network, mlp, tied_mode_mlp
+from modejax.sparcs import sparcs_mlp
 from modejax.sweep.config import SweepConfig, parse_options
 
 __all__ = ["NetworkSpec", "baseline_spec", "network_spec"]
@@ -26,6 +28,7 @@ _FACTORIES: dict[str, Callable[..., Any]] = {
     "dense": layers.dense,
     "low_rank": layers.low_rank,
     "mode": layers.mode,
+    "sparcs": sparcs_mlp,
     "spectral": layers.spectral,
     "svd": layers.svd,
     "tied_mode": tied_mode_mlp,
@@ -43,14 +46,18 @@ class NetworkSpec:
     depth: int
     activation: str
     precision: str
+    mask: str = "none"
 
-    def build(self, width: int | Extent, modes: int | Extent, rows: int) -> Network:
+    def build(
+        self, width: int | Extent, modes: int | Extent, rows: int, sparsity: float | Float[Array, ""] = 0.0
+    ) -> Network:
         """Make the network.
 
         Args:
             width: units in each hidden layer.
             modes: modes in each map; a capacity of 0 is written as the integer 0 and means full rank or none.
             rows: the number of examples that go through the network in one call.
+            sparsity: percentage of weights that the mask of the family takes away.
 
         Returns:
             The network, which computes in bfloat16 where the precision says so.
@@ -61,19 +68,23 @@ class NetworkSpec:
         sizes = (self.features, *(width,) * self.depth, self.outputs)
         options = dict(self.options)
         if callable(self.layer):
-            network = mlp(sizes, self.layer(modes), self.activation)  # pyright: ignore[reportArgumentType]
+            network = mlp(sizes, self._masked(self.layer(modes), sparsity), self.activation)  # pyright: ignore
         else:
             self._check_options(options)
             factory = _FACTORIES[self.layer]
             if self.layer == "tied_mode":
                 network = factory(sizes, modes, self.activation, rows=rows)
-            elif self.layer == "dense":
-                network = mlp(sizes, factory(**options), self.activation)
-            elif self.layer == "spectral":
-                network = mlp(sizes, factory(rows=rows, **options), self.activation)
+            elif self.layer == "sparcs":
+                network = factory(sizes, self.activation, **options)
             else:
-                network = mlp(sizes, factory(modes or None, rows=rows, **options), self.activation)
+                # Neither dense nor spectral layers have modes, and a dense one applies its kernel to any rows.
+                own = () if self.layer in ("dense", "spectral") else (modes or None,)
+                rows_too = {} if self.layer == "dense" else {"rows": rows}
+                network = mlp(sizes, self._masked(factory(*own, **rows_too, **options), sparsity), self.activation)
         return _in_bfloat16(network) if self.precision == "bfloat16" else network
+
+    def _masked(self, layer: Layer, sparsity: float | Float[Array, ""]) -> Layer:
+        return layer if self.mask == "none" else layers.masked(layer, sparsity, self.mask)  # pyright: ignore
 
     def _check_options(self, options: dict[str, Any]) -> None:
         assert isinstance(self.layer, str)
@@ -107,6 +118,7 @@ class BucketSpec:
     modes: int
     members: int  # padding included
     truncated: bool  # whether truncation curves are taken
+    pruned: tuple[str, ...] = ()  # scores by which pruning curves are taken
 
 
 def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerFactory | None = None) -> NetworkSpec:
@@ -129,10 +141,11 @@ def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerF
         depth=config.depth,
         activation=config.activation,
         precision=config.precision,
+        mask=config.mask,
     )
 
 
 def baseline_spec(config: SweepConfig, features: int, outputs: int) -> NetworkSpec:
     """Return the family of the dense baseline: He start, the same sizes and activation."""
     options = (("bias", True),) if config.baseline_bias else ()
-    return dataclasses.replace(network_spec(config, features, outputs), layer="dense", options=options)
+    return dataclasses.replace(network_spec(config, features, outputs), layer="dense", options=options, mask="none")

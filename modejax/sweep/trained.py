@@ -30,6 +30,7 @@ class Trained(NamedTuple):
     seed: int
     learning_rate: float
     weight_decay: float
+    sparsity: float  # percent; 0 without a mask
     network: Network
     params: Params
 
@@ -55,7 +56,8 @@ def trained_networks(plan: Plan, states: list[TrainState], group: int = 0) -> It
     for member in range(len(members)):
         bucket, index = home[member]
         width, modes = int(members.width[member]), int(members.modes[member])
-        network = spec.build(width, modes, plan.evaluation_rows)
+        sparsity = float(members.sparsity[member])
+        network = spec.build(width, modes, plan.evaluation_rows, sparsity)
         shapes = jax.eval_shape(network.init, jax.random.key(0))
         params = jax.tree.map(
             lambda leaf, shape, index=index: leaf[index][tuple(slice(n) for n in shape.shape)],
@@ -68,6 +70,7 @@ def trained_networks(plan: Plan, states: list[TrainState], group: int = 0) -> It
             int(members.seed[member]),
             float(members.learning_rate[member]),
             float(members.weight_decay[member]),
+            sparsity,
             network,
             params,
         )

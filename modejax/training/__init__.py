@@ -16,7 +16,10 @@ from modejax.training.optimiser import halved as halved
 from modejax.training.optimiser import merge as merge
 from modejax.training.optimiser import split as split
 from modejax.training.step import LARGEST_LOSS as LARGEST_LOSS
+from modejax.training.step import Best as Best
 from modejax.training.step import TrainState as TrainState
 from modejax.training.step import evaluate as evaluate
 from modejax.training.step import init_state as init_state
+from modejax.training.step import keep_best as keep_best
+from modejax.training.step import start_state as start_state
 from modejax.training.step import train_step as train_step

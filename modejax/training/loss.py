@@ -37,5 +37,10 @@ squared_error = Loss(
 )
 """0.5 (output - label)^2 for labels -1 and +1; the decision is the sign, and an output of exactly 0 is wrong."""
 
-LOSSES: dict[str, Loss] = {"classes": cross_entropy, "signs": squared_error}
+LOSSES: dict[str, Loss] = {
+    "classes": cross_entropy,
+    "signs": squared_error,
+    # Real numbers have no right answers.
+    "values": squared_error._replace(correct=lambda outputs, label: jnp.zeros((), bool)),
+}
 """The loss for each kind of `Dataset.targets`."""

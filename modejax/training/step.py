@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,22 @@ from modejax.networks import Network, Params
 from modejax.training.loss import Loss
 from modejax.training.optimiser import OPTIMISERS, merge, split
 
-__all__ = ["LARGEST_LOSS", "TrainState", "evaluate", "init_state", "train_step"]
+__all__ = ["LARGEST_LOSS", "Best", "TrainState", "evaluate", "init_state", "keep_best", "start_state", "train_step"]
 
 
 LARGEST_LOSS = 1e8
 """The mean loss of a batch from which a network counts as diverged. A learning rate far too large throws a ReLU network
 there in a few steps, and it comes back dead: finite again, at chance."""
+
+
+class Best(NamedTuple):
+    """The best epoch so far on validation data, for early stopping."""
+
+    params: Params
+    accuracy: Float[Array, ""]  # share of 1; -1 before the first epoch
+    epoch: Int[Array, ""]  # its number, from 1; 0 before the first epoch
+    waited: Int[Array, ""]  # epochs since then
+    stopped: Bool[Array, ""]  # no parameter moves any more
 
 
 class TrainState(NamedTuple):
@@ -26,15 +36,17 @@ class TrainState(NamedTuple):
     params: Params
     moments: Any  # the optimiser's state; it has entries for trainable leaves only
     healthy: Bool[Array, ""]  # False from the first loss that was not below LARGEST_LOSS; no parameter moves any more
+    best: Best | None = None  # None without early stopping
 
 
-def init_state(network: Network, key: PRNGKeyArray, optimiser: str = "adam") -> TrainState:
+def init_state(network: Network, key: PRNGKeyArray, optimiser: str = "adam", *, early: bool = False) -> TrainState:
     """Start a network.
 
     Args:
         network: the network.
         key: a scalar PRNG key.
         optimiser: a name of `OPTIMISERS`.
+        early: whether the best epoch is kept, for early stopping.
 
     Returns:
         The state before the first batch.
@@ -45,9 +57,17 @@ def init_state(network: Network, key: PRNGKeyArray, optimiser: str = "adam") -> 
         >>> bool(state.healthy)
         True
     """
-    params = network.init(key)
+    return start_state(network, network.init(key), optimiser, early=early)
+
+
+def start_state(network: Network, params: Params, optimiser: str = "adam", *, early: bool = False) -> TrainState:
+    """Start a network from given parameters; arguments as in `init_state`."""
     moving, _ = split(params, network.trainable(params))
-    return TrainState(params, OPTIMISERS[optimiser](0.0).init(moving), jnp.array(True))
+    best = None
+    if early:
+        none = jnp.zeros((), jnp.int32)
+        best = Best(params, jnp.full((), -1.0), none, none, jnp.array(False))
+    return TrainState(params, OPTIMISERS[optimiser](0.0).init(moving), jnp.array(True), best)
 
 
 def train_step(
@@ -59,11 +79,12 @@ def train_step(
     learning_rate: Float[Array, ""],
     weight_decay: Float[Array, ""],
     optimiser: str = "adam",
+    penalty: Literal["decoupled", "loss"] = "decoupled",
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Make one step of the optimiser on one batch.
 
     A loss that is not finite, or not below `LARGEST_LOSS`, stops the network for good: its parameters stay as they
-    are. The moments go on, because nothing reads them any more.
+    are, as they do after early stopping. The moments go on, because nothing reads them any more.
 
     Args:
         network: the network.
@@ -74,6 +95,8 @@ def train_step(
         learning_rate: shape ().
         weight_decay: shape ().
         optimiser: a name of `OPTIMISERS`, the one with which the state was started.
+        penalty: `decoupled`: the gradient of the network's penalty is added to the step, as decoupled weight decay is;
+            `loss`: it is added to the gradient of the loss and passes through the moments, as Keras has it.
 
     Returns:
         The state after the step, and the mean loss of the batch before it, shape ().
@@ -91,17 +114,72 @@ def train_step(
     """
     moving, frozen = split(state.params, network.trainable(state.params))
 
-    def mean_loss(moving: Params) -> Float[Array, ""]:
+    def own_penalty(moving: Params) -> Float[Array, ""]:
+        return network.penalty(merge(moving, frozen))
+
+    def objective(moving: Params) -> tuple[Float[Array, ""], Float[Array, ""]]:
         params = merge(moving, frozen)
         logits = jax.vmap(network.apply, in_axes=(None, 0))(params, x)
-        return jnp.mean(jax.vmap(loss.value)(logits, y))
+        value = jnp.mean(jax.vmap(loss.value)(logits, y))
+        return (value + own_penalty(moving) if penalty == "loss" else value), value
 
-    value, gradient = jax.value_and_grad(mean_loss)(moving)
-    rule = OPTIMISERS[optimiser](learning_rate, weight_decay, lambda moving: network.penalty(merge(moving, frozen)))
+    gradient, value = jax.grad(objective, has_aux=True)(moving)
+    rule = OPTIMISERS[optimiser](learning_rate, weight_decay, own_penalty if penalty == "decoupled" else None)
     updates, moments = rule.update(gradient, state.moments, moving)
     healthy = state.healthy & (jnp.abs(value) < LARGEST_LOSS)  # False for a loss that is not a number, too
-    moved = jax.tree.map(lambda old, step: jnp.where(healthy, old + step, old), moving, updates)
-    return TrainState(merge(moved, frozen), moments, healthy), value
+    free = healthy if state.best is None else healthy & ~state.best.stopped
+    moved = jax.tree.map(lambda old, step: jnp.where(free, old + step, old), moving, updates)
+    return TrainState(merge(moved, frozen), moments, healthy, state.best), value
+
+
+def keep_best(
+    state: TrainState,
+    accuracy: Float[Array, ""],
+    epoch: Int[Array, ""],
+    last: Bool[Array, ""],
+    patience: int,
+    least: float,
+) -> TrainState:
+    """Note the best epoch on validation data, and go back to it when the network stops.
+
+    Args:
+        state: the state after an epoch, started with `early=True`.
+        accuracy: on the validation data, share of 1, shape ().
+        epoch: the number of the epoch, from 1, shape ().
+        last: whether it is the last one, shape ().
+        patience: epochs without a better accuracy after which the network stops.
+        least: an epoch counts as better when it is so by more than this, share of 1.
+
+    Returns:
+        The state; when the network stops, and after the last epoch, its parameters are those of the best epoch.
+
+    Example:
+        >>> from modejax import layers, networks
+        >>> state = init_state(networks.mlp([4, 3, 2], layers.dense()), jax.random.key(0), early=True)
+        >>> state = keep_best(state, jnp.float32(0.9), jnp.int32(1), jnp.array(False), 1, 0.0)
+        >>> state = keep_best(state, jnp.float32(0.8), jnp.int32(2), jnp.array(False), 1, 0.0)
+        >>> bool(state.best.stopped), int(state.best.epoch)
+        (True, 1)
+    """
+    best = state.best
+    assert best is not None
+    running = ~best.stopped
+    better = running & state.healthy & (accuracy > best.accuracy + least)
+
+    def choose(which: Bool[Array, ""], new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
+
+    params = choose(better, state.params, best.params)
+    waited = jnp.where(better, 0, best.waited + running)
+    stops = running & ((waited >= patience) | last)
+    found = Best(
+        params,
+        jnp.where(better, accuracy, best.accuracy),
+        jnp.where(better, epoch, best.epoch),
+        waited,
+        best.stopped | stops,
+    )
+    return state._replace(params=choose(stops & state.healthy, params, state.params), best=found)
 
 
 def evaluate(

@@ -136,7 +136,7 @@ def with_nan(value: float) -> np.ndarray:
         (fields(x_train=np.zeros((6, 4), np.int64)), r"x_train has type int64; allowed: uint8 .* or floats.*astype"),
         (fields(num_classes=1), r"num_classes is 1; allowed: an integer of at least 2"),
         (fields(num_classes=3.0), r"num_classes is 3\.0"),
-        (fields(targets="regression"), r"targets is 'regression'; allowed: 'classes' or 'signs'"),
+        (fields(targets="regression"), r"targets is 'regression'; allowed: 'classes', 'signs', 'values'"),
         (fields(targets="signs"), r"num_classes is 3 for targets 'signs'; allowed: 2"),
         (fields(targets="signs", num_classes=2), r"labels out of range, the first \(0\).*allowed: -1 and \+1"),
         (fields(scale=0.0), r"scale is 0\.0; allowed: a positive finite number"),

@@ -9,6 +9,7 @@ import xarray
 from modejax.data import Dataset, load_dataset
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.plan import Plan, make_plan
+from modejax.sweep.records import empty_records
 from modejax.sweep.result import GroupRecord, Timing, assemble
 
 Build = Callable[..., xarray.Dataset]
@@ -41,7 +42,7 @@ def _record(plan: Plan, index: int, rng: np.random.Generator, diverged: tuple[in
     for member in range(members):
         count = int(modes[member]) or longest
         importance[member, :, :count] = rng.permuted(rng.random((maps, count)) + 1 / np.arange(1, count + 1), axis=-1)
-    record = GroupRecord(
+    record = empty_records(plan)[index]._replace(
         train_loss=loss + 0.05,
         test_loss=loss * 1.2,
         test_accuracy=accuracy,
@@ -52,7 +53,9 @@ def _record(plan: Plan, index: int, rng: np.random.Generator, diverged: tuple[in
         healthy=~np.isin(np.arange(members), diverged),
     )
     for member in diverged:
-        for values in record[:-1]:
+        for name, values in record._asdict().items():
+            if name in ("healthy", "best_epoch") or not values.size:
+                continue
             # What came before the divergence stays on record in the curves against the epoch.
             values[member, 1:] = np.nan
             if values.ndim > 2 or values.shape[1] == 1:

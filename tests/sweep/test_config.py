@@ -49,7 +49,7 @@ from modejax.sweep.config import SweepConfig, parse_options
         ({"draws": 0}, "draws"),
         ({"halve_every": -1}, "halve_every must be integers of at least 0"),
         ({"kept": (-1,)}, "kept must be integers of at least 0"),
-        ({"layer": "modes"}, "unknown layer 'modes'; allowed: dense, low_rank, mode, spectral, svd, tied_mode"),
+        ({"layer": "modes"}, "unknown layer 'modes'; allowed: dense, low_rank, mode, sparcs, spectral, svd, tied_mode"),
         ({"activation": "swish"}, "unknown activation 'swish'; allowed: elu, erf"),
         ({"order": "tau"}, "unknown order 'tau'"),
         ({"cut": "leading"}, "unknown cut"),

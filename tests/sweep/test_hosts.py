@@ -25,7 +25,8 @@ import numpy as np
 jax.config.update("jax_num_cpu_devices", 8)
 from modejax import SweepConfig, load_dataset, make_plan
 from modejax.sweep.run import execute
-from modejax.sweep.program import make_program, program_spec
+from modejax.sweep.arrays import program_spec
+from modejax.sweep.program import make_program
 from modejax.sweep.trained import trained_networks
 digits = load_dataset("digits")
 for precision, epochs in (("float64", 1), ("float32", 2)):

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modejax import SweepConfig, load_dataset
+from modejax.sweep.arrays import program_spec
 from modejax.sweep.config import parse_bytes
 from modejax.sweep.cost import step_flops
 from modejax.sweep.plan import make_plan
-from modejax.sweep.program import make_program, program_spec
+from modejax.sweep.program import make_program
 from modejax.training import LOSSES, init_state, train_step
 
 SWEEPS: dict[str, dict[str, Any]] = {

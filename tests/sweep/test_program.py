@@ -11,6 +11,7 @@ import pytest
 from modejax import SweepConfig, load_dataset
 from modejax.layers.base import Modes
 from modejax.sweep import program as program_module
+from modejax.sweep.arrays import program_spec
 from modejax.sweep.plan import make_plan
 from modejax.sweep.program import precision_scope
 from modejax.sweep.run import execute
@@ -171,7 +172,7 @@ def test_member_in_a_sweep_equals_member_alone_float32():
 def test_start_is_the_same_bit_for_bit(blobs, buckets):
     config = SweepConfig(epochs=1, buckets=buckets, **SMALL)
     plan = make_plan(config, blobs)
-    program = program_module.make_program(program_module.program_spec(plan, blobs))
+    program = program_module.make_program(program_spec(plan, blobs))
     states = jax.device_get(program.start(program_module.member_arrays(plan, program)))
     for member, trained in enumerate(trained_networks(plan, states)):
         start, _ = alone(plan, blobs, member, 0)
@@ -199,7 +200,7 @@ def test_padding_is_exactly_zero_at_the_end(blobs, activation):
 
 def test_no_communication_between_members(blobs):
     plan = make_plan(SweepConfig(epochs=1, **SMALL), blobs)
-    program = program_module.make_program(program_module.program_spec(plan, blobs))
+    program = program_module.make_program(program_spec(plan, blobs))
     assert plan.devices == 2
     text = program.compiled.as_text() or ""
     assert "while" in text

@@ -68,4 +68,8 @@ def test_an_output_that_is_no_number_is_wrong():
 
 
 def test_each_kind_of_target_has_its_loss():
-    assert {"classes": cross_entropy, "signs": squared_error} == LOSSES
+    assert (LOSSES["classes"], LOSSES["signs"]) == (cross_entropy, squared_error)
+    values = LOSSES["values"]
+    assert values.value is squared_error.value
+    assert not bool(values.correct(jnp.ones(1), jnp.float32(1)))
+    assert set(LOSSES) == {"classes", "signs", "values"}

@@ -1,0 +1,220 @@
+"""Sparse training of S-QR layers beside the baselines that its paper left out, one sweep over sparsities a family.
+
+The question of Chicchi et al., arXiv 2106.09021: does an S-QR layer keep its accuracy at sparsities at which a dense
+one loses it? The released code compares with one baseline, a dense network without biases whose masked weights get no
+gradient. Here are seven more. Settings are those of that code (784-500-500-10, tanh, Adam, batches of 200) with fewer
+epochs and no early stopping.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from modejax.studies.common import cell, mean_and_sd, table, write_study
+from modejax.sweep.config import SweepConfig
+
+__all__ = ["FAMILIES", "Family", "Row", "lead", "measure", "run"]
+
+
+class Family(NamedTuple):
+    """One way to sparse networks."""
+
+    name: str
+    layer: str
+    options: tuple[str, ...]
+    mask: str  # `cut` stands for a network trained without a mask, whose smallest weights are cut afterwards
+    learning_rate: float
+    tuned: bool = False  # whether training goes on under the mask after the cut
+
+
+_QR = "start=reduction_sparse"
+
+FAMILIES = (
+    Family("S-QR, released", "spectral", ("variant=qr_full", _QR), "dynamic", 0.005),
+    Family("S-QR, triangular", "spectral", ("variant=qr_triangular", _QR), "dynamic", 0.005),
+    Family("dense, released baseline (no bias)", "dense", (), "dynamic", 0.005),
+    Family("dense, same mask", "dense", ("bias=true",), "dynamic", 0.005),
+    Family("dense, straight-through", "dense", ("bias=true",), "straight_through", 0.005),
+    Family("dense, mask of the start", "dense", ("bias=true",), "static", 0.005),
+    Family("dense, random mask", "dense", ("bias=true",), "random", 0.005),
+    Family("dense, cut after training", "dense", ("bias=true",), "cut", 0.001),
+    Family("dense, cut, then two epochs", "dense", ("bias=true",), "dynamic", 0.001, tuned=True),
+)
+"""The families; the learning rate 0.001 is that of an ordinary dense network."""
+
+
+class Row(NamedTuple):
+    """The test accuracy of one network after its last epoch."""
+
+    family: str
+    sparsity: float  # percent
+    seed: int
+    accuracy: float  # share of 1; not a number where it diverged
+
+
+def settings(quick: bool, seeds: int) -> SweepConfig:
+    """Return what the sweeps of the study share."""
+    if quick:
+        size: dict[str, Any] = {"dataset": "digits", "widths": (60,), "epochs": 10, "batch_size": 50}
+    else:
+        size = {"dataset": "mnist", "widths": (500,), "epochs": 5, "batch_size": 200}
+    return SweepConfig(
+        layer="dense",
+        activation="tanh",
+        weight_decays=(0.0,),
+        baseline="none",
+        mask="dynamic",
+        sparsities=(50, 80, 90, 95, 98),
+        seeds=seeds,
+        **size,
+    )
+
+
+def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[Row]:
+    """Train all families, one sweep each.
+
+    Args:
+        shared: data, width, sparsities, seeds, epochs.
+        report: told each family's name when it is done.
+
+    Returns:
+        One row a network and sparsity.
+    """
+    from modejax.sweep.run import run_sweep
+
+    rows = []
+    for family in FAMILIES:
+        changes: dict[str, Any] = {
+            "layer": family.layer,
+            "layer_options": family.options,
+            "learning_rates": (family.learning_rate,),
+            "mask": family.mask,
+        }
+        if family.mask == "cut":
+            changes |= {"mask": "none", "sparsities": (), "prune": ("weights",), "percentiles": shared.sparsities}
+        if family.tuned:
+            changes |= {"mask_after": shared.epochs, "epochs": shared.epochs + 2}
+        result = run_sweep(dataclasses.replace(shared, **changes))
+        one = {"width": 0, "modes": 0, "learning_rate": 0, "weight_decay": 0}
+        if family.mask == "cut":
+            final = result.pruning_accuracy.sel(score="weights").isel(truncation_epoch=-1, **one)
+            final = final.rename(percentile="sparsity")
+        else:
+            final = result.test_accuracy.where(result.status == 0).isel(epoch=-1, **one)
+        for sparsity in shared.sparsities:
+            for seed in shared.seed_numbers:
+                rows.append(Row(family.name, sparsity, seed, float(final.sel(sparsity=sparsity, seed=seed))))
+        report(
+            f"{family.name}: {cell([row.accuracy for row in rows if row[:2] == (family.name, sparsity)])} % at the end"
+        )
+    return rows
+
+
+def _values(rows: Sequence[Row], family: str, sparsity: float) -> list[float]:
+    return [row.accuracy for row in rows if row.family == family and row.sparsity == sparsity]
+
+
+def lead(rows: Sequence[Row], rival: str, sparsity: float) -> tuple[float, float]:
+    """Return by how much the released S-QR layer is better than a rival, and the standard error, both in points.
+
+    Example:
+        >>> lead([Row("S-QR, released", 50.0, 0, 0.98), Row("dense", 50.0, 0, 0.95)], "dense", 50.0)[0]
+        3.0000000000000027
+    """
+    own, other = (100 * np.array(_values(rows, name, sparsity)) for name in (FAMILIES[0].name, rival))
+    (mean, sd), (mean_other, sd_other) = mean_and_sd(own), mean_and_sd(other)
+    return mean - mean_other, float(np.sqrt((sd**2 + sd_other**2) / len(own)))
+
+
+def _lead_cell(rows: Sequence[Row], rival: str, sparsity: float) -> str:
+    points, error = lead(rows, rival, sparsity)
+    if not np.isfinite(points):
+        return "-"
+    return f"{points:+.1f}" + (f" ({error:.1f})" if np.isfinite(error) else "")
+
+
+def _draw(rows: Sequence[Row], title: str) -> Any:
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 5.0), layout="constrained")
+    ax = figure.subplots()
+    colours = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
+    sparsities = sorted({row.sparsity for row in rows})
+    for index, family in enumerate(FAMILIES):
+        mean, sd = zip(*(mean_and_sd(_values(rows, family.name, s)) for s in sparsities), strict=True)
+        style = {"color": colours[index], "marker": "osD^vPX*h"[index], "ms": 5, "lw": 1.5, "capsize": 3}
+        style |= {"linestyle": "-" if family.layer == "spectral" else "--"}
+        # Equal steps a halving of what is left.
+        left = -np.log2(1 - np.array(sparsities) / 100)
+        ax.errorbar(left, 100 * np.array(mean), 100 * np.nan_to_num(sd), label=family.name, **style)
+    ax.set_xticks(-np.log2(1 - np.array(sparsities) / 100), [f"{s:g}" for s in sparsities])
+    ax.set_xlabel("weights that are 0 (%), in halvings of what is left")
+    ax.set_ylabel("test accuracy (%)")
+    ax.grid(alpha=0.3)
+    figure.legend(loc="outside right center", frameon=False)
+    figure.suptitle(title)
+    return figure
+
+
+def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
+    header = ["family", "learning rate", *(f"{s:g} %" for s in config.sparsities)]
+    lines = [
+        [f.name, f"{f.learning_rate:g}", *(cell(_values(rows, f.name, s)) for s in config.sparsities)] for f in FAMILIES
+    ]
+    width = config.widths[0]
+    return [
+        "# Sparse spectral learning and its baselines",
+        "",
+        f"{config.dataset}, two hidden tanh layers of {width} nodes, Adam, batches of {config.batch_size}, "
+        f"{config.epochs} epochs (two more for the last family), no early stopping. Test accuracy in percent against "
+        f"the percentage of weights of each map (outputs included) that are 0; mean +- standard deviation over "
+        f"{config.seeds} seeds.",
+        "",
+        *table(header, lines),
+        "",
+        "By how many points the released S-QR layer is better than each rival (standard error of the difference):",
+        "",
+        *table(
+            ["rival", *(f"{s:g} %" for s in config.sparsities)],
+            [[f.name, *(_lead_cell(rows, f.name, s) for s in config.sparsities)] for f in FAMILIES[1:]],
+        ),
+    ]
+
+
+def run(
+    out: str | Path, quick: bool = False, seeds: int | None = None, *, report: Callable[[str], None] = print
+) -> Path:
+    """Run the study.
+
+    Args:
+        out: the folder; made where it is missing.
+        quick: digits and small networks instead of MNIST.
+        seeds: networks a family and sparsity; by default 3.
+        report: told each family's name when it is done.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: if the number of seeds is not allowed, the data is missing or the folder is a file.
+    """
+    from modejax.studies.files import check_folder
+
+    shared = settings(quick, 3 if seeds is None else seeds)
+    folder = check_folder(out)
+    rows = measure(shared, report)
+    title = f"{shared.dataset}, {shared.epochs} epochs; mean, sd of {shared.seeds} seeds"
+    return write_study(
+        folder,
+        page=_page(rows, shared),
+        rows=rows,
+        fields=Row._fields,
+        config=dataclasses.asdict(shared) | {"families": [family._asdict() for family in FAMILIES]},
+        figures={"accuracy": lambda: _draw(rows, title)},
+    )

@@ -1,0 +1,109 @@
+"""What is measured of a trained member inside the compiled step: truncation curves and pruning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from modejax.draws import subkey
+from modejax.layers.base import Modes
+from modejax.pruning import PruningCurve, node_scores, pruning_curve, weight_curve
+from modejax.sweep.arrays import Blocks, Data, MemberArrays, ProgramSpec, features_of, float_type, member_network
+from modejax.sweep.spec import BucketSpec
+from modejax.training import LOSSES
+from modejax.truncation import TruncationCurves, importance, kept_curves, mode_scores, ranked
+
+__all__ = ["pruning_curves", "truncation_curves"]
+
+
+def truncation_curves(
+    spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, params: Any, data: Data
+) -> tuple[Array, ...]:
+    """Return the truncation curves, importances and weights of one member."""
+    network = member_network(bucket, member, spec.test_rows)
+    modes = network.modes(params)
+    longest = max((each.weight.shape[0] for each in modes if each is not None), default=0)
+    # A number beyond any map's keeps these keys apart from those of the initial values.
+    key = subkey(jax.random.key(member.seed), 2**30)
+
+    def draw(number: Int[Array, ""]) -> tuple[Array, Array]:
+        draw_key = subkey(key, number)
+        order = []
+        for index, each in enumerate(modes):
+            if each is not None:
+                scores = mode_scores(each, spec.order, subkey(draw_key, index))  # pyright: ignore
+                each = ranked(each, scores, spec.cut)  # pyright: ignore
+            order.append(each)
+
+        def block(rows: tuple[Array, Array, Array]) -> TruncationCurves:
+            x, y, counts = rows
+            return kept_curves(network, LOSSES[spec.targets], params, order, features_of(spec, x), y, counts, spec.kept)
+
+        def share(counts: Int[Array, "blocks ..."]) -> Float[Array, ...]:
+            right = jnp.sum(counts, axis=0)  # negative for a map without modes
+            return jnp.where(right < 0, jnp.nan, right.astype(float_type(spec)) / spec.test_examples)
+
+        layer, together = jax.lax.map(block, data.test)
+        return share(layer), share(together)
+
+    def per_map(values: Callable[[Modes], Array]) -> Float[Array, "maps modes"]:
+        rows = []
+        for each in modes:
+            row = jnp.full(longest, jnp.nan, float_type(spec))
+            if each is not None:
+                row = row.at[: each.weight.shape[0]].set(jnp.where(each.active, values(each), jnp.nan))
+            rows.append(row)
+        return jnp.stack(rows)
+
+    layer, together = jax.lax.map(draw, jnp.arange(spec.draws, dtype=jnp.int32))
+    return layer, together, per_map(importance), per_map(lambda each: each.weight)
+
+
+def pruning_curves(
+    spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, params: Any, data: Data
+) -> tuple[Array, Array, Array]:
+    """Return the pruning curves of one member, and the scores of its nodes."""
+    network = member_network(bucket, member, spec.test_rows)
+    loss, dtype = LOSSES[spec.targets], float_type(spec)
+    key = subkey(jax.random.key(member.seed), 2**30 + 1)
+    sizes = network.sizes[1:-1]
+    units = max((size.capacity for size in sizes), default=0)
+
+    def curve(scores: Sequence[Array] | None) -> PruningCurve:
+        def block(rows: Blocks) -> PruningCurve:
+            x = features_of(spec, rows.x)
+            if scores is None:
+                return weight_curve(network, loss, params, x, rows.y, rows.counts, spec.percentiles)
+            return pruning_curve(network, loss, params, scores, x, rows.y, rows.counts, spec.percentiles)
+
+        right, total = jax.lax.map(block, data.test)
+        return PruningCurve(
+            jnp.sum(right, axis=0).astype(dtype) / spec.test_examples, jnp.sum(total, axis=0) / spec.test_examples
+        )
+
+    def scored(name: str, draw: Int[Array, ""] | int = 0) -> tuple[Array, ...]:
+        return node_scores(network, params, name, subkey(key, draw))  # pyright: ignore[reportArgumentType]
+
+    curves, ranks = [], []
+    for name in bucket.pruned:
+        if name == "weights":
+            curves.append(curve(None))
+            continue
+        if name == "random":
+            every = jax.lax.map(
+                lambda draw: curve(scored("random", draw)), jnp.arange(spec.prune_draws, dtype=jnp.int32)
+            )
+            curves.append(jax.tree.map(lambda values: jnp.mean(values, axis=0), every))
+            continue
+        scores = scored(name)
+        curves.append(curve(scores))
+        pairs = zip(sizes, scores, strict=True)
+        ranks.append(
+            jnp.stack([jnp.pad(jnp.where(n.mask, each, jnp.nan), (0, units - n.capacity)) for n, each in pairs])
+        )
+    right, total = (jnp.stack(values) for values in zip(*curves, strict=True))
+    return right, total, jnp.stack(ranks) if ranks else jnp.zeros((0, len(sizes), units), dtype)
