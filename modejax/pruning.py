@@ -266,7 +266,7 @@ def weight_curve(
             kept = keep_largest(jnp.abs(kernel), known[index] * known[index + 1], percentile)
             z = h @ jnp.where(kept, kernel, 0).T
             if biases and biases[index] is not None:
-                z = z + biases[index]
+                z = z + biases[index][None, :]
             h = jax.vmap(lambda row, index=index: network.activate(row, index))(z)
         return _tally(loss, h, y, counts)
 

@@ -125,7 +125,7 @@ def restore(checkpoint: Path, like: Any, mark: str) -> tuple[int, Any]:
         raise InputError(f"the checkpoint {checkpoint} is not readable ({error})") from None
     if written != mark:
         raise InputError(
-            f"the checkpoint {checkpoint} belongs to another config, data set or version of modejax or JAX; "
+            f"the checkpoint {checkpoint} belongs to another config, data set, start or version of modejax or JAX; "
             "resume it with those, or start a new run"
         )
     try:

@@ -170,7 +170,7 @@ def keep_best(
         return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
 
     params = choose(better, state.params, best.params)
-    waited = jnp.where(better, 0, best.waited + running)
+    waited = jnp.where(better, 0, best.waited + running.astype(jnp.int32))
     stops = running & ((waited >= patience) | last)
     found = Best(
         params,
