@@ -60,6 +60,23 @@ def sweep_rows(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def spectral_rows(content: dict[str, Any]) -> list[str]:
+    """Return the lines of a table for `spectral`."""
+    lines = [
+        "| layers | networks | one program, s an epoch | one by one, s an epoch | times | compile, s | theirs, s "
+        "| rate over dense | GFLOP/s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in content["families"].items():
+        lines.append(
+            f"| {name} | {row['members']} | {_seconds(row['sweep_epoch_seconds'])} "
+            f"| {_seconds(row['sequential_epoch_seconds'])} | {row['speedup']:.2f} | {row['sweep_compile_seconds']:.1f} "
+            f"| {row['sequential_compile_seconds']:.1f} | {row['rate_over_dense']:.2f} "
+            f"| {row['useful_flops_per_second'] / 1e9:.0f} |"
+        )
+    return lines
+
+
 def truncation_rows(content: dict[str, Any]) -> list[str]:
     """Return the lines of a table for `truncation`."""
     lines = [
@@ -116,7 +133,12 @@ def draw(scalings: list[dict[str, Any]], path: Path) -> None:
 
 def main(config: Config) -> None:
     """Print one table a file."""
-    tables = {"scaling": scaling_rows, "sweep_vs_sequential": sweep_rows, "truncation": truncation_rows}
+    tables = {
+        "scaling": scaling_rows,
+        "spectral": spectral_rows,
+        "sweep_vs_sequential": sweep_rows,
+        "truncation": truncation_rows,
+    }
     scalings = []
     for path in config.files or sorted(RESULTS.glob("*.json")):
         content = json.loads(path.read_text())

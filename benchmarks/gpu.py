@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import tyro
 
-from benchmarks import common, compare, scaling, sweep_vs_sequential, truncation
+from benchmarks import common, compare, scaling, spectral, sweep_vs_sequential, truncation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,7 @@ def main(config: Config) -> None:
     truncation.main(
         truncation.Config(smoke=config.smoke, data=config.data, members=64, out=file("truncation")),
     )
+    spectral.main(spectral.Config(smoke=config.smoke, data=config.data, out=file("spectral")))
     compare.main(compare.Config(tuple(sorted(config.out.glob("*.json"))), figure=config.out / f"scaling-{kind}.png"))
     same, axes = pairs["same_size"], steps["axes"]
     most = max(axes["members"].values(), key=lambda row: row["roofline_share"])

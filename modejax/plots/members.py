@@ -175,7 +175,7 @@ def layer_text(config: dict[str, Any]) -> str:
     if name == "spectral":
         options = dict(str(pair).split("=", 1) for pair in config.get("layer_options", ()))
         name += f" {options.get('variant', 'two_set')}"
-        name += ", eigenvectors trained" if options.get("eigenvectors") == "trained" else ""
+        name += " (trained eigenvectors)" if options.get("eigenvectors") == "trained" else ""
     return name.replace("_", " ")
 
 

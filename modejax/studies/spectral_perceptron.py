@@ -63,8 +63,8 @@ def settings(quick: bool, seeds: int) -> SweepConfig:
 
 
 def _sweeps(shared: SweepConfig, quick: bool) -> dict[str, SweepConfig]:
-    widths = (10, 20, 40) if quick else (20, 50, 100, 200)
-    hidden = dataclasses.replace(shared, depth=1, widths=widths)
+    widths = (10, 20, 40) if quick else (20, 50, 100)
+    hidden = dataclasses.replace(shared, depth=1, widths=widths, epochs=shared.epochs // 2)
     return {
         "perceptron": shared,
         "linear": dataclasses.replace(hidden, activation="identity"),
@@ -263,7 +263,12 @@ def _page(rows: Sequence[Row], config: SweepConfig, scores: np.ndarray, mean: np
             [n, count(kind, n, widths[-1]), *(cell(_values(rows, kind, n, width)) for width in widths)]
             for n, *_ in _FAMILIES
         ]
-        page += ["", f"## {text}", "", *table(["trained", "parameters", *(f"N = {w}" for w in widths)], lines)]
+        page += [
+            "",
+            f"## {text}, {config.epochs // 2} epochs",
+            "",
+            *table(["trained", "parameters", *(f"N = {w}" for w in widths)], lines),
+        ]
         page[-len(lines) - 2] = page[-len(lines) - 2].replace("parameters", f"parameters at N = {widths[-1]}")
     used, unused = scores[mean > 0.05], scores[mean == 0]
     ratio = np.median(used) / max(np.median(unused), 1e-30) if unused.size else float("nan")
@@ -302,7 +307,7 @@ def run(
     folder = check_folder(out)
     rows, weights = measure(quick, shared.seeds, report)
     scores, mean, _ = relevance(quick, report)
-    title = f"{shared.dataset}, {shared.epochs} epochs of AdaMax; mean, sd of {shared.seeds} seeds"
+    title = f"{shared.dataset}, {shared.epochs // 2} epochs of AdaMax; mean, sd of {shared.seeds} seeds"
     return write_study(
         folder,
         page=_page(rows, shared, scores, mean),

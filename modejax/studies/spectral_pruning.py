@@ -2,7 +2,7 @@
 
 The question of Buffoni et al., arXiv 2108.00940: are the nodes with small |lambda| those that a network can do without?
 Settings are those of its code (one set of eigenvalues, eigenvectors trained, no biases, Adam 0.001, batches of 200)
-with 500 nodes and fewer epochs, for ELU and ReLU and for two hidden layers, too. After training: nodes go by each
+with 200 nodes and fewer epochs, for ELU and ReLU and for two hidden layers, too. After training: nodes go by each
 score, in the spectral network and in the dense one, without training on. Before training: the eigenvalues alone are
 trained, nodes with small ones go, and what is left trains on with all its weights; its rivals keep random nodes of the
 same start, or are drawn anew at the smaller width.
@@ -47,7 +47,7 @@ def settings(quick: bool, seeds: int) -> SweepConfig:
     if quick:
         size: dict[str, Any] = {"dataset": "digits", "widths": (64,), "epochs": 20, "batch_size": 50}
     else:
-        size = {"dataset": "mnist", "widths": (500,), "epochs": 20, "batch_size": 200}
+        size = {"dataset": "mnist", "widths": (200,), "epochs": 12, "batch_size": 200}
     return SweepConfig(
         layer="spectral",
         layer_options=(*_SPECTRAL, "eigenvectors=trained"),

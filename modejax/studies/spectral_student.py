@@ -261,9 +261,9 @@ def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
     return [
         "# Students and a teacher of 20 nodes",
         "",
-        f"ReLU teacher {INPUTS}-{TEACHER}-1 with outputs added, 10,000 Gaussian examples, squared error, Adam, batches "
-        f"of {config.batch_size}, {config.epochs} epochs, {config.seeds} seeds (initial values; one teacher). Penalties "
-        "are in the loss: 5e-4 sum lambda^2 and 0.01 sum phi^2 beside the mean squared error.",
+        f"ReLU teacher {INPUTS}-{TEACHER}-1, outputs added, 10,000 Gaussian examples, squared error, Adam, "
+        f"batches of {config.batch_size}, {config.epochs} epochs, {config.seeds} seeds (initial values; one teacher). "
+        "Penalties are in the loss: 5e-4 sum lambda^2 and 0.01 sum phi^2 beside the mean squared error.",
         "",
         "Test error of the whole student in units of the targets' variance (geometric mean over seeds):",
         "",
