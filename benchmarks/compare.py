@@ -70,8 +70,9 @@ def spectral_rows(content: dict[str, Any]) -> list[str]:
     for name, row in content["families"].items():
         lines.append(
             f"| {name} | {row['members']} | {_seconds(row['sweep_epoch_seconds'])} "
-            f"| {_seconds(row['sequential_epoch_seconds'])} | {row['speedup']:.2f} | {row['sweep_compile_seconds']:.1f} "
-            f"| {row['sequential_compile_seconds']:.1f} | {row['rate_over_dense']:.2f} "
+            f"| {_seconds(row['sequential_epoch_seconds'])} | {row['speedup']:.2f} "
+            f"| {row['sweep_compile_seconds']:.1f} | {row['sequential_compile_seconds']:.1f} "
+            f"| {row['rate_over_dense']:.2f} "
             f"| {row['useful_flops_per_second'] / 1e9:.0f} |"
         )
     return lines

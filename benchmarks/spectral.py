@@ -1,8 +1,8 @@
 """Widths of spectral layers as one program: against the same networks one after another, and against dense ones.
 
 Run with `uv run python -m benchmarks.spectral [--smoke]`. Both sides are this library's programs and evaluate after
-every epoch; turns alternate. Two sets of eigenvalues over a frozen matrix build the kernel for all rows of a batch and take
-its gradient, as a dense layer does, but move N1 + N2 numbers instead of N1 N2.
+every epoch; turns alternate. Two sets of eigenvalues over a frozen matrix build the kernel for all rows of a batch and
+take its gradient, as a dense layer does, but move N1 + N2 numbers instead of N1 N2.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def main(config: Config) -> dict[str, Any]:
         print(
             f"{name}: {result['members']} networks, {result['network_epochs_per_second']:.2f} network-epochs/s in "
             f"one program, {result['speedup']:.2f} times one after another, {result['rate_over_dense']:.2f} times the "
-            f"dense rate; compile {result['sweep_compile_seconds']:.1f} against {result['sequential_compile_seconds']:.1f} s; "
+            f"dense rate; compile {result['sweep_compile_seconds']:.1f} against "
+            f"{result['sequential_compile_seconds']:.1f} s; "
             f"{result['useful_flops_per_second'] / 1e9:.0f} GFLOP/s useful"
         )
     measured = {"ceilings": limits, "families": found}

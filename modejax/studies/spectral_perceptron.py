@@ -292,7 +292,7 @@ def run(
     Args:
         out: the folder; made where it is missing.
         quick: digits and small networks instead of MNIST.
-        seeds: networks of each kind; by default 5.
+        seeds: networks of each kind; by default 3.
         report: told what is done.
 
     Returns:
@@ -303,7 +303,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 5 if seeds is None else seeds)
+    shared = settings(quick, 3 if seeds is None else seeds)
     folder = check_folder(out)
     rows, weights = measure(quick, shared.seeds, report)
     scores, mean, _ = relevance(quick, report)

@@ -47,8 +47,9 @@ def launch_memory(
     State and data are counted exactly. The temporaries are a model of what XLA keeps at once, with factors taken from
     its own account (`compiled.memory_analysis()`) of twenty sweeps on CPU, depths 1 to 5: while modes are added one by
     one, 3 + 1.1 depth numbers a unit of a layer for each row of a test block, and three copies of the parameters, which
-    are ranked; in a training step two copies of the parameters and twice the activations of a batch. The predicted
-    total was 0.84 to 1.17 of XLA's.
+    are ranked; in a training step two copies of the parameters and twice the activations of a batch; while nodes are
+    dropped 3.8 + 0.6 depth numbers a unit for each row of a block, while weights are cut 2.5 and two copies of the
+    parameters. The predicted total was 0.82 to 1.17 of XLA's.
 
     Args:
         buckets: the padded networks of one launch.
@@ -74,6 +75,11 @@ def launch_memory(
         if bucket.truncated:
             floats = (3 + 1.1 * config.depth) * bucket.width + modes / 2
             passes.append(int(bucket.members * rows * floats * item) + here)
+        activations = bucket.members * rows * bucket.width * item
+        if set(bucket.pruned) - {"weights"}:
+            passes.append(int((3.8 + 0.6 * config.depth) * activations))
+        if "weights" in bucket.pruned:
+            passes.append(int(2.5 * activations) + 2 * here // 3)
     arrays = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
     members = sum(bucket.members for bucket in buckets)
     return Memory(

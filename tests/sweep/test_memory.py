@@ -33,11 +33,28 @@ SWEEPS: dict[str, dict[str, Any]] = {
         "seeds": 10,
         "baseline": "none",
     },
+    "masked": {
+        "layer": "dense",
+        "widths": (150,),
+        "seeds": 10,
+        "baseline": "none",
+        "mask": "dynamic",
+        "sparsities": (50,),
+        "validation": 0.2,
+        "patience": 2,
+    },
+    "pruned": {
+        "layer": "dense",
+        "widths": (150,),
+        "seeds": 10,
+        "baseline": "none",
+        "prune": ("incoming", "random", "weights"),
+    },
     "deep": {"layer": "low_rank", "widths": (60,), "modes": (10,), "seeds": 10, "depth": 4, "baseline": "none"},
 }
 
 
-SLOWER = ("default", "many")
+SLOWER = ("default", "many", "masked")
 
 
 @pytest.mark.parametrize(
