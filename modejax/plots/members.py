@@ -165,7 +165,7 @@ def headline(result: xarray.Dataset) -> str:
 
 
 def layer_text(config: dict[str, Any]) -> str:
-    """Return the name of a sweep's layer for people, with the variant of a spectral one.
+    """Return the name of a sweep's layer for people, with the variant of a spectral one and the mask of sparse ones.
 
     Example:
         >>> layer_text({"layer": "tied_mode"}), layer_text({"layer": "spectral", "layer_options": ["variant=svd"]})
@@ -176,6 +176,8 @@ def layer_text(config: dict[str, Any]) -> str:
         options = dict(str(pair).split("=", 1) for pair in config.get("layer_options", ()))
         name += f" {options.get('variant', 'two_set')}"
         name += " (trained eigenvectors)" if options.get("eigenvectors") == "trained" else ""
+    if config.get("mask", "none") != "none":
+        name += f", {config['mask']} mask"
     return name.replace("_", " ")
 
 

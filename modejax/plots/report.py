@@ -53,14 +53,13 @@ def table(result: xarray.Dataset) -> list[dict[str, Any]]:
     found = spread(final.transpose(*grid, "seed"), 100.0)
     failed = (result.status != 0).sum("seed").transpose(*grid).values
     counts = result.num_parameters.broadcast_like(result.status.isel(seed=0, learning_rate=0, weight_decay=0))
+    named = config.get("layer") == "spectral" or bool(sparse)
     rows = []
     for place in itertools.product(*(range(result.sizes[name]) for name in grid)):
         rate, decay, *at, width, modes = place
         rows.append(
             {
-                "network": layer_text(config)
-                if config.get("layer") == "spectral"
-                else str(config.get("layer", "sweep")),
+                "network": layer_text(config) if named else str(config.get("layer", "sweep")),
                 "width": int(result.width[width]),
                 "modes": int(result.modes[modes]),
                 "learning_rate": float(result.learning_rate[rate]),

@@ -61,7 +61,7 @@ def test_accuracy_against_sparsity(sparse):
 
 
 def test_a_table_has_a_row_for_each_sparsity(sparse):
-    rows = [row for row in table(sparse) if row["network"] == "dense"]
+    rows = [row for row in table(sparse) if row["network"] == "dense, frozen mask"]
     assert [(row["sparsity"], row["width"]) for row in rows] == [(0, 6), (0, 9), (80, 6), (80, 9)]
     counts = {row["sparsity"]: row["num_parameters"] for row in rows if row["width"] == 9}
     assert counts[0] == 64 * 9 + 81 + 90
