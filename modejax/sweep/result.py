@@ -45,8 +45,8 @@ class GroupRecord(NamedTuple):
     test_accuracy: np.ndarray  # (members, epochs)
     layer_curves: np.ndarray  # (members, truncation_epochs, draws, maps, kept)
     together_curves: np.ndarray  # (members, truncation_epochs, draws, kept)
-    importance: np.ndarray  # (members, maps, modes)
-    mode_weight: np.ndarray  # (members, maps, modes)
+    importance: np.ndarray  # (members, truncation_epochs, maps, modes)
+    mode_weight: np.ndarray  # (members, truncation_epochs, maps, modes)
     healthy: np.ndarray  # (members,)
 
 
@@ -68,6 +68,8 @@ _LABELS = {
     "truncation_spread_all": ("standard deviation of truncation_accuracy_all over random orders", "1"),
     "importance": ("importance tau of each mode, as stored", "1"),
     "mode_weight": ("Sigma of each mode, as stored", "1"),
+    "importance_history": ("importance tau of each mode at every truncation epoch", "1"),
+    "mode_weight_history": ("Sigma of each mode at every truncation epoch", "1"),
     "num_parameters": ("trainable parameters", "1"),
     "status": ("0: fine, 1: diverged (a loss was not finite or beyond 1e8); the member was frozen there", "1"),
 }
@@ -84,8 +86,10 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
 
     Returns:
         The result. Dimensions: `width, modes, seed, learning_rate, weight_decay` (the grid), `epoch`,
-        `truncation_epoch`, `layer` (maps, 1 next to the input), `kept`, `mode`. Accuracies are shares of 1; entries of
-        members that have diverged, and of more modes than a member has, are not a number.
+        `truncation_epoch`, `layer` (maps, 1 next to the input), `kept`, `mode`. `importance` and `mode_weight` are
+        those after the last epoch; with more truncation epochs, `importance_history` and `mode_weight_history` have
+        them all. Accuracies are shares of 1; entries of members that have diverged, and of more modes than a member
+        has, are not a number.
     """
     import xarray
 
@@ -105,7 +109,7 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
         "epoch": epochs,
     }
     if plan.kept:
-        variables.update(_truncation(plan, record))
+        variables.update(truncation_variables(plan, record))
         coordinates["truncation_epoch"] = np.array(plan.truncation_epochs)
         coordinates["layer"] = np.arange(1, config.depth + 2)
         coordinates["kept"] = np.array(plan.kept)
@@ -133,7 +137,7 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
     return result
 
 
-def _truncation(plan: Plan, record: GroupRecord) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def truncation_variables(plan: Plan, record: GroupRecord) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     group = plan.groups[0]
     beyond = np.array(plan.kept)[None, :] > group.members.modes[:, None]
     beyond &= group.members.modes[:, None] > 0
@@ -148,7 +152,10 @@ def _truncation(plan: Plan, record: GroupRecord) -> dict[str, tuple[tuple[str, .
             found[f"truncation_spread{name}"] = (dims, spread.reshape(*group.grid, *spread.shape[1:]))
     for name in ("importance", "mode_weight"):
         values: np.ndarray = getattr(record, name)
-        found[name] = ((*GRID, "layer", "mode"), values.reshape(*group.grid, *values.shape[1:]))
+        values = values.reshape(*group.grid, *values.shape[1:])
+        found[name] = ((*GRID, "layer", "mode"), values[:, :, :, :, :, -1])
+        if len(plan.truncation_epochs) > 1:
+            found[f"{name}_history"] = ((*GRID, "truncation_epoch", "layer", "mode"), values)
     return found
 
 

@@ -82,7 +82,7 @@ def _calls(plan: Plan, done: int) -> Iterator[tuple[int, int, bool]]:
         first = last
 
 
-def _empty_records(plan: Plan) -> list[GroupRecord]:
+def empty_records(plan: Plan) -> list[GroupRecord]:
     found = []
     for index, group in enumerate(plan.groups):
         members, epochs = len(group.members), plan.config.epochs
@@ -103,8 +103,8 @@ def _empty_records(plan: Plan) -> list[GroupRecord]:
                 nan(members, epochs),
                 nan(members, ends, draws, maps, kept),
                 nan(members, ends, draws, kept),
-                nan(members, maps, modes),
-                nan(members, maps, modes),
+                nan(members, ends, maps, modes),
+                nan(members, ends, maps, modes),
                 np.ones(members, bool),
             )
         )
@@ -122,7 +122,7 @@ def _most_modes(plan: Plan) -> int:
     return most
 
 
-def _take(
+def take_records(
     records: list[GroupRecord], plan: Plan, launch: int, call: tuple[int, int, bool], reported: list[Records]
 ) -> None:
     """Write what a call reported into the records, each member at its place in the grid."""
@@ -137,8 +137,8 @@ def _take(
             record.layer_curves[members, end] = report.layer_curves[here]
             record.together_curves[members, end] = report.together_curves[here]
             modes = report.importance.shape[-1]
-            record.importance[members, :, :modes] = report.importance[here]
-            record.mode_weight[members, :, :modes] = report.mode_weight[here]
+            record.importance[members, end, :, :modes] = report.importance[here]
+            record.mode_weight[members, end, :, :modes] = report.mode_weight[here]
 
 
 def _rows(plan: Plan, launch: int) -> list[np.ndarray]:
@@ -172,7 +172,7 @@ def _without_padding(plan: Plan, states: list[TrainState], launch: int) -> list[
     ]
 
 
-def _with_padding(plan: Plan, states: list[TrainState], program: Program) -> list[TrainState]:
+def with_padding(plan: Plan, states: list[TrainState], program: Program) -> list[TrainState]:
     def padded(leaf: np.ndarray, capacity: int) -> np.ndarray:
         missing = capacity - len(leaf)
         # A launch may have no member of a bucket; then the whole bucket is padding, and zeros do.
@@ -242,7 +242,7 @@ def restore_states(plan: Plan, dataset: Dataset, checkpoints: Path) -> list[Trai
     Raises:
         InputError: if a launch has not trained to the last epoch, or its checkpoint cannot be used.
     """
-    mark, records, found = _mark(plan, dataset), _empty_records(plan), []
+    mark, records, found = _mark(plan, dataset), empty_records(plan), []
     for launch in range(plan.launches):
         done, states = _restore(plan, mark, checkpoints, launch, records)
         if done < plan.config.epochs:
@@ -296,7 +296,7 @@ def execute(
         timing = Timing(program.seconds_to_trace, program.seconds_to_compile, 0.0) if fresh else Timing(0.0, 0.0, 0.0)
         began = time.perf_counter()
         data = device_data(dataset, program)
-        records, mark, final = _empty_records(plan), _mark(plan, dataset), []
+        records, mark, final = empty_records(plan), _mark(plan, dataset), []
         for launch in range(plan.launches):
             done, host = 0, None
             if resume and checkpoints is not None:
@@ -305,13 +305,13 @@ def execute(
                 final += [host] if keep_states else []
                 continue
             members, rows = member_arrays(plan, program, launch), _rows(plan, launch)
-            states = program.start(members) if host is None else _with_padding(plan, host, program)
+            states = program.start(members) if host is None else with_padding(plan, host, program)
             for call in _calls(plan, done):
                 first, count, truncate = call
                 clock = make_clock(program, first, count, config, truncate=truncate)
                 host = None  # lets go of the states that the call is given
                 states, reported = program.compiled(states, members, data, clock)
-                _take(records, plan, launch, call, collect(reported))
+                take_records(records, plan, launch, call, collect(reported))
                 done = first + count
                 if checkpoints is not None:
                     host = _without_padding(plan, states, launch)
