@@ -65,7 +65,7 @@ def segmented_fit(
     """Fit two power laws to ranked curves, y = exp(a) rank^b on ranks 1 ... `last` and on those behind it.
 
     The pieces need not meet, as in the code released with the paper. A free break is searched exactly: every rank that
-    leaves `least_points` on both sides is tried, and the least squared error of ln y wins, the smaller rank among equals.
+    leaves `least_points` on both sides is tried, and the least squared error of ln y wins, the smaller rank of equals.
 
     Args:
         curves: positive values at ranks 1, 2, ... along the last axis.
@@ -130,9 +130,9 @@ def compare_fits(curves: Float[np.ndarray, "... ranks"], last: int | None = 10) 
     """Describe ranked curves by power laws and exponentials, and compare them by AIC.
 
     One power law, an exponential exp(a - b r), a stretched exponential exp(a - b r^c), two power laws with the break
-    given and with it free. AIC = n ln(squared error / n) + 2 (parameters + 1), from independent normal residuals of ln y.
-    Neighbouring ranks of a sorted curve are not independent: differences of AIC rank the descriptions, but their weights
-    are far too sure.
+    given and with it free. AIC = n ln(squared error / n) + 2 (parameters + 1), for independent normal residuals of
+    ln y. Neighbouring ranks of a sorted curve are not independent: differences of AIC rank the descriptions, but their
+    weights are far too sure.
 
     Args:
         curves: positive values at ranks 1, 2, ... along the last axis.

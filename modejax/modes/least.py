@@ -90,9 +90,10 @@ def least_modes(
     """Find the least number of modes at every width of a sweep.
 
     The test accuracy is averaged over seeds and compared with a target: the dense network's mean at that width less
-    `level` points (`dense`), `level` percent (`fixed`), or the largest mean over the numbers of modes at that width less
-    `level` points (`best`, which the luck of the best number raises a little). Resamples draw seeds, the same for all
-    numbers of modes and the dense network. A network that diverged counts as accuracy 0: it did not reach the target.
+    `level` points (`dense`), `level` percent (`fixed`), or the largest mean over the numbers of modes at that width
+    less `level` points (`best`, which the luck of the best number raises a little). Resamples draw seeds, the same for
+    all numbers of modes and the dense network. A network that diverged counts as accuracy 0: it did not reach the
+    target.
 
     Args:
         result: the result of a sweep over widths and modes, with one learning rate and weight decay.

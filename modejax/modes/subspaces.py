@@ -37,9 +37,7 @@ def _rows(x: Any, name: str = "x") -> np.ndarray:
     return x
 
 
-def participation_dimension(
-    x: Float[np.ndarray, "... rows units"], *, centred: bool = True
-) -> Float[np.ndarray, ...]:
+def participation_dimension(x: Float[np.ndarray, "... rows units"], *, centred: bool = True) -> Float[np.ndarray, ...]:
     """Return D = (tr C)^2 / tr C^2 of rows: the number of directions among which their variance is shared out.
 
     D is between 1 and the rank; it is the dimension for a variance that is equal in all directions.

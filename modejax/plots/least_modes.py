@@ -52,7 +52,8 @@ def plot_least_modes(ax: Axes, found: LeastModes, fits: Sequence[GrowthFit] = ()
         ax.plot(n[~reached], np.full((~reached).sum(), top), "^", ms=7, color="tab:red", label="not reached")
     dense = np.geomspace(n.min(), n.max(), 200)
     for fit in sorted(fits, key=lambda fit: fit.aic):
-        label = f"{fit.formula}: weight {fit.weight:.2f}, \N{GREEK SMALL LETTER CHI}\N{SUPERSCRIPT TWO} {fit.chi_square:.1f}"
+        chi = f"\N{GREEK SMALL LETTER CHI}\N{SUPERSCRIPT TWO} {fit.chi_square:.1f}"
+        label = f"{fit.formula}: weight {fit.weight:.2f}, {chi}"
         ax.plot(dense, fit.predicted(dense), ls=_LINES[fit.name], lw=1.4, label=label)
     set_number_axis(ax, n.tolist())
     high_end = np.nanmax(

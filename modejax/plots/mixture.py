@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_decision", "plot_mode_space"]
 
-_COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
+_COLOURS = ("#4d0013", "#001f4d", "#b3003b", "#0059b3")  # red: label +1, blue: -1
 
 
 def plot_decision(ax: Axes, network: Network, params: Any, x: np.ndarray, cluster: np.ndarray) -> Axes:
@@ -62,7 +62,7 @@ def plot_decision(ax: Axes, network: Network, params: Any, x: np.ndarray, cluste
 def _scatter(ax: Axes, x: np.ndarray, cluster: np.ndarray) -> None:
     for each in range(4):
         here = x[cluster == each]
-        ax.plot(here[:, 0], here[:, 1], ".", ms=2.5, alpha=0.6, color=_COLOURS[each], mew=0)
+        ax.plot(here[:, 0], here[:, 1], ".", ms=4, alpha=0.75, color=_COLOURS[each], mew=0)
 
 
 def plot_mode_space(ax: Axes, network: Network, params: Any, x: np.ndarray, cluster: np.ndarray) -> Axes:
@@ -103,6 +103,7 @@ def plot_mode_space(ax: Axes, network: Network, params: Any, x: np.ndarray, clus
     ax.axvline(0, color="0.7", lw=0.7)
     _scatter(ax, flat, cluster)
     ax.set(xlabel="mode space, direction 1", ylabel="mode space, direction 2")
-    ax.set_aspect("equal", adjustable="datalim")
+    reach = 1.08 * np.abs(flat).max()
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     finish(ax)
     return ax

@@ -127,7 +127,7 @@ def plot_slopes(
         colour = f"C{index}"
         ax.plot(epochs, slope, "o-", ms=3, lw=1.4, color=colour, label=label)
         if ends is not None:
-            ax.fill_between(epochs, *ends, color=colour, alpha=0.15, lw=0)
+            ax.fill_between(epochs, *ends, color=colour, alpha=0.09, lw=0)
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.set_ylabel("slope")

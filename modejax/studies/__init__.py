@@ -14,7 +14,16 @@ from modejax.errors import InputError, choices
 
 __all__ = ["STUDIES", "find_study"]
 
-STUDIES = {"mdl-online": "online:mdl_online", "spectral-width": "spectral_width:run"}
+STUDIES = {
+    "mdl-least-modes": "mdl_least_modes:run",
+    "mdl-mixture": "mdl_mixture:run",
+    "mdl-modes": "mdl_modes:run",
+    "mdl-online": "online:mdl_online",
+    "mdl-powerlaw": "mdl_powerlaw:run",
+    "mdl-removal": "mdl_removal:run",
+    "mdl-subspaces": "mdl_subspaces:run",
+    "spectral-width": "spectral_width:run",
+}
 """Name to module (in this package) and function; imported when asked for."""
 
 

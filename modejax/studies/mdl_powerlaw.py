@@ -1,7 +1,7 @@
 """Whether ranked importances follow a piecewise power law, and on what its exponents depend.
 
-The first half of the third figure of Li and Huang, arXiv 2208.09859, whose released code fits ranks 1 to 10 and 11 to 70 of
-the mean tau of the map between the hidden layers (slopes -0.13 and -0.82).
+The first half of the third figure of Li and Huang, arXiv 2208.09859, whose released code fits ranks 1 to 10 and 11 to
+70 of the mean tau of the map between the hidden layers (slopes -0.13 and -0.82).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Case(NamedTuple):
     weight_decay: float
     map: int
     measure: str
+    accuracy: float  # mean, percent
     curves: np.ndarray  # (seeds, ranks)
 
     @property
@@ -44,7 +45,7 @@ class Case(NamedTuple):
 
 
 def cases(gauge: str, result: xarray.Dataset, measure: str = "importance") -> list[Case]:
-    """Take the ranked curves of the first two maps out of the result of a sweep; networks that diverged are left out."""
+    """Take the ranked curves of the first two maps out of a result; networks that diverged are left out."""
     found = []
     data = result[measure].isel(width=0, modes=0)
     fine = (result.status == 0).isel(width=0, modes=0)
@@ -53,8 +54,10 @@ def cases(gauge: str, result: xarray.Dataset, measure: str = "importance") -> li
             for layer in (1, 2):
                 at = {"learning_rate": rate, "weight_decay": decay}
                 values = np.abs(np.asarray(data.sel(**at, layer=layer), np.float64))[fine.sel(**at).values]
+                accuracy = 100 * float(result.test_accuracy.isel(epoch=-1, width=0, modes=0).sel(**at).mean())
                 if len(values):
-                    found.append(Case(gauge, float(rate), float(decay), layer, measure, ranked_curves(values)))
+                    settings = (gauge, float(rate), float(decay), layer, measure, accuracy)
+                    found.append(Case(*settings, ranked_curves(values)))
     return found
 
 
@@ -102,11 +105,13 @@ def run(
     folder = check_folder(out)
     configs = {
         "plain": long_training(quick, count),
-        "scaled": long_training(quick, count, gauge="scaled", weight_decays=(1e-3, 1e-4)),
+        "scaled": long_training(quick, count, gauge="scaled"),
+        "scaled-low-decay": long_training(quick, count, gauge="scaled", learning_rates=(0.01,), weight_decays=(1e-4,)),
     }
     results = {name: trained_run(folder, name, config, report)[1] for name, config in configs.items()}
-    found = [case for name, result in results.items() for case in cases(name, result)]
-    weights = [case for name, result in results.items() for case in cases(name, result, "mode_weight")]
+    gauges = {name: name.split("-")[0] for name in configs}
+    found = [case for name, result in results.items() for case in cases(gauges[name], result)]
+    weights = [case for name, result in results.items() for case in cases(gauges[name], result, "mode_weight")]
     fits = [(case, power_law(case.curves, BREAK), power_law(case.curves)) for case in found]
     width, modes = configs["plain"].widths[0], found[0].curves.shape[1]
 
@@ -114,7 +119,8 @@ def run(
         "# Piecewise power law of the importance of modes",
         "",
         f"{configs['plain'].dataset}, N = {width}, P = {modes}, {configs['plain'].epochs} epochs, learning rate halved "
-        f"every {configs['plain'].halve_every}. Mean over {count} seed(s) of the sorted importances tau; least squares of ln tau against ln rank on ranks "
+        f"every {configs['plain'].halve_every}. Mean over {count} seed(s) of the sorted importances tau; least "
+        "squares of ln tau against ln rank on ranks "
         f"1 to {BREAK} and behind. Intervals: 95 %, expanded percentiles of 2000 resamples of seeds"
         f"{'' if count > 1 else ' (one seed: none)'}. Accuracy in percent after the last epoch.",
         "",
@@ -123,12 +129,6 @@ def run(
     ]
     rows, lines = [], []
     for case, fixed, free in fits:
-        result = results[case.gauge]
-        accuracy = 100 * float(
-            result.test_accuracy.isel(epoch=-1)
-            .sel(learning_rate=case.learning_rate, weight_decay=case.weight_decay)
-            .mean()
-        )
         ratio = fixed.mean[0] / fixed.mean[-1]
         s, f = fixed.fit.slopes, free.fit.slopes
         lines.append(
@@ -137,7 +137,7 @@ def run(
                 case.gauge,
                 f"{case.learning_rate:g}",
                 f"{case.weight_decay:g}",
-                f"{accuracy:.2f}",
+                f"{case.accuracy:.2f}",
                 f"{s[0]:.3f} {_ends(fixed.slopes_interval, 0)}",
                 f"{s[1]:.2f} {_ends(fixed.slopes_interval, 1)}",
                 f"{int(free.fit.last)} {_ends(free.last_interval)}",
@@ -145,7 +145,7 @@ def run(
                 f"{ratio:.1f}",
             ]
         )
-        rows.append(_row(case, fixed, free, accuracy))
+        rows.append(_row(case, fixed, free))
     lines.sort(key=lambda line: line[0])
     head = ["map", "gauge", "rate", "decay", "accuracy", f"slope 1-{BREAK}", f"slope {BREAK + 1}-{modes}"]
     page += [*markdown_table([*head, "free break", "its slopes", "tau first/last"], lines), ""]
@@ -168,11 +168,11 @@ def run(
     page += ["## Training time (map 2, break given)", ""]
     series: dict[str, dict[str, Any]] = {"first": {}, "second": {}}
     lines = []
-    for gauge, result in results.items():
+    for run_name, result in results.items():
         for rate in result.learning_rate.values:
             for decay in result.weight_decay.values:
                 epochs, law = history(result, rate, decay, 2)
-                name = f"{gauge}, rate {rate:g}, decay {decay:g}"
+                name = f"{gauges[run_name]}, rate {rate:g}, decay {decay:g}"
                 for i, piece in enumerate(series):
                     ends = law.slopes_interval
                     pair = None if ends is None else (ends[0][..., i], ends[1][..., i])
@@ -183,13 +183,14 @@ def run(
     heads = [f"epoch {epochs[k]}" for k in picked]
     page += [*markdown_table(["networks", *heads], lines), ""]
     page += [
-        "`figures/curves.png`: map 2 with both fits and residuals; `figures/dependence.png`: slopes against training time; "
+        "`figures/curves.png`: map 2 with both fits and residuals; `figures/dependence.png`: slopes against "
+        "training time; "
         "`figures/weights.png`: |Sigma| instead of tau. `table.csv` has all slopes and intervals.",
         "",
     ]
 
-    shown = [next(c for c in fits if c[0].gauge == g and c[0].map == 2 and c[0].learning_rate == r and c[0].weight_decay == d)
-             for g, r, d in (("plain", 0.003, 1e-3), ("scaled", 0.01, 1e-4))]  # fmt: skip
+    hidden = [each for each in fits if each[0].map == 2]
+    shown = [hidden[0], hidden[-1]]  # plain with the smaller rate, scaled with the low decay
 
     def curves_figure(figure: Any) -> None:
         axes = figure.subplots(2, 2)
@@ -237,8 +238,8 @@ def run(
     return folder
 
 
-def _row(case: Case, fixed: PowerLaw, free: PowerLaw, accuracy: float) -> dict[str, Any]:
-    row: dict[str, Any] = {**case._asdict(), "accuracy": accuracy, "seeds": fixed.seeds}
+def _row(case: Case, fixed: PowerLaw, free: PowerLaw) -> dict[str, Any]:
+    row: dict[str, Any] = {**case._asdict(), "seeds": fixed.seeds}
     del row["curves"]
     for name, law in (("fixed", fixed), ("free", free)):
         row[f"{name}_break"] = int(law.fit.last)

@@ -1,7 +1,7 @@
 """Accuracy against the share of modes removed: least important first, most important first, and at random.
 
-The second half of the third figure of Li and Huang, arXiv 2208.09859, for the network of that figure (P = 70) and for one
-with fewer modes (P = 30).
+The second half of the third figure of Li and Huang, arXiv 2208.09859, for the network of that figure (P = 70) and for
+one with fewer modes (P = 30).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TARGETS = (
 
 
 def accuracy_at(curves: xarray.Dataset, removal: str, layer: int, percent: float, modes: int) -> np.ndarray:
-    """Return the accuracy of each seed, in percent, with a share of one map's modes removed (rounded to whole modes)."""
+    """Return the accuracy of each seed, in percent, with a share of a map's modes removed (rounded to whole modes)."""
     kept = modes - round(percent / 100 * modes)
     return 100 * np.asarray(curves.accuracy.sel(removal=removal, layer=layer, kept=kept), np.float64)
 
@@ -100,7 +100,7 @@ def run(
         scores: tuple[Any, ...] = ("importance", "weight", "size") if name == "plain" else ("importance",)
         found = {}
         for score in scores:
-            removals: Any = ("least", "most", "random") if score == "importance" else ("least", "most")
+            removals: Any = ("least", "most", "random") if score == "importance" else ("least",)
             curves = removal_curves(where, removals, score=score, draws=draws)
             found[score] = curves.sel(learning_rate=0.003).isel(width=0, modes=0, weight_decay=0, drop=True)
             report(f"{name}: removal curves by {score} done")
@@ -110,9 +110,12 @@ def run(
         "# Removal of modes",
         "",
         f"{configs['plain'].dataset}, N = {configs['plain'].widths[0]}, plain gauge, learning rate 0.003 halved every "
-        f"{configs['plain'].halve_every} of {configs['plain'].epochs} epochs, weight decay 0.001. One map is cut, the others are intact; the order is "
-        f"that of the importance tau of each network. Test accuracy in percent, mean +- standard deviation over {count} "
-        f"seed(s){'' if count > 1 else ' (one seed: no error bars)'}; random orders are means of {draws} draws for each network.",
+        f"{configs['plain'].halve_every} of {configs['plain'].epochs} epochs, weight decay 0.001. One map is cut, "
+        "the others are intact; the order is "
+        "that of the importance tau of each network. Test accuracy in percent, mean +- standard deviation over "
+        f"{count} "
+        f"seed(s){'' if count > 1 else ' (one seed: no error bars)'}; random orders are means of {draws} draws for "
+        "each network.",
         "",
     ]
     rows = []
@@ -141,7 +144,10 @@ def run(
         page += [*markdown_table(["map", "removed", *(f"{s} %" for s in SHARES)], table), ""]
     largest = max(families)
     page += [f"## Against the paper's figure (P = {largest})", ""]
-    lines = [[claim, lost, "yes" if holds else "no"] for claim, lost, holds in verdicts(families[largest]["importance"], largest)]
+    lines = [
+        [claim, lost, "yes" if holds else "no"]
+        for claim, lost, holds in verdicts(families[largest]["importance"], largest)
+    ]
     page += [*markdown_table(["claim", "points lost", "holds"], lines), ""]
     page += ["Ordered by |Sigma| or by the gauge-free size instead of tau, least important first, percent:", ""]
     lines = []

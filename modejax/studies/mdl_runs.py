@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = [
-    "DENSE_CONTROLS",
     "dense_control",
     "finished",
     "frontier",
@@ -59,17 +58,19 @@ def long_training(
     )
 
 
-DENSE_CONTROLS = {
-    "dense, He start": (),
-    "dense, start of the mode network": ("start=mode", "start_modes={modes}"),
-}
-"""Options of the dense networks that a mode network is compared with, by name."""
+def dense_control(start: str, mode_run: SweepConfig, learning_rates: tuple[float, ...], seeds: int) -> SweepConfig:
+    """Return the sweep of a dense control: data, width, schedule, decay and seeds of a run of mode networks.
 
-
-def dense_control(name: str, mode_run: SweepConfig, learning_rates: tuple[float, ...], seeds: int) -> SweepConfig:
-    """Return the sweep of a dense control: data, width, schedule, decay and seeds of a run of mode networks."""
+    Args:
+        start: `he`, or `mode` for the very weights from which the mode networks start.
+        mode_run: the run of the mode networks.
+        learning_rates: of the control.
+        seeds: of the control.
+    """
     assert mode_run.modes is not None
-    options = tuple(option.format(modes=mode_run.modes[0]) for option in DENSE_CONTROLS[name])
+    options = (f"start={start}",)
+    if start == "mode":
+        options += (f"start_modes={mode_run.modes[0]}",)
     return dataclasses.replace(
         mode_run,
         layer="dense",
@@ -102,13 +103,13 @@ def frontier(quick: bool, seeds: int) -> dict[tuple[str, int], SweepConfig]:
     Every family is given the same two learning rates; one sweep each, so that seconds can be told apart.
     """
     base = SweepConfig(
-        dataset="mnist", widths=(100,), epochs=12, halve_every=3, seeds=seeds, baseline="none",
+        dataset="mnist", widths=(100,), epochs=6, halve_every=2, seeds=seeds, baseline="none",
         learning_rates=(0.0015, 0.005), kept=(0,),
     )  # fmt: skip
     modes, full, units = (5, 10, 20, 30, 50, 70), (10, 30, 0), (5, 10, 20, 50, 100)
     if quick:
         base = dataclasses.replace(base, dataset="digits", widths=(32,), epochs=20, halve_every=5, batch_size=50)
-        modes, full, units = (3, 8, 20), (0,), (4, 16, 32)
+        modes, full, units = (4, 20), (0,), (8, 32)
     found = {}
     for layer, decay in (("mode", 1e-3), ("tied_mode", 1e-4), ("low_rank", 1e-4)):
         for count in modes:
