@@ -132,7 +132,8 @@ def compare_fits(curves: Float[np.ndarray, "... ranks"], last: int | None = 10) 
     One power law, an exponential exp(a - b r), a stretched exponential exp(a - b r^c), two power laws with the break
     given and with it free. AIC = n ln(squared error / n) + 2 (parameters + 1), for independent normal residuals of
     ln y. Neighbouring ranks of a sorted curve are not independent: differences of AIC rank the descriptions, but their
-    weights are far too sure.
+    weights are far too sure. The search for the free break counts as one parameter, which is too little: in pure noise
+    around one power law it often wins.
 
     Args:
         curves: positive values at ranks 1, 2, ... along the last axis.

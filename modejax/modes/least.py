@@ -21,7 +21,7 @@ Definition = Literal["dense", "fixed", "best"]
 DEFINITIONS: dict[str, str] = {
     "dense": "within {level:g} points of the dense network of the same width",
     "fixed": "at least {level:g} % test accuracy",
-    "best": "within {level:g} points of the best number of modes at the same width",
+    "best": "within {level:g} points of the best P at the same width",
 }
 """The definitions by name: the mean accuracy over seeds that the least number of modes has to reach."""
 
@@ -115,7 +115,7 @@ def least_modes(
         >>> result = run_sweep(SweepConfig(widths=(8,), modes=(1, 4), seeds=2, epochs=2, baseline="none"))
         >>> found = least_modes(result, "best", 1.0)
         >>> found.text, found.value.shape
-        ('within 1 points of the best number of modes at the same width', (1,))
+        ('within 1 points of the best P at the same width', (1,))
     """
     if definition not in DEFINITIONS:
         raise InputError(f"unknown definition {definition!r}; allowed: {choices(DEFINITIONS)}")

@@ -62,7 +62,7 @@ def plot_by_layer(
 
 
 def plot_cost(ax: Axes, series: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], label: str) -> Axes:
-    """Draw accuracy against a cost for several families of networks.
+    """Draw the test error against a cost for several families of networks, both on logarithmic axes.
 
     Args:
         ax: where.
@@ -78,15 +78,25 @@ def plot_cost(ax: Axes, series: Mapping[str, tuple[np.ndarray, np.ndarray, np.nd
         >>> plot_cost(Figure().subplots(), {"mode": one}, "trained parameters").get_xscale()
         'log'
     """
+    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+
     for index, (name, (cost, mean, sd)) in enumerate(series.items()):
-        order = np.argsort(cost)
         dense = name == "dense"
         ax.errorbar(
-            cost[order], mean[order], np.nan_to_num(sd[order]), marker=_MARKERS[index % 8], ms=5, lw=1.4, capsize=2.5,
+            cost, 100 - mean, np.nan_to_num(sd), marker=_MARKERS[index % 8], ms=5, lw=1.4, capsize=2.5,
             color="black" if dense else f"C{index}", ls="--" if dense else "-", label=name,
         )  # fmt: skip
     ax.set_xscale("log")
+    ax.set_yscale("log")
+    lows = [float(np.nanmin(100 - mean)) for _, mean, _ in series.values()]
+    highs = [float(np.nanmax(100 - mean)) for _, mean, _ in series.values()]
+    # A bar may reach 0, which a logarithmic axis does not have.
+    ax.set_ylim(0.75 * max(min(lows), 0.01), 1.3 * max(highs))
+    for axis, form in ((ax.xaxis, EngFormatter(sep="")), (ax.yaxis, FuncFormatter(lambda value, _: f"{value:g}"))):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+        axis.set_major_formatter(form)
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(label)
-    ax.set_ylabel("test accuracy (%)")
+    ax.set_ylabel("test error (%)")
     finish(ax)
     return ax

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_least_modes"]
 
-_LINES = {"constant": ":", "logarithm": "-", "power": "--", "saturating": "-."}
+_LINES = {
+    "constant": (":", "tab:red"),
+    "logarithm": ("-", "tab:green"),
+    "power": ("--", "tab:orange"),
+    "saturating": ("-.", "tab:blue"),
+}
 
 
 def plot_least_modes(ax: Axes, found: LeastModes, fits: Sequence[GrowthFit] = (), *, most: int | None = None) -> Axes:
@@ -54,7 +59,8 @@ def plot_least_modes(ax: Axes, found: LeastModes, fits: Sequence[GrowthFit] = ()
     for fit in sorted(fits, key=lambda fit: fit.aic):
         chi = f"\N{GREEK SMALL LETTER CHI}\N{SUPERSCRIPT TWO} {fit.chi_square:.1f}"
         label = f"{fit.formula}: weight {fit.weight:.2f}, {chi}"
-        ax.plot(dense, fit.predicted(dense), ls=_LINES[fit.name], lw=1.4, label=label)
+        style, colour = _LINES[fit.name]
+        ax.plot(dense, fit.predicted(dense), ls=style, color=colour, lw=1.4, label=label)
     set_number_axis(ax, n.tolist())
     high_end = np.nanmax(
         [*value[reached], *(np.minimum(found.high[reached], top) if found.high is not None else [])], initial=1.0

@@ -218,13 +218,16 @@ def _accuracy_figure(figure: Any, result: xarray.Dataset, title: str) -> None:
     dense = spread(data.baseline_test_accuracy.isel(epoch=-1).transpose("width", "seed"), 100.0)
     for i, n in enumerate(data.width.values):
         colour = colours(int(n))
-        ax.errorbar(modes, 100 - values.mean[i], np.nan_to_num(values.sd[i]), color=colour, lw=1.4, label=f"N = {n}")
+        ax.errorbar(
+            modes, 100 - values.mean[i], np.nan_to_num(values.sd[i]), color=colour, lw=1.4, capsize=2, label=f"N = {n}"
+        )
         ax.plot([modes.max() * 1.35], [100 - dense.mean[i]], "D", ms=5, color=colour)
     set_number_axis(ax, [*modes.tolist(), float(modes.max()) * 1.5])
     from matplotlib.ticker import FixedLocator, NullLocator
 
     ax.xaxis.set_major_locator(FixedLocator([p for p in modes if p not in (3, 7, 14, 50)]))
     ax.set_yscale("log")
+    ax.set_ylim(0.8 * min(np.nanmin(100 - values.mean), np.nanmin(100 - dense.mean)), 100)
     ticks = [t for t in (1, 2, 3, 5, 10, 20, 40, 80) if t < 100]
     ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.yaxis.set_minor_locator(NullLocator())

@@ -106,7 +106,7 @@ def frontier(quick: bool, seeds: int) -> dict[tuple[str, int], SweepConfig]:
         dataset="mnist", widths=(100,), epochs=6, halve_every=2, seeds=seeds, baseline="none",
         learning_rates=(0.0015, 0.005), kept=(0,),
     )  # fmt: skip
-    modes, full, units = (5, 10, 20, 30, 50, 70), (10, 30, 0), (5, 10, 20, 50, 100)
+    modes, full, units = (5, 10, 30, 70), (30, 0), (10, 30, 100)
     if quick:
         base = dataclasses.replace(base, dataset="digits", widths=(32,), epochs=20, halve_every=5, batch_size=50)
         modes, full, units = (4, 20), (0,), (8, 32)

@@ -105,7 +105,7 @@ def run(
     assert fewer.modes is not None
     configs = {"plain": plain, "fewer": fewer}
     dense_seeds = count if seeds is not None else 3
-    configs["dense-he"] = dense_control("he", plain, (0.003, 0.001), dense_seeds)
+    configs["dense-he"] = dense_control("he", plain, (0.003,), dense_seeds)
     configs["dense-mode-start"] = dense_control("mode", plain, (0.003,), dense_seeds)
     labels = {
         "plain": f"modes, P = {plain.modes[0]}",

@@ -111,7 +111,9 @@ def removal_curves(
             epochs=1,  # none is run
         )
         found.append(_measure(make_plan(again, dataset, layer), dataset, states))
-    curves = xarray.concat(found, dim=xarray.Variable("removal", list(removals)))
+    curves = xarray.concat(
+        found, dim=xarray.Variable("removal", list(removals)), data_vars="all", coords="minimal", join="exact"
+    )
     return curves.transpose(*GRID, "removal", "layer", "kept")
 
 
