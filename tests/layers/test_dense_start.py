@@ -23,12 +23,6 @@ def test_it_starts_where_the_mode_layer_starts(fan_in, fan_out):
         assert not np.any(params.weight[:, 7:])
 
 
-def test_its_start_has_the_variance_of_the_mode_layer():
-    params = layers.dense(start="mode", start_modes=20).init(jax.random.key(0), 300, 200)
-    # P / (N ln N); 60,000 products of three factors: the error of the variance is about 3 %.
-    assert float(params.weight.var()) == pytest.approx(20 / (300 * np.log(300)), rel=0.15)
-
-
 def test_bad_options_are_told():
     with pytest.raises(InputError, match="needs a number of modes of at least 1, got start_modes=0"):
         layers.dense(start="mode")
