@@ -201,7 +201,8 @@ def growth_fits(found: LeastModes, *, least_error: float = 0.03, confidence: flo
     Weighted least squares; the error of a width is the standard deviation of its resamples, but at least `least_error`
     of the value, for the interpolation between numbers of modes. AIC = chi^2 + 2 parameters, for errors that are known;
     a chi^2 far above the number of widths says that no form fits, whatever the weights. Widths that never reach the
-    target are left out. A form is fitted if more widths are left than it has parameters.
+    target are left out, and so are resamples in which one of the others does not: where an interval is open at the
+    top, the error is too small. A form is fitted if more widths are left than it has parameters.
 
     Args:
         found: what `least_modes` returned, with two seeds or more.

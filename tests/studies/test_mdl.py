@@ -100,7 +100,7 @@ def test_power_law_with_one_seed_says_so(tiny, tmp_path):
 @pytest.mark.slow
 def test_overview(tiny, tmp_path):
     folder = find_study("mdl-modes")(tmp_path / "mdl-modes", quick=True, seeds=1, report=lambda _: None)
-    page, rows, _ = check_folder(folder)
+    _, rows, _ = check_folder(folder)
     costs = {row["name"]: row for row in rows if row["kind"] == "cost"}
     assert int(costs["dense"]["parameters"]) == 64 * 8 + 8 * 8 + 8 * 10
     assert int(costs["mode"]["parameters"]) == 3 * (64 + 4 * 8 + 10 + 3)
