@@ -129,7 +129,7 @@ def run(
         "## Least number of modes",
         "",
         "Interpolated in ln P between the numbers of modes tried; 95 % interval from 2000 resamples of seeds. `not "
-        "reached`: with no number tried"
+        "reached`: no number that was tried reaches the target."
         if count > 1
         else "Interpolated in ln P between the numbers of modes tried; one seed, so no intervals and no fits.",
         "",
