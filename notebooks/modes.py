@@ -111,7 +111,9 @@ plot_removal(removed.isel(width=0, modes=0, learning_rate=0, weight_decay=0, dro
 
 # %%
 grid = run_sweep(
-    SweepConfig(widths=(8, 16, 32, 64), modes=(2, 4, 7, 12, 20), seeds=4, epochs=20, batch_size=50, kept=(0,), buckets="one")
+    SweepConfig(
+        widths=(8, 16, 32, 64), modes=(2, 4, 7, 12, 20), seeds=4, epochs=20, batch_size=50, kept=(0,), buckets="one"
+    )
 )
 left, right = figure(2)
 for ax, (definition, level) in zip((left, right), (("dense", 4.0), ("fixed", 88.0)), strict=True):
