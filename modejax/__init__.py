@@ -1,7 +1,7 @@
 """Mode-decomposed neural networks in JAX: a whole sweep over widths and modes as one compiled program.
 
-Read `extent` and `layers` first, then `networks`, `training` and `truncation`, then `sweep` and `modes`. Everything here
-is imported on first use.
+Read `extent` and `layers` first, then `networks`, `training` and `truncation`, then `sweep` and `modes`. Everything is
+imported on first use.
 
 Example:
     >>> import modejax

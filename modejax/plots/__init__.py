@@ -2,9 +2,9 @@
 
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
 subject: `accuracy`, `truncation`, `learning`, `importance`; `power_law`, `removal`, `least_modes`, `comparison` and
-`mixture` for what modes mean; `online` for online learning; `report` saves the figures of a sweep and writes the page of
-a run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first picture is drawn. Training
-and its arithmetic may not come in.
+`mixture` for what modes mean; `online` for online learning; `report` saves the figures of a sweep and writes the page
+of a run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first picture is drawn.
+Training and its arithmetic may not come in.
 """
 
 from typing import TYPE_CHECKING

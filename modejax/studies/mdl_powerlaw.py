@@ -106,12 +106,10 @@ def run(
     configs = {
         "plain": long_training(quick, count),
         "scaled": long_training(quick, count, gauge="scaled"),
-        "scaled-low-decay": long_training(quick, count, gauge="scaled", learning_rates=(0.01,), weight_decays=(1e-4,)),
     }
     results = {name: trained_run(folder, name, config, report)[1] for name, config in configs.items()}
-    gauges = {name: name.split("-")[0] for name in configs}
-    found = [case for name, result in results.items() for case in cases(gauges[name], result)]
-    weights = [case for name, result in results.items() for case in cases(gauges[name], result, "mode_weight")]
+    found = [case for name, result in results.items() for case in cases(name, result)]
+    weights = [case for name, result in results.items() for case in cases(name, result, "mode_weight")]
     fits = [(case, power_law(case.curves, BREAK), power_law(case.curves)) for case in found]
     width, modes = configs["plain"].widths[0], found[0].curves.shape[1]
 
@@ -168,11 +166,11 @@ def run(
     page += ["## Training time (map 2, break given)", ""]
     series: dict[str, dict[str, Any]] = {"first": {}, "second": {}}
     lines = []
-    for run_name, result in results.items():
+    for gauge, result in results.items():
         for rate in result.learning_rate.values:
             for decay in result.weight_decay.values:
                 epochs, law = history(result, rate, decay, 2)
-                name = f"{gauges[run_name]}, rate {rate:g}, decay {decay:g}"
+                name = f"{gauge}, rate {rate:g}, decay {decay:g}"
                 for i, piece in enumerate(series):
                     ends = law.slopes_interval
                     pair = None if ends is None else (ends[0][..., i], ends[1][..., i])
@@ -190,7 +188,7 @@ def run(
     ]
 
     hidden = [each for each in fits if each[0].map == 2]
-    shown = [hidden[0], hidden[-1]]  # plain with the smaller rate, scaled with the low decay
+    shown = [hidden[0], hidden[-1]]  # plain with the smaller rate, scaled with the larger
 
     def curves_figure(figure: Any) -> None:
         axes = figure.subplots(2, 2)

@@ -103,7 +103,7 @@ def frontier(quick: bool, seeds: int) -> dict[tuple[str, int], SweepConfig]:
     Every family is given the same two learning rates; one sweep each, so that seconds can be told apart.
     """
     base = SweepConfig(
-        dataset="mnist", widths=(100,), epochs=6, halve_every=2, seeds=seeds, baseline="none",
+        dataset="mnist", widths=(100,), epochs=4, halve_every=2, seeds=seeds, baseline="none",
         learning_rates=(0.0015, 0.005), kept=(0,),
     )  # fmt: skip
     modes, full, units = (5, 10, 30, 70), (30, 0), (10, 30, 100)

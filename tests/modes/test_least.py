@@ -1,5 +1,7 @@
 """The least number of modes: definitions on made results, intervals, growth with the width, bad input."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray
@@ -20,7 +22,7 @@ def made(least, seeds=5, noise=0.002, baseline=True, top=0.97, drop=0.2):
     below = np.log(need[:, None] / np.array(MODES)).clip(0)
     accuracy = top - drop * below + noise * rng.normal(size=(seeds, len(WIDTHS), len(MODES)))
     grid = ("seed", "width", "modes", "learning_rate", "weight_decay", "epoch")
-    data = {"test_accuracy": (grid, accuracy[..., None, None, None])}
+    data: dict[str, Any] = {"test_accuracy": (grid, accuracy[..., None, None, None])}
     if baseline:
         data["baseline_test_accuracy"] = (("seed", "width", "epoch"), np.full((seeds, len(WIDTHS), 1), top + 0.01))
     return xarray.Dataset(data, coords={"width": list(WIDTHS), "modes": list(MODES), "seed": np.arange(seeds)})
@@ -41,10 +43,10 @@ def test_crossings_are_those_of_a_walk_from_the_left(accuracy, target):
 
 def test_each_definition_finds_the_target_it_names():
     result = made(lambda n: 2 + 2 * np.log(n), noise=0.0, seeds=2)
-    reach = {"dense": ("dense", 1.0), "fixed": ("fixed", 97.0), "best": ("best", 0.0)}
-    for name, (definition, level) in reach.items():
+    reach: list[Any] = [("dense", 1.0), ("fixed", 97.0), ("best", 0.0)]
+    for definition, level in reach:
         found = least_modes(result, definition, level)
-        np.testing.assert_allclose(found.target, 0.97, rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(found.target, 0.97, rtol=1e-12, err_msg=definition)
         assert (found.value <= found.on_grid).all()
         assert (found.value > found.on_grid / 2).all()
     # A target on the falling part is read off exactly: the curve is straight in ln P there.

@@ -31,6 +31,7 @@ def tiny(monkeypatch):
 
     def fewer_modes(quick, seeds, **options):
         config = long(quick, seeds, **options)
+        assert config.modes is not None
         return dataclasses.replace(config, modes=(min(config.modes[0], 16),), truncate_every=2)
 
     small = SweepConfig(epochs=2, baseline="none", seeds=1, kept=(0,), learning_rates=(0.005, 0.01))
