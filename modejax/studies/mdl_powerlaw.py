@@ -217,7 +217,12 @@ def run(
             for index, case in enumerate(c for c in weights if c.map == layer):
                 mean = case.curves.mean(axis=0)
                 ax.plot(np.arange(1, modes + 1), mean, color=f"C{index}", label=case.name)
-            ax.set(xscale="log", yscale="log", xlabel="rank of the mode", ylabel="|Sigma| (as stored, no unit)")
+            ax.set(
+                xscale="log",
+                yscale="log",
+                xlabel="rank of the mode",
+                ylabel="|Sigma| (with the prefactor of its gauge)",
+            )
             ax.set_title(f"map {layer}", fontsize=10)
             ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-4))
             ax.grid(alpha=0.3)
