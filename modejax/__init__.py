@@ -1,6 +1,6 @@
 """Mode-decomposed neural networks in JAX: a whole sweep over widths and modes as one compiled program.
 
-Read `extent` and `layers` first, then `networks`, `training` and `truncation`, then `sweep`. Everything here is
+Read `extent` and `layers` first, then `networks`, `training` and `truncation`, then `sweep` and `modes`. Everything is
 imported on first use.
 
 Example:
@@ -18,6 +18,7 @@ from modejax._lazy import lazy as _lazy
 if TYPE_CHECKING:
     from modejax import data as data
     from modejax import layers as layers
+    from modejax import modes as modes
     from modejax import networks as networks
     from modejax import online as online
     from modejax import plots as plots
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from modejax.sparcs import sparcs_mlp as sparcs_mlp
     from modejax.sweep.config import SweepConfig as SweepConfig
     from modejax.sweep.plan import make_plan as make_plan
+    from modejax.sweep.removal import removal_curves as removal_curves
     from modejax.sweep.result import load_result as load_result
     from modejax.sweep.run import run_sweep as run_sweep
     from modejax.sweep.trained import load_networks as load_networks
@@ -46,12 +48,14 @@ __getattr__, __dir__, __all__ = _lazy(
         "extent": ["Extent"],
         "layers": [],
         "networks": ["mlp", "tied_mode_mlp"],
+        "modes": [],
         "online": [],
         "plots": [],
         "pruning": [],
         "sparcs": ["sparcs_mlp"],
         "sweep.config": ["SweepConfig"],
         "sweep.plan": ["make_plan"],
+        "sweep.removal": ["removal_curves"],
         "sweep.result": ["load_result"],
         "sweep.run": ["run_sweep"],
         "sweep.trained": ["load_networks"],

@@ -50,7 +50,8 @@ def test_it_is_the_network_with_all_skip_connections(count):
     x = jax.random.normal(jax.random.key(1), (SIZES[0],))
     states = [x]
     for target in range(1, count):
-        z = sum(weight_block(params, target, source) @ states[source] for source in range(target))
+        parts = [weight_block(params, target, source) @ states[source] for source in range(target)]
+        z = jnp.sum(jnp.stack(parts), axis=0)
         states.append(jnp.tanh(z) if target < count - 1 else z)
     np.testing.assert_allclose(network.apply(params, x), states[-1], rtol=0, atol=1e-12)
     # All sets may be shifted together.

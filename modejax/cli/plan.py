@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from modejax.cli.table import bytes_text, count_text, print_table
+from modejax.cli.table import bytes_text, count_text, print_table, time_text
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["PlanCommand"]
@@ -50,6 +50,7 @@ class PlanCommand:
             "parameters": plan.parameters,
             "useful_flops": plan.useful_flops,
             "padded_flops": plan.padded_flops,
+            "predicted_seconds": plan.predicted_seconds,
             "launches": plan.launches,
             "bytes": {**dataclasses.asdict(plan.memory), "process": plan.resident_bytes, "peak": plan.peak_bytes},
             "steps_per_epoch": plan.steps_per_epoch,
@@ -79,6 +80,7 @@ class PlanCommand:
             f"{count_text(plan.useful_flops)}FLOP useful, {count_text(plan.padded_flops)}FLOP with padding "
             f"({waste:.2f} times), in matrix products of the training steps"
         )
+        print(f"about {time_text(plan.predicted_seconds)} of training at the usual rate of such devices")
         print(
             f"{count_text(plan.parameters)} trainable parameters; a launch holds {bytes_text(plan.memory.state)} of "
             f"parameters and moments, {bytes_text(plan.memory.data)} of data and about "

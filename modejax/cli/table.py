@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["bytes_text", "count_text", "print_table"]
+__all__ = ["bytes_text", "count_text", "print_table", "time_text"]
 
 
 def count_text(number: float) -> str:
@@ -19,6 +19,18 @@ def count_text(number: float) -> str:
         if abs(number) >= size:
             return f"{number / size:.1f} {prefix}"
     return f"{number:g}"
+
+
+def time_text(seconds: float) -> str:
+    """Return a time in seconds, minutes or hours.
+
+    Example:
+        >>> time_text(40), time_text(330), time_text(9000)
+        ('40 s', '5.5 min', '2.5 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def bytes_text(number: float) -> str:

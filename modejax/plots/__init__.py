@@ -1,9 +1,10 @@
 """Pictures of results: matplotlib figures that take the labelled arrays and `ax`, and return the axes.
 
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
-subject: `accuracy`, `truncation`, `pruning`, `learning`, `importance`, and `online` for online learning; `report` saves
-the figures of a sweep and writes the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is
-imported when the first picture is drawn. Training and its arithmetic may not come in.
+subject: `accuracy`, `truncation`, `pruning`, `learning`, `importance`; `power_law`, `removal`, `least_modes`,
+`comparison` and `mixture` for what modes mean; `online` for online learning; `report` saves the figures of a sweep and
+writes the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first
+picture is drawn. Training and its arithmetic may not come in.
 """
 
 from typing import TYPE_CHECKING
@@ -13,8 +14,13 @@ from modejax._lazy import lazy
 if TYPE_CHECKING:
     from modejax.plots.accuracy import plot_accuracy as plot_accuracy
     from modejax.plots.accuracy import plot_rates as plot_rates
+    from modejax.plots.comparison import plot_by_layer as plot_by_layer
+    from modejax.plots.comparison import plot_cost as plot_cost
     from modejax.plots.importance import plot_importance as plot_importance
     from modejax.plots.learning import plot_learning as plot_learning
+    from modejax.plots.least_modes import plot_least_modes as plot_least_modes
+    from modejax.plots.mixture import plot_decision as plot_decision
+    from modejax.plots.mixture import plot_mode_space as plot_mode_space
     from modejax.plots.online import plot_end_rates as plot_end_rates
     from modejax.plots.online import plot_error as plot_error
     from modejax.plots.online import plot_order_parameters as plot_order_parameters
@@ -22,9 +28,13 @@ if TYPE_CHECKING:
     from modejax.plots.online import plot_specialisation as plot_specialisation
     from modejax.plots.online import plot_stages as plot_stages
     from modejax.plots.online import plot_sweep as plot_sweep
+    from modejax.plots.power_law import plot_power_law as plot_power_law
+    from modejax.plots.power_law import plot_residuals as plot_residuals
+    from modejax.plots.power_law import plot_slopes as plot_slopes
     from modejax.plots.pruning import plot_node_scores as plot_node_scores
     from modejax.plots.pruning import plot_pruning as plot_pruning
     from modejax.plots.pruning import plot_sparsity as plot_sparsity
+    from modejax.plots.removal import plot_removal as plot_removal
     from modejax.plots.report import save_figures as save_figures
     from modejax.plots.report import table as table
     from modejax.plots.report import write_report as write_report
@@ -35,8 +45,11 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "accuracy": ["plot_accuracy", "plot_rates"],
+        "comparison": ["plot_by_layer", "plot_cost"],
         "importance": ["plot_importance"],
         "learning": ["plot_learning"],
+        "least_modes": ["plot_least_modes"],
+        "mixture": ["plot_decision", "plot_mode_space"],
         "online": [
             "plot_end_rates",
             "plot_error",
@@ -46,6 +59,8 @@ __getattr__, __dir__, __all__ = lazy(
             "plot_stages",
             "plot_sweep",
         ],
+        "power_law": ["plot_power_law", "plot_residuals", "plot_slopes"],
+        "removal": ["plot_removal"],
         "pruning": ["plot_node_scores", "plot_pruning", "plot_sparsity"],
         "report": ["save_figures", "table", "write_report"],
         "truncation": ["plot_emergence", "plot_truncation"],

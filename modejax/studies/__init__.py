@@ -15,7 +15,13 @@ from modejax.errors import InputError, choices
 __all__ = ["STUDIES", "find_study"]
 
 STUDIES = {
+    "mdl-least-modes": "mdl_least_modes:run",
+    "mdl-mixture": "mdl_mixture:run",
+    "mdl-modes": "mdl_modes:run",
     "mdl-online": "online:mdl_online",
+    "mdl-powerlaw": "mdl_powerlaw:run",
+    "mdl-removal": "mdl_removal:run",
+    "mdl-subspaces": "mdl_subspaces:run",
     "spectral-perceptron": "spectral_perceptron:run",
     "spectral-pruning": "spectral_pruning:run",
     "spectral-sparse": "spectral_sparse:run",

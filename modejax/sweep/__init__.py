@@ -2,7 +2,8 @@
 
 Read in the order of the data: `config` (what is asked for) -> `spec` (names to networks) -> `cost`, `memory` and `plan`
 (members, buckets, arithmetic, bytes, launches) -> `program` (the compiled step) -> `run` (launches, chunks, progress)
-with `checkpoint` and `hosts` (several processes) -> `result` (labelled arrays, run folders) and `trained` (networks).
+with `checkpoint` and `hosts` (several processes) -> `result` (labelled arrays, run folders), `trained` (networks) and
+`removal` (accuracy with modes removed in other orders).
 Pictures and the command line may not come in.
 """
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from modejax.sweep.config import SweepConfig as SweepConfig
     from modejax.sweep.plan import Plan as Plan
     from modejax.sweep.plan import make_plan as make_plan
+    from modejax.sweep.removal import removal_curves as removal_curves
     from modejax.sweep.result import load_result as load_result
     from modejax.sweep.run import run_sweep as run_sweep
     from modejax.sweep.trained import load_networks as load_networks
@@ -23,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy(
     {
         "config": ["SweepConfig"],
         "plan": ["Plan", "make_plan"],
+        "removal": ["removal_curves"],
         "result": ["load_result"],
         "run": ["run_sweep"],
         "trained": ["load_networks"],

@@ -119,6 +119,12 @@ class Plan:
     resident_bytes: int
 
     @property
+    def predicted_seconds(self) -> float:
+        """Training time predicted from the padded operations and a usual rate of this kind of device."""
+        machine = MACHINES.get(jax.default_backend(), MACHINES["gpu"])
+        return self.padded_flops / (machine.flops_per_second * self.devices)
+
+    @property
     def peak_bytes(self) -> int:
         """All bytes predicted at the peak: on the devices, and on the host where it is the device."""
         return _peak(self.memory, self.resident_bytes)

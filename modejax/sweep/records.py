@@ -39,8 +39,8 @@ def empty_records(plan: Plan) -> list[GroupRecord]:
                 nan(members, epochs),
                 nan(members, ends, draws, maps, kept),
                 nan(members, ends, draws, kept),
-                nan(members, maps, modes),
-                nan(members, maps, modes),
+                nan(members, ends, maps, modes),
+                nan(members, ends, maps, modes),
                 nan(members, *shape),
                 nan(members, *shape),
                 nan(members, *ranks),
@@ -92,8 +92,8 @@ def take(
             record.layer_curves[members, end] = report.layer_curves[here]
             record.together_curves[members, end] = report.together_curves[here]
             modes = report.importance.shape[-1]
-            record.importance[members, :, :modes] = report.importance[here]
-            record.mode_weight[members, :, :modes] = report.mode_weight[here]
+            record.importance[members, end, :, :modes] = report.importance[here]
+            record.mode_weight[members, end, :, :modes] = report.mode_weight[here]
 
 
 def rows_of(plan: Plan, launch: int) -> list[np.ndarray]:

@@ -48,8 +48,8 @@ class GroupRecord(NamedTuple):
     validation_accuracy: np.ndarray  # (members, epochs)
     layer_curves: np.ndarray  # (members, truncation_epochs, draws, maps, kept)
     together_curves: np.ndarray  # (members, truncation_epochs, draws, kept)
-    importance: np.ndarray  # (members, maps, modes)
-    mode_weight: np.ndarray  # (members, maps, modes)
+    importance: np.ndarray  # (members, truncation_epochs, maps, modes)
+    mode_weight: np.ndarray  # (members, truncation_epochs, maps, modes)
     pruning_accuracy: np.ndarray  # (members, truncation_epochs, scores, percentiles)
     pruning_loss: np.ndarray  # (members, truncation_epochs, scores, percentiles)
     node_score: np.ndarray  # (members, truncation_epochs, scores that rank nodes, hidden layers, nodes)
@@ -80,6 +80,8 @@ _LABELS = {
     "node_score": ("score of each hidden node", "1"),
     "importance": ("importance tau of each mode, as stored", "1"),
     "mode_weight": ("Sigma of each mode, as stored", "1"),
+    "importance_history": ("importance tau of each mode at every truncation epoch", "1"),
+    "mode_weight_history": ("Sigma of each mode at every truncation epoch", "1"),
     "num_parameters": ("trainable parameters", "1"),
     "status": ("0: fine, 1: diverged (a loss was not finite or beyond 1e8); the member was frozen there", "1"),
 }
@@ -98,8 +100,9 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
         The result. Dimensions: `width, modes, seed, learning_rate, weight_decay` (the grid), `epoch`,
         `truncation_epoch`, `layer` (maps, 1 next to the input), `kept`, `mode`; with a mask `sparsity`, which ends the
         grid; with pruning curves `score`, `percentile`, `node_ranking` (the scores that rank nodes one by one),
-        `hidden_layer`, `node`. Accuracies are shares of 1; entries of members that have diverged, and of more modes or
-        nodes than a member has, are not a number.
+        `hidden_layer`, `node`. `importance` and `mode_weight` are those after the last epoch; with more truncation
+        epochs, `importance_history` and `mode_weight_history` have them all. Accuracies are shares of 1; entries of
+        members that have diverged, and of more modes or nodes than a member has, are not a number.
     """
     import xarray
 
@@ -136,7 +139,7 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
     if plan.held_out:
         variables["best_epoch"] = (grid, record.best_epoch.reshape(own.grid))
     if plan.kept:
-        variables.update(_truncation(plan, record))
+        variables.update(truncation_variables(plan, record))
         coordinates["layer"] = np.arange(1, config.depth + 2)
         coordinates["kept"] = np.array(plan.kept)
         coordinates["mode"] = np.arange(1, record.importance.shape[-1] + 1)
@@ -197,7 +200,7 @@ def _pruning(
     return found
 
 
-def _truncation(plan: Plan, record: GroupRecord) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def truncation_variables(plan: Plan, record: GroupRecord) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     group = plan.groups[0]
     beyond = np.array(plan.kept)[None, :] > group.members.modes[:, None]
     beyond &= group.members.modes[:, None] > 0
@@ -212,7 +215,10 @@ def _truncation(plan: Plan, record: GroupRecord) -> dict[str, tuple[tuple[str, .
             found[f"truncation_spread{name}"] = (dims, spread.reshape(*group.grid, *spread.shape[1:]))
     for name in ("importance", "mode_weight"):
         values: np.ndarray = getattr(record, name)
-        found[name] = ((*GRID, "layer", "mode"), values.reshape(*group.grid, *values.shape[1:]))
+        values = values.reshape(*group.grid, *values.shape[1:])
+        found[name] = ((*GRID, "layer", "mode"), values[:, :, :, :, :, -1])
+        if len(plan.truncation_epochs) > 1:
+            found[f"{name}_history"] = ((*GRID, "truncation_epoch", "layer", "mode"), values)
     return found
 
 

@@ -42,6 +42,7 @@ def _record(plan: Plan, index: int, rng: np.random.Generator, diverged: tuple[in
     for member in range(members):
         count = int(modes[member]) or longest
         importance[member, :, :count] = rng.permuted(rng.random((maps, count)) + 1 / np.arange(1, count + 1), axis=-1)
+    importance = np.repeat(importance[:, None], ends, axis=1)
     record = empty_records(plan)[index]._replace(
         train_loss=loss + 0.05,
         test_loss=loss * 1.2,

@@ -130,6 +130,7 @@ def test_the_best_epoch_on_held_out_examples_is_kept(blobs):
             network, state = plain(plan, blobs, member, rows=rest, each=each)
             chex.assert_trees_all_close(trained.params, jax.device_get(state.params), rtol=0, atol=1e-9)
             best = int(result.best_epoch.values.ravel()[member])
+            assert state.best is not None
             assert best == int(state.best.epoch) == 1 + int(np.argmax(seen[: best + 2]))
             assert seen[-1] == seen[best - 1]
             reported = result.validation_accuracy.values.reshape(2, 8)[member]

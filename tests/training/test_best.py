@@ -30,12 +30,14 @@ def test_the_best_epoch_is_kept(patience, least, seed):
     kept, ended = followed(accuracies.tolist(), patience, least)
     network = networks.mlp([2, 2], layers.dense())
     state = init_state(network, jax.random.key(0), early=True)
+    assert state.best is not None
     for epoch, accuracy in enumerate(accuracies, 1):
         if not bool(state.best.stopped):
             # The parameters of an epoch are its number.
             state = state._replace(params=jax.tree.map(lambda leaf, e=epoch: jnp.full_like(leaf, e), state.params))
         last = jnp.array(epoch == len(accuracies))
         state = keep_best(state, jnp.asarray(accuracy), jnp.int32(epoch), last, patience, least)
+        assert state.best is not None
         assert bool(state.best.stopped) == (epoch >= ended)
     assert int(state.best.epoch) == kept
     np.testing.assert_array_equal(state.params[0].weight, kept)
@@ -45,6 +47,7 @@ def test_the_best_epoch_is_kept(patience, least, seed):
 def test_a_stopped_network_does_not_move():
     network = networks.mlp([3, 2], layers.dense())
     state = init_state(network, jax.random.key(0), early=True)
+    assert state.best is not None
     state = state._replace(best=state.best._replace(stopped=jnp.array(True)))
     x, y = jnp.ones((4, 3)), jnp.zeros(4, jnp.int32)
     moved, _ = train_step(network, LOSSES["classes"], state, x, y, jnp.float32(0.1), jnp.float32(0.1))

@@ -1,0 +1,281 @@
+"""The least number of modes that a task needs, by three definitions, and how it moves with the width."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from modejax.errors import InputError, choices
+from modejax.modes.bootstrap import interval, resamples
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["DEFINITIONS", "GrowthFit", "LeastModes", "crossing", "growth_fits", "least_modes"]
+
+Definition = Literal["dense", "fixed", "best"]
+
+DEFINITIONS: dict[str, str] = {
+    "dense": "within {level:g} points of the dense network of the same width",
+    "fixed": "at least {level:g} % test accuracy",
+    "best": "within {level:g} points of the best P at the same width",
+}
+"""The definitions by name: the mean accuracy over seeds that the least number of modes has to reach."""
+
+
+class LeastModes(NamedTuple):
+    """The least number of modes at each width; infinite where no number that was tried reaches the target."""
+
+    definition: str
+    level: float
+    widths: np.ndarray  # (widths,)
+    on_grid: np.ndarray  # (widths,), the smallest number tried that reaches it
+    value: np.ndarray  # (widths,), interpolated in ln P between the numbers tried
+    target: np.ndarray  # (widths,), accuracy, share of 1
+    low: np.ndarray | None  # (widths,), ends of the interval; None with one seed
+    high: np.ndarray | None
+    replicates: np.ndarray | None  # (resamples, widths), of `value`
+    seeds: int
+
+    @property
+    def text(self) -> str:
+        """The definition in words."""
+        return DEFINITIONS[self.definition].format(level=self.level)
+
+
+def crossing(
+    modes: Float[np.ndarray, " modes"], accuracy: Float[np.ndarray, "... modes"], target: Float[np.ndarray, ...]
+) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
+    """Find where accuracy against modes first reaches a target.
+
+    Args:
+        modes: numbers of modes, increasing.
+        accuracy: one value a number of modes.
+        target: what is to be reached.
+
+    Returns:
+        The smallest number that reaches it, and the place on the straight line in ln P to it from the number before;
+        both infinite where none does, both the first number where that does already.
+
+    Example:
+        >>> grid, place = crossing(np.array([1.0, 4.0]), np.array([0.5, 0.9]), np.array(0.7))
+        >>> float(grid), round(float(place), 6)
+        (4.0, 2.0)
+    """
+    reached = accuracy >= target[..., None]
+    some, first = reached.any(axis=-1), np.argmax(reached, axis=-1)
+    before = np.maximum(first - 1, 0)
+
+    def at(index: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(accuracy, index[..., None], -1)[..., 0]
+
+    low, high = at(before), at(first)
+    share = np.where(first > 0, (target - low) / np.where(high > low, high - low, 1.0), 1.0)
+    place = np.exp(np.log(modes)[before] * (1 - share) + np.log(modes)[first] * share)
+    return np.where(some, modes[first], np.inf), np.where(some, place, np.inf)
+
+
+def least_modes(
+    result: xarray.Dataset,
+    definition: Definition = "dense",
+    level: float = 0.5,
+    *,
+    epoch: int = -1,
+    count: int = 2000,
+    confidence: float = 0.95,
+) -> LeastModes:
+    """Find the least number of modes at every width of a sweep.
+
+    The test accuracy is averaged over seeds and compared with a target: the dense network's mean at that width less
+    `level` points (`dense`), `level` percent (`fixed`), or the largest mean over the numbers of modes at that width
+    less `level` points (`best`, which the luck of the best number raises a little). Resamples draw seeds, the same for
+    all numbers of modes and the dense network. A network that diverged counts as accuracy 0: it did not reach the
+    target.
+
+    Args:
+        result: the result of a sweep over widths and modes, with one learning rate and weight decay.
+        definition: a name of `DEFINITIONS`.
+        level: points below (dense, best) or percent (fixed).
+        epoch: index of the epoch whose accuracy counts.
+        count: resamples.
+        confidence: of the intervals.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: if the definition is unknown, the level is not allowed, the result has several learning rates or
+            weight decays, one number of modes only, or, for `dense`, no dense baseline.
+
+    Example:
+        >>> from modejax import SweepConfig, run_sweep
+        >>> result = run_sweep(SweepConfig(widths=(8,), modes=(1, 4), seeds=2, epochs=2, baseline="none"))
+        >>> found = least_modes(result, "best", 1.0)
+        >>> found.text, found.value.shape
+        ('within 1 points of the best P at the same width', (1,))
+    """
+    if definition not in DEFINITIONS:
+        raise InputError(f"unknown definition {definition!r}; allowed: {choices(DEFINITIONS)}")
+    if not (math.isfinite(level) and 0 <= level <= 100):
+        raise InputError(f"level must lie between 0 and 100 (points or percent), got {level!r}")
+    if result.sizes.get("learning_rate", 1) * result.sizes.get("weight_decay", 1) > 1:
+        raise InputError(
+            "the least number of modes is one for each learning rate and weight decay, the result has several; "
+            "select one with result.isel(learning_rate=[0], weight_decay=[0])"
+        )
+    if result.sizes.get("modes", 0) < 2:
+        raise InputError(f"the result has {result.sizes.get('modes', 0)} numbers of modes; sweep at least 2")
+    if definition == "dense" and "baseline_test_accuracy" not in result:
+        raise InputError(
+            "the result has no dense baseline to compare with; sweep with baseline='dense', "
+            "or use the definition fixed or best"
+        )
+    order = np.argsort(result.modes.values)
+    modes = result.modes.values[order].astype(float)
+    last = result.test_accuracy.isel(epoch=epoch).transpose("seed", "width", "modes", ...)
+    accuracy = np.nan_to_num(np.asarray(last, np.float64).reshape(last.shape[:3])[:, :, order])
+    seeds, widths = accuracy.shape[0], accuracy.shape[1]
+    dense = np.zeros((seeds, widths))
+    if definition == "dense":
+        dense = np.asarray(result.baseline_test_accuracy.isel(epoch=epoch).transpose("seed", "width"), np.float64)
+        if not np.isfinite(dense).all():
+            raise InputError("a dense network of the baseline diverged; train it with a smaller learning rate")
+
+    def solve(mean: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if definition == "dense":
+            target = base - level / 100
+        elif definition == "fixed":
+            target = np.full(mean.shape[:-1], level / 100)
+        else:
+            target = mean.max(axis=-1) - level / 100
+        return target, *crossing(modes, mean, target)
+
+    target, on_grid, value = solve(accuracy.mean(axis=0), dense.mean(axis=0))
+    low = high = replicates = None
+    if seeds > 1:
+        drawn = resamples(seeds, count)
+        replicates = solve(accuracy[drawn].mean(axis=1), dense[drawn].mean(axis=1))[2]
+        ends = interval(replicates, seeds, confidence)
+        assert ends is not None
+        low, high = ends
+    widths_tried = result.width.values.astype(float)
+    return LeastModes(definition, level, widths_tried, on_grid, value, target, low, high, replicates, seeds)
+
+
+class GrowthFit(NamedTuple):
+    """One form of the least number of modes against the width."""
+
+    name: str
+    formula: str
+    parameters: tuple[float, ...]
+    chi_square: float
+    aic: float  # chi_square + 2 parameters
+    weight: float  # Akaike weight among the forms fitted
+    intervals: tuple[tuple[float, float], ...] | None  # of the parameters, where they could be made
+
+    def predicted(self, widths: np.ndarray) -> np.ndarray:
+        """Return the least number of modes of the fit at some widths."""
+        return _FORMS[self.name](np.asarray(widths, float), *self.parameters)
+
+
+_FORMS = {
+    "constant": lambda n, a: np.full(np.shape(n), a),
+    "logarithm": lambda n, a, b: a + b * np.log(n),
+    "power": lambda n, a, b: a * n**b,
+    "saturating": lambda n, a, b, n0: a + b * np.log(np.minimum(n, n0)),
+}
+_FORMULAS = {
+    "constant": "a",
+    "logarithm": "a + b ln N",
+    "power": "a N^b",
+    "saturating": "a + b ln min(N, N0)",
+}
+
+
+def growth_fits(found: LeastModes, *, least_error: float = 0.03, confidence: float = 0.95) -> list[GrowthFit]:
+    """Fit the least number of modes against the width: constant, logarithm, power and logarithm that stops at N0.
+
+    Weighted least squares; the error of a width is the standard deviation of its resamples, but at least `least_error`
+    of the value, for the interpolation between numbers of modes. AIC = chi^2 + 2 parameters, for errors that are known;
+    a chi^2 far above the number of widths says that no form fits, whatever the weights. Widths that never reach the
+    target are left out, and so are resamples in which one of the others does not: where an interval is open at the
+    top, the error is too small. A form is fitted if more widths are left than it has parameters.
+
+    Args:
+        found: what `least_modes` returned, with two seeds or more.
+        least_error: smallest relative error.
+        confidence: of the parameters' intervals, by the same resamples (constant, logarithm and power).
+
+    Returns:
+        The forms that could be fitted, with weights among them.
+
+    Raises:
+        InputError: if there is one seed only, or fewer than three widths reach the target.
+
+    Example:
+        >>> widths = np.array([20.0, 50.0, 100.0, 200.0, 400.0])
+        >>> value = 2 + 3 * np.log(widths)
+        >>> again = value * (1 + 0.01 * np.random.default_rng(0).normal(size=(200, 5)))
+        >>> found = LeastModes("fixed", 97.0, widths, value, value, value, None, None, again, 5)
+        >>> min(growth_fits(found), key=lambda fit: fit.aic).name
+        'logarithm'
+    """
+    if found.replicates is None:
+        raise InputError("one seed says nothing about the errors of a fit; sweep with two seeds or more")
+    # A width whose resamples now and then fail to reach the target has no finite error.
+    keep = np.isfinite(found.value)
+    if keep.sum() < 3:
+        raise InputError(
+            f"only {keep.sum()} of {keep.size} widths reach the target ({found.text}); "
+            "a fit takes at least 3: sweep more modes, or ask for less"
+        )
+    n, p = found.widths[keep], found.value[keep]
+    again = found.replicates[:, keep]
+    again = again[np.isfinite(again).all(axis=1)]
+    spread = again.std(axis=0, ddof=1) if len(again) > 1 else np.zeros_like(p)
+    error = np.maximum(spread, least_error * p)
+    fits = []
+    for name in _FORMS:
+        count = {"constant": 1, "logarithm": 2, "power": 2, "saturating": 3}[name]
+        if n.size <= count:
+            continue
+        parameters = _solve(name, n, p, error)
+        chi = float((((p - _FORMS[name](n, *parameters)) / error) ** 2).sum())
+        ends = None
+        if name != "saturating" and len(again) > 1:
+            some = again[: 400 if name == "power" else None]
+            drawn = np.array([_solve(name, n, row, error) for row in some])
+            pair = interval(drawn, found.seeds, confidence)
+            assert pair is not None
+            ends = tuple((float(a), float(b)) for a, b in zip(*pair, strict=True))
+        fits.append(GrowthFit(name, _FORMULAS[name], parameters, chi, chi + 2 * count, 0.0, ends))
+    best = min(fit.aic for fit in fits)
+    share = [math.exp(-0.5 * (fit.aic - best)) for fit in fits]
+    return [fit._replace(weight=s / sum(share)) for fit, s in zip(fits, share, strict=True)]
+
+
+def _solve(name: str, n: np.ndarray, p: np.ndarray, error: np.ndarray) -> tuple[float, ...]:
+    from scipy.optimize import least_squares
+
+    def linear(columns: np.ndarray) -> tuple[np.ndarray, float]:
+        solution, *_ = np.linalg.lstsq(columns / error[:, None], p / error, rcond=None)
+        return solution, float((((p - columns @ solution) / error) ** 2).sum())
+
+    one, log = np.ones_like(n), np.log(n)
+    if name == "constant":
+        return tuple(float(v) for v in linear(one[:, None])[0])
+    if name == "logarithm":
+        return tuple(float(v) for v in linear(np.stack([one, log], 1))[0])
+    if name == "power":
+        slope, start = np.polyfit(log, np.log(p), 1)
+        solved = least_squares(lambda v: (p - np.exp(v[0] + v[1] * log)) / error, [start, slope])
+        return float(np.exp(solved.x[0])), float(solved.x[1])
+    # Between two widths the error is not convex in N0, so it is searched; at least two widths have to lie below it.
+    order = np.sort(n)
+    tried = np.geomspace(order[1], order[-1], 200)
+    solutions = [linear(np.stack([one, np.log(np.minimum(n, each))], 1)) for each in tried]
+    best = int(np.argmin([squared for _, squared in solutions]))
+    return float(solutions[best][0][0]), float(solutions[best][0][1]), float(tried[best])

@@ -1,0 +1,74 @@
+"""Test accuracy against the share of modes removed, one panel a map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modejax.errors import InputError
+from modejax.plots.members import BAND, spread
+from modejax.plots.style import finish, make_axes
+from modejax.plots.truncation import map_title
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["plot_removal"]
+
+_STYLES = {
+    "least": ("least important first", "tab:blue", "-"),
+    "random": ("at random", "tab:orange", "--"),
+    "most": ("most important first", "tab:red", "-."),
+}
+
+
+def plot_removal(curves: xarray.Dataset, modes: int, axes: Any = None) -> np.ndarray:
+    """Draw accuracy against the share of modes removed from one map, the others intact.
+
+    Args:
+        curves: what `modejax.sweep.removal.removal_curves` returned, with one width, number of modes, learning rate and
+            weight decay left (dimensions `seed`, `removal`, `layer`, `kept`).
+        modes: the number of modes P of each map.
+        axes: one a map; a figure of its own by default.
+
+    Returns:
+        The axes, shape (maps,).
+
+    Raises:
+        InputError: if another dimension is left.
+
+    Example:
+        >>> import xarray
+        >>> values = xarray.DataArray(np.zeros((2, 1, 1, 3)), dims=("seed", "removal", "layer", "kept"))
+        >>> curves = xarray.Dataset({"accuracy": values}, {"removal": ["least"], "layer": [1], "kept": [0, 1, 2]})
+        >>> plot_removal(curves, 2).shape
+        (1,)
+    """
+    left = set(curves.accuracy.dims) - {"seed", "removal", "layer", "kept"}
+    if left:
+        raise InputError(
+            f"removal curves of one network family are drawn, but {sorted(map(str, left))} are left; select"
+        )
+    layers = [int(layer) for layer in curves.layer.values]
+    panels, made = make_axes(len(layers), axes, share_y=True)
+    removed = 100 * (1 - curves.kept.values / modes)
+    for ax, layer in zip(panels, layers, strict=True):
+        for name in curves.removal.values:
+            label, colour, style = _STYLES[str(name)]
+            found = spread(curves.accuracy.sel(removal=name, layer=layer), 100.0)
+            ax.plot(removed, found.mean, color=colour, ls=style, lw=1.6, label=label)
+            if np.isfinite(found.sd).any():
+                ax.fill_between(removed, found.mean - found.sd, found.mean + found.sd, color=colour, alpha=0.18, lw=0)
+        ax.set_xlabel("modes removed from this map (%)")
+        ax.set_ylabel("test accuracy (%)")
+        ax.set_xlim(-2, 102)
+        ax.set_ylim(0, 102)
+        ax.set_title(map_title(layer, len(layers)), fontsize=10)
+        finish(ax)
+    panels[0].legend(fontsize=9, frameon=False, loc="lower left")
+    if made:
+        count = curves.sizes.get("seed", 1)
+        band = f"; band: {BAND}, n = {count}" if count > 1 else "; 1 seed, no band"
+        panels[0].figure.suptitle(f"P = {modes} modes a map, one map cut, the others intact{band}", fontsize=10)
+    return panels

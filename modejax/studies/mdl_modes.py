@@ -1,0 +1,307 @@
+"""Overview: accuracy and importance of modes, how the measures of importance agree, and what accuracy costs.
+
+Claims A1 and A3 of Li and Huang, arXiv 2208.09859: modes train at a lower cost, and few of them carry the performance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from modejax.modes import mode_measures, rank_correlations, ranked_curves
+from modejax.modes.importance import MEASURES
+from modejax.studies.files import check_folder
+from modejax.studies.mdl_files import check_seeds, markdown_table, pm, write_figures, write_study
+from modejax.studies.mdl_runs import frontier, long_training, trained_run
+from modejax.sweep.config import SweepConfig
+
+__all__ = ["Cost", "costs", "run"]
+
+
+class Cost(NamedTuple):
+    """What one network of a family costs, and how accurate it is at the better of its learning rates."""
+
+    family: str
+    modes: int  # modes of each map, units of each hidden layer where it is dense, 0 for full rank
+    learning_rate: float
+    accuracy: tuple[float, ...]  # percent, one a seed
+    parameters: int
+    optimiser_bytes: int  # both moments of Adam, float32
+    step_flops: int  # matrix products of one training step
+    seconds: float  # of one epoch of one network, evaluation included, in a sweep of these networks
+
+
+def costs(
+    sweeps: Mapping[tuple[str, int], SweepConfig], train: Callable[[str, SweepConfig], Any], features: int, outputs: int
+) -> list[Cost]:
+    """Measure the cost of each family.
+
+    Args:
+        sweeps: one sweep a family and number of modes.
+        train: returns the result of a sweep, given a name and its config.
+        features: inputs of the data.
+        outputs: classes.
+
+    Returns:
+        One record a sweep.
+    """
+    from modejax.sweep.cost import step_flops
+    from modejax.sweep.spec import network_spec
+
+    found = []
+    for (family, count), config in sweeps.items():
+        result = train(f"frontier-{family}-{count}", config)
+        last = 100 * result.test_accuracy.isel(epoch=-1, width=0, modes=0, weight_decay=0)
+        mean = last.where(np.isfinite(last), 0.0).mean("seed")
+        best = int(np.argmax(mean.values))
+        spec = network_spec(config, features, outputs)
+        assert config.modes is not None
+        width, modes = config.widths[0], config.modes[0]
+        parameters = int(result.num_parameters.values.ravel()[0])
+        found.append(
+            Cost(
+                family,
+                count,
+                config.learning_rates[best],
+                tuple(float(v) for v in last.isel(learning_rate=best).values if np.isfinite(v)),
+                parameters,
+                2 * 4 * parameters,
+                step_flops(spec, width, modes, config.batch_size),
+                float(result.attrs["seconds_to_run"]) / (config.num_members * config.epochs),
+            )
+        )
+    return found
+
+
+def run(
+    out: str | Path, quick: bool = False, seeds: int | None = None, *, report: Callable[[str], None] = print
+) -> Path:
+    """Run the study.
+
+    Args:
+        out: the folder; made where it is missing. Trained networks are kept in its `runs`.
+        quick: digits and smaller networks instead of MNIST.
+        seeds: networks of each kind; by default 5 (3 of each point of the cost figure; quick: 3 and 2).
+        report: told what happens.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: if the number of seeds is not allowed, the data is missing or the folder is a file.
+
+    Example:
+        >>> run("docs/studies/mdl-modes", quick=True, seeds=0)
+        Traceback (most recent call last):
+        ...
+        modejax.errors.InputError: seeds must be integers of at least 1, got 0
+    """
+    from modejax.data import load_dataset
+    from modejax.sweep.trained import load_networks
+
+    count = check_seeds(seeds, 3 if quick else 5)
+    folder = check_folder(out)
+    plain = long_training(quick, count)
+    fewer = long_training(quick, count, modes=10 if quick else 30, learning_rates=(0.003,))
+    data = load_dataset(plain.dataset, data_dir=plain.data_dir)
+    where, result = trained_run(folder, "plain", plain, report)
+    _, other = trained_run(folder, "fewer", fewer, report)
+    members = [m for m in load_networks(where) if m.learning_rate == 0.003]
+    fine = (result.status == 0).sel(learning_rate=0.003).isel(width=0, modes=0, weight_decay=0).values
+    measures = mode_measures([member for member, good in zip(members, fine, strict=True) if good])
+    sweeps = frontier(quick, count if seeds is not None else (2 if quick else 3))
+    points = costs(
+        sweeps, lambda name, config: trained_run(folder, name, config, report)[1], data.num_features, data.num_classes
+    )
+
+    assert plain.modes is not None
+    assert fewer.modes is not None
+    width, modes = plain.widths[0], plain.modes[0]
+    page = [
+        "# What modes are worth: accuracy, importance and cost",
+        "",
+        f"{plain.dataset}, two hidden layers of {width}, plain gauge. Mean +- standard deviation over seeds.",
+        "",
+        "## Accuracy of the long schedule",
+        "",
+        f"Learning rate 0.003 halved every {plain.halve_every} of {plain.epochs} epochs, weight decay 0.001, "
+        f"{count} seed(s); test accuracy in percent after the "
+        "last epoch.",
+        "",
+    ]
+    lines = []
+    for name, each, config in (("P", result, plain), ("P", other, fewer)):
+        assert config.modes is not None
+        last = 100 * each.test_accuracy.sel(learning_rate=0.003).isel(epoch=-1)
+        lines.append([f"{name} = {config.modes[0]}", f"{int(each.num_parameters.values.ravel()[0]):,}", pm(last, 2)])
+    page += [*markdown_table(["network", "trained parameters", "accuracy"], lines), ""]
+    page += ["## Measures of importance", "", f"P = {modes}. Spearman's rank correlation over the modes of a map:", ""]
+    correlations = rank_correlations(measures)
+    pairs = [(a, b) for i, a in enumerate(MEASURES) for b in MEASURES[i + 1 :]]
+    lines = [
+        [layer, *(pm(correlations.sel(layer=layer, first=a, second=b), 3) for a, b in pairs)]
+        for layer in measures.layer.values
+    ]
+    page += [*markdown_table(["map", *(f"{a} and {b}" for a, b in pairs)], lines), ""]
+    page += ["Value at rank 1, and how many times smaller it is in the middle and at the last rank:", ""]
+    lines, rows = [], []
+    for layer in measures.layer.values:
+        for name in (*MEASURES, "singular_value"):
+            curves = ranked_curves(measures[name].sel(layer=layer).values)
+            curves = curves[:, np.isfinite(curves).all(axis=0)]
+            last = curves.shape[1]
+            middle = curves[:, 0] / np.maximum(curves[:, last // 2 - 1], 1e-12)
+            lines.append(
+                [
+                    layer,
+                    name.replace("_", " "),
+                    pm(curves[:, 0], 2),
+                    f"{pm(middle, 1)} (rank {last // 2})",
+                    f"{np.median(curves[:, 0] / np.maximum(curves[:, -1], 1e-12)):.3g} (rank {last}, median)",
+                ]
+            )
+            for rank in range(last):
+                rows.append(
+                    {
+                        "kind": "importance",
+                        "name": name,
+                        "map_or_modes": int(layer),
+                        "rank": rank + 1,
+                        "mean": float(curves[:, rank].mean()),
+                        "sd": float(curves[:, rank].std(ddof=1)) if len(curves) > 1 else float("nan"),
+                        "parameters": "",
+                        "optimiser_bytes": "",
+                        "step_flops": "",
+                        "seconds": "",
+                    }
+                )
+    page += [*markdown_table(["map", "measure", "rank 1", "middle", "last"], lines), ""]
+    first = next(iter(sweeps.values()))
+    page += [
+        "## Cost",
+        "",
+        f"{first.epochs} epochs, learning rate halved every {first.halve_every}; each family with the better of the "
+        "rates "
+        f"{' and '.join(f'{r:g}' for r in first.learning_rates)} for its mean test accuracy, {first.seeds} seeds. "
+        f"FLOP: matrix products of one step on {first.batch_size} examples. Seconds: one epoch "
+        "of one network in a sweep of its kind, evaluation included, on the machine of this run (other work on it "
+        "counts in).",
+        "",
+    ]
+    lines = []
+    for point in points:
+        what = f"N = {point.modes}" if point.family == "dense" else f"P = {point.modes}" if point.modes else "full rank"
+        lines.append(
+            [
+                point.family.replace("_", " "),
+                what,
+                f"{point.learning_rate:g}",
+                pm(point.accuracy, 2),
+                f"{point.parameters:,}",
+                f"{point.optimiser_bytes / 1024:,.0f}",
+                f"{point.step_flops / 1e6:.1f}",
+                f"{point.seconds:.3f}",
+            ]
+        )
+        rows.append(
+            {
+                "kind": "cost",
+                "name": point.family,
+                "map_or_modes": point.modes,
+                "rank": "",
+                "mean": float(np.mean(point.accuracy)) if point.accuracy else float("nan"),
+                "sd": float(np.std(point.accuracy, ddof=1)) if len(point.accuracy) > 1 else float("nan"),
+                "parameters": point.parameters,
+                "optimiser_bytes": point.optimiser_bytes,
+                "step_flops": point.step_flops,
+                "seconds": float(point.seconds),
+            }
+        )
+    head = ["family", "size", "rate", "accuracy (%)", "parameters", "optimiser (KiB)", "MFLOP a step", "s an epoch"]
+    page += [
+        *markdown_table(head, lines),
+        "",
+        "`figures/importance.png`, `figures/cost.png`; all numbers in `table.csv`.",
+        "",
+    ]
+
+    write_figures(
+        folder,
+        {
+            "importance": (
+                (12.0, 4.4),
+                lambda figure: _importance_figure(figure, measures, f"{plain.dataset}, N = {width}, P = {modes}"),
+            ),
+            "cost": (
+                (12.0, 4.6),
+                lambda figure: _cost_figure(
+                    figure,
+                    points,
+                    f"{plain.dataset}, {first.epochs} epochs, better of two learning rates, {first.seeds} seeds",
+                ),
+            ),
+        },
+    )
+    write_study(
+        folder,
+        page=page,
+        rows=rows,
+        settings={"seeds": count, "quick": quick},
+        runs={"plain": plain, "fewer": fewer} | {f"frontier-{f}-{c}": config for (f, c), config in sweeps.items()},
+    )
+    return folder
+
+
+def _importance_figure(figure: Any, measures: Any, title: str) -> None:
+    from modejax.plots.style import finish
+    from modejax.plots.truncation import map_title
+
+    layers = measures.layer.values
+    names = {"importance": "importance \N{GREEK SMALL LETTER TAU}", "weight": "|\N{GREEK CAPITAL LETTER SIGMA}|"}
+    names |= {"size": "gauge-free size", "singular_value": "singular value of W"}
+    axes = figure.subplots(1, len(layers), sharey=True)
+    for ax, layer in zip(axes, layers, strict=True):
+        for index, (name, label) in enumerate(names.items()):
+            curves = ranked_curves(measures[name].sel(layer=layer).values)
+            curves = curves[:, np.isfinite(curves).all(axis=0)]
+            curves = curves / curves[:, :1]
+            rank = np.arange(1, curves.shape[1] + 1)
+            mean = curves.mean(axis=0)
+            ax.plot(rank, mean, color=f"C{index}", lw=1.5, label=label, marker="o" if rank.size <= 12 else "", ms=3)
+            if len(curves) > 1:
+                sd = curves.std(axis=0, ddof=1)
+                ax.fill_between(rank, np.maximum(mean - sd, 1e-6), mean + sd, color=f"C{index}", alpha=0.18, lw=0)
+        ax.set(xlabel="rank", yscale="log", ylim=(3e-4, 1.5))
+        ax.set_title(map_title(int(layer), len(layers)), fontsize=10)
+        finish(ax)
+    axes[0].set_ylabel("share of the value at rank 1")
+    axes[0].legend(fontsize=8.5, frameon=False, loc="lower left")
+    count = measures.sizes["member"]
+    figure.suptitle(
+        f"{title}; mean \N{PLUS-MINUS SIGN} 1 sd, {count} seeds" if count > 1 else f"{title}; 1 seed", fontsize=11
+    )
+
+
+def _cost_figure(figure: Any, points: list[Cost], title: str) -> None:
+    from modejax.plots.comparison import plot_cost
+
+    axes = figure.subplots(1, 3, sharey=True)
+    fields = {
+        "parameters": "trained parameters (optimiser: 8 bytes each)",
+        "step_flops": "FLOP of matrix products a step",
+        "seconds": "s an epoch of one network",
+    }
+    families = dict.fromkeys(point.family for point in points)
+    for ax, (field, label) in zip(axes, fields.items(), strict=True):
+        series = {}
+        for family in families:
+            some = [point for point in points if point.family == family and point.accuracy]
+            mean = np.array([np.mean(point.accuracy) for point in some])
+            sd = np.array([np.std(point.accuracy, ddof=1) if len(point.accuracy) > 1 else np.nan for point in some])
+            series[family.replace("_", " ")] = (np.array([float(getattr(point, field)) for point in some]), mean, sd)
+        plot_cost(ax, series, label)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    figure.suptitle(title, fontsize=11)
