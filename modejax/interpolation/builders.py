@@ -65,7 +65,9 @@ def lift_layer() -> Layer:
         return LiftedParams(True, True, False, False)  # pyright: ignore[reportArgumentType]
 
     def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        return plain.num_parameters(fan_in, fan_out) + plain.num_parameters(1, fan_out) - plain.num_parameters(0, fan_out)
+        return (
+            plain.num_parameters(fan_in, fan_out) + plain.num_parameters(1, fan_out) - plain.num_parameters(0, fan_out)
+        )
 
     return Layer(init, apply, lambda params: params.weight, trainable, no_penalty, num_parameters)
 
@@ -141,7 +143,9 @@ def matched_filter_share(X: np.ndarray) -> float:
     return float((own > gram.max(axis=1, initial=-np.inf)).mean())
 
 
-def build_affine_blocks(X: np.ndarray, Y: np.ndarray, *, draws: int = 200, candidates: int = 256, seed: int = 0) -> Built:
+def build_affine_blocks(
+    X: np.ndarray, Y: np.ndarray, *, draws: int = 200, candidates: int = 256, seed: int = 0
+) -> Built:
     """Build a one-hidden-layer network of n - 1 units that is affine on each of ceil(n / (features + 1)) groups.
 
     G = [Phi, 1] is block lower triangular; a block is regular only where its group is affinely independent, whatever

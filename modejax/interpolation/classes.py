@@ -18,6 +18,7 @@ asks for full rank like F: a perfect pattern may still be singular.
 
 from __future__ import annotations
 
+import itertools
 from math import comb
 from typing import NamedTuple
 
@@ -299,22 +300,37 @@ def find_supports(X: np.ndarray) -> Bool[np.ndarray, "supports rows"]:
     return np.array(found)
 
 
-def find_orderings(X: np.ndarray, *, draws: int = 100_000, seed: int = 0) -> Int[np.ndarray, "orderings rows"]:
-    """Find orders in which directions sort points, by sampling: a lower bound of their number.
+def find_orderings(X: np.ndarray, *, draws: int = 40, seed: int = 0) -> Int[np.ndarray, "orderings rows"]:
+    """Find the orders in which directions sort points.
+
+    The order changes where a direction crosses one of the hyperplanes normal to x_i - x_j. Every cell between them has a
+    corner ray on d - 1 of these, so directions are drawn close to all such rays, at several distances.
 
     Args:
-        X: points, shape (rows, features).
-        draws: directions.
+        X: points, shape (rows, features), few.
+        draws: directions drawn around each ray and distance.
         seed: of the draws.
 
     Returns:
         Distinct orders, one a row.
 
+    Raises:
+        InputError: more than 20,000 rays.
+
     Example:
-        >>> find_orderings(np.array([[0.0], [1.0], [3.0]]), draws=50).tolist()
+        >>> find_orderings(np.array([[0.0], [1.0], [3.0]])).tolist()
         [[0, 1, 2], [2, 1, 0]]
     """
     X = check_points(X)
-    drawn = np.random.default_rng(seed).standard_normal((X.shape[1], draws))
-    orders = np.argsort(X @ drawn, axis=0).T
-    return np.unique(np.concatenate([orders, orders[:, ::-1]]), axis=0)
+    n, d = X.shape
+    normals = [X[i] - X[j] for i in range(n) for j in range(i)]
+    if comb(len(normals), d - 1) > 20_000:
+        raise InputError(f"{n} points in {d} dimensions have {comb(len(normals), d - 1)} rays; allowed: at most 20,000")
+    rng = np.random.default_rng(seed)
+    found = set()
+    for chosen in itertools.combinations(normals, d - 1):
+        ray = np.linalg.svd(np.array(chosen).reshape(-1, d), full_matrices=True)[2][-1] if d > 1 else np.ones(1)
+        for distance in (1e-6, 1e-3, 3e-2):
+            t = X @ (ray[:, None] + distance * rng.standard_normal((d, draws)))
+            found.update(map(tuple, np.argsort(t, axis=0).T.tolist()))
+    return np.array(sorted({*found, *(order[::-1] for order in found)}))

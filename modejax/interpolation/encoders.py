@@ -124,9 +124,11 @@ def build_decoder(E: np.ndarray, X: np.ndarray) -> Built:
     """
     points = merge_points(check_points(E, "E"), X)
     E, X = points.X, points.Y
-    active = E > 1e-9 * E.max()
+    active = 1e-9 * E.max() < E
     if (E < -1e-9).any() or not (active.sum(axis=1) == 1).all():
-        raise InputError("codes need exactly one positive entry a row; allowed: the codes of build_encoder(mode='orth')")
+        raise InputError(
+            "codes need exactly one positive entry a row; allowed: the codes of build_encoder(mode='orth')"
+        )
     owner = active.argmax(axis=1)
     W, b, C = [], [], []
     for k in range(E.shape[1]):

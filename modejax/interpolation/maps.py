@@ -32,7 +32,9 @@ class Units(NamedTuple):
     Phi: Float[np.ndarray, "rows units"]  # behind it
 
 
-def relu_network(maps: Sequence[tuple[np.ndarray, np.ndarray]], *, first: Layer | None = None, features: int = 0) -> Built:
+def relu_network(
+    maps: Sequence[tuple[np.ndarray, np.ndarray]], *, first: Layer | None = None, features: int = 0
+) -> Built:
     """Make an ordinary ReLU network of given affine maps.
 
     Args:

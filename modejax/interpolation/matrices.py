@@ -17,7 +17,17 @@ from jaxtyping import Bool, Float
 from modejax.errors import InputError
 from modejax.interpolation.points import check_points
 
-__all__ = ["CUTS", "Spectrum", "act_mask", "activity_tolerance", "column_scaled", "interp_matrix", "nrank", "rho", "spectrum"]
+__all__ = [
+    "CUTS",
+    "Spectrum",
+    "act_mask",
+    "activity_tolerance",
+    "column_scaled",
+    "interp_matrix",
+    "nrank",
+    "rho",
+    "spectrum",
+]
 
 CUTS = (1e-3, 1e-6, 1e-8, 1e-10)
 """Cuts of the numerical rank, relative to the largest singular value of the matrix with columns of unit norm."""
@@ -101,7 +111,7 @@ class Spectrum(NamedTuple):
 
     @property
     def effective_rank(self) -> float:
-        """exp of the entropy of s^2 / sum s^2 (Roy and Vetterli, EUSIPCO 2007, for the squares)."""
+        """Exp of the entropy of s^2 / sum s^2 (Roy and Vetterli, EUSIPCO 2007, for the squares)."""
         square = self.values**2
         share = square[square > 0] / square.sum() if square.any() else np.ones(1)
         return float(np.exp(-(share * np.log(share)).sum()))
@@ -123,7 +133,7 @@ def spectrum(G: np.ndarray) -> Spectrum:
     """
     scaled = column_scaled(check_points(G, "G"))
     try:
-        left, values, _ = scipy.linalg.svd(scaled, full_matrices=False, check_finite=False)
+        left, values, _ = np.linalg.svd(scaled, full_matrices=False)
     except np.linalg.LinAlgError:  # the divide-and-conquer driver fails on rare matrices
         left, values, _ = scipy.linalg.svd(scaled, full_matrices=False, lapack_driver="gesvd")
     return Spectrum(values, left, {cut: int((values > cut * values[0]).sum()) if values[0] > 0 else 0 for cut in CUTS})

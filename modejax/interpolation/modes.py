@@ -17,7 +17,14 @@ from modejax.interpolation.maps import Built, affine_maps, relu_network
 from modejax.interpolation.matrices import act_mask, interp_matrix, rho
 from modejax.networks import Network, Params
 
-__all__ = ["Truncation", "antipodal_rank_bound", "cut_singular_modes", "one_mode_rank", "truncation_profile"]
+__all__ = [
+    "Truncation",
+    "antipodal_rank_bound",
+    "cut_singular_modes",
+    "one_mode_rank",
+    "random_features",
+    "truncation_profile",
+]
 
 
 def one_mode_rank(t: np.ndarray, thresholds: np.ndarray) -> int:
@@ -165,7 +172,30 @@ def truncation_profile(
     flips, shares = [], []
     for count in kept:
         A, share = last(_leading(W, count))
-        flips.append((A != pattern).mean())
+        flips.append((pattern != A).mean())
         shares.append(share)
     good = [count for count, share in zip(kept, shares, strict=True) if share <= max(2 * full, 1e-3)]
     return Truncation(tuple(kept), np.array(flips), np.array(shares), full, good[0] if good else -1)
+
+
+def random_features(n: int, features: int, units: int, modes: int, seed: int = 0) -> Float[np.ndarray, "n units"]:
+    """Draw relu of a random layer of P modes with biases on Gaussian points: W = U V / sqrt(P features), b Gaussian.
+
+    Args:
+        n: points.
+        features: of a point.
+        units: of the layer.
+        modes: P.
+        seed: of all draws.
+
+    Returns:
+        Activations, shape (n, units).
+
+    Example:
+        >>> random_features(5, 3, 4, 1).shape
+        (5, 4)
+    """
+    rng = np.random.default_rng(seed)
+    X, U = rng.standard_normal((n, features)), rng.standard_normal((features, modes))
+    Z = X @ U @ rng.standard_normal((modes, units)) / np.sqrt(modes * features) + rng.standard_normal(units)
+    return np.maximum(Z, 0.0)

@@ -99,7 +99,7 @@ def check_labels(X: np.ndarray, y: np.ndarray, classes: int | None = None) -> tu
     if len(X) != len(y):
         raise InputError(f"X has {len(X)} rows and there are {len(y)} labels; allowed: the same number")
     K = int(y.max()) + 1 if classes is None else int(classes)
-    if K > len(X):
+    if len(X) < K:
         raise InputError(f"there are {K} classes and {len(X)} points; allowed: at most one class a point. Add points")
     present = np.unique(y)
     if present[-1] >= K:
@@ -161,7 +161,7 @@ def merge_points(X: np.ndarray, Y: np.ndarray, *, average: bool = False) -> Poin
     means = np.zeros((len(first), Y.shape[1]))
     np.add.at(means, group, Y)
     means /= np.bincount(group)[:, None]
-    differs = np.flatnonzero((Y != Y[first][group]).any(axis=1))
+    differs = np.flatnonzero((Y[first][group] != Y).any(axis=1))
     if differs.size and not average:
         row = int(differs[0])
         raise InputError(

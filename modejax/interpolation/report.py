@@ -8,13 +8,16 @@ work by nature.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from threadpoolctl import threadpool_limits
 
 from modejax.errors import InputError
 from modejax.interpolation.classes import class_from
@@ -111,7 +114,7 @@ def _pass(maps: list[tuple[Array, Array]], X: Array, H: Array) -> tuple[list[_Co
         for W, b in maps[:-1]:
             Z = h @ W + b[None, :]
             tol = 64 * jnp.finfo(Z.dtype).eps * jnp.max(jnp.abs(Z))
-            A, h = Z > tol, jnp.maximum(Z, 0)
+            A, h = tol < Z, jnp.maximum(Z, 0)
             energy = H.T @ (h * h)
             total = jnp.sum(energy)
             beta = jnp.where(total > 0, 1 - jnp.sum(jnp.max(energy, axis=0)) / jnp.where(total > 0, total, 1), 0)
@@ -136,7 +139,9 @@ def _pass(maps: list[tuple[Array, Array]], X: Array, H: Array) -> tuple[list[_Co
 Member = tuple[Network, Params]
 
 
-def _prepared(network: Network, params: Params, X: np.ndarray) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
+def _prepared(
+    network: Network, params: Params, X: np.ndarray
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
     maps = affine_maps(network, params)
     if len(maps) < 2:
         raise InputError("the network has no hidden layer; allowed: at least one")
@@ -196,6 +201,7 @@ def layer_reports(
         inputs.append((maps, h, own_X, own_Y, labels, begin, H))
         jobs.setdefault((tuple(W.shape for W, _ in maps), h.shape, K), []).append(index)
     found: dict[int, list[dict[str, Any]]] = {}
+    waiting: list[tuple[int, tuple[Any, ...]]] = []
     for group in jobs.values():
         now = _on_device([inputs[i][0] for i in group], [inputs[i][1] for i in group], [inputs[i][6] for i in group])
         then = None
@@ -214,7 +220,12 @@ def layer_reports(
                 )
             layers = [_Counts._make(values[place] for values in layer) for layer in now[0]]
             before = None if then is None else [layer.Z[place] for layer in then[0]]
-            found[index] = _records(layers, before, own_Y, out, labels is not None, tolerance)
+            waiting.append((index, (layers, before, own_Y, out, labels is not None, tolerance)))
+    # One thread a singular value decomposition: threads of one decomposition wait for each other where cores are shared.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = pool.map(lambda job: _record(*job), [(i, *args) for _, args in waiting for i in range(len(args[0]))])
+        for index, args in waiting:
+            found[index] = [next(parts) for _ in args[0]]
     return [found[index] for index in range(len(members))]
 
 
@@ -236,53 +247,58 @@ def _on_device(maps: list[Any], points: list[np.ndarray], labels: list[np.ndarra
         return [_Counts._make(np.asarray(each) for each in layer) for layer in layers], np.asarray(out)
 
 
-def _records(
-    layers: list[_Counts], before: list[np.ndarray] | None, Y: np.ndarray, out: np.ndarray, labelled: bool, tol: float
-) -> list[dict[str, Any]]:
-    records = []
-    for index, layer in enumerate(layers):
-        Phi, A = np.maximum(layer.Z, 0.0), np.asarray(layer.A)
-        found = spectrum(interp_matrix(Phi))
-        share = rho(found, Y)
-        pattern = np.hstack([A, np.ones((len(A), 1), bool)])
-        kind = class_from(Phi, A, found.rank, share, tolerance=tol)
-        flips = move = float("nan")
-        if before is not None:
-            old = np.maximum(before[index], 0.0)
-            flips = float(((before[index] > 0) != (layer.Z > 0)).mean())
-            size = float(np.linalg.norm(old))
-            move = float(np.linalg.norm(Phi - old)) / size if size else float("nan")
-        loss = Loss(float("nan"), float("nan"))
-        if index == len(layers) - 1:
-            basis = found.left[:, : found.rank]
-            fitted = basis @ (basis.T @ Y)
-            loss = Loss(float(((Y - fitted) ** 2).sum()), float(((fitted - out) ** 2).sum()))
-        values: tuple[Any, ...] = (
-            index + 1,
-            *A.shape,
-            *(found.ranks[cut] for cut in CUTS),
-            found.condition,
-            found.effective_rank,
-            float(layer.alpha),
-            int(layer.dead_units),
-            int(layer.sat_units),
-            int(layer.dead_rows),
-            linear_regions(A),
-            len(_groups(Phi)[1]),
-            tri_rank(pattern),
-            sprank(pattern),
-            "x".join(str(size) for size in kind.blocks) if len(kind.blocks) <= 8 else f"{len(kind.blocks)} blocks",
-            kind.letter,
-            kind.triangular,
-            share,
-            float(layer.beta) if labelled else float("nan"),
-            float(layer.margin),
-            flips,
-            move,
-            *loss,
-        )
-        records.append(dict(zip(FIELDS, values, strict=True)))
-    return records
+def _record(
+    index: int,
+    layers: list[_Counts],
+    before: list[np.ndarray] | None,
+    Y: np.ndarray,
+    out: np.ndarray,
+    labelled: bool,
+    tol: float,
+) -> dict[str, Any]:
+    """Make the record of one layer from what was counted on the device."""
+    layer = layers[index]
+    Phi, A = np.maximum(layer.Z, 0.0), np.asarray(layer.A)
+    found = spectrum(interp_matrix(Phi))
+    share = rho(found, Y)
+    pattern = np.hstack([A, np.ones((len(A), 1), bool)])
+    kind = class_from(Phi, A, found.rank, share, tolerance=tol)
+    flips = move = float("nan")
+    if before is not None:
+        old = np.maximum(before[index], 0.0)
+        flips = float(((before[index] > 0) != (layer.Z > 0)).mean())
+        size = float(np.linalg.norm(old))
+        move = float(np.linalg.norm(Phi - old)) / size if size else float("nan")
+    loss = Loss(float("nan"), float("nan"))
+    if index == len(layers) - 1:
+        basis = found.left[:, : found.rank]
+        fitted = basis @ (basis.T @ Y)
+        loss = Loss(float(((Y - fitted) ** 2).sum()), float(((fitted - out) ** 2).sum()))
+    values: tuple[Any, ...] = (
+        index + 1,
+        *A.shape,
+        *(found.ranks[cut] for cut in CUTS),
+        found.condition,
+        found.effective_rank,
+        float(layer.alpha),
+        int(layer.dead_units),
+        int(layer.sat_units),
+        int(layer.dead_rows),
+        linear_regions(A),
+        len(_groups(Phi)[1]),
+        tri_rank(pattern),
+        sprank(pattern),
+        "x".join(str(size) for size in kind.blocks) if len(kind.blocks) <= 8 else f"{len(kind.blocks)} blocks",
+        kind.letter,
+        kind.triangular,
+        share,
+        float(layer.beta) if labelled else float("nan"),
+        float(layer.margin),
+        flips,
+        move,
+        *loss,
+    )
+    return dict(zip(FIELDS, values, strict=True))
 
 
 def layer_report(

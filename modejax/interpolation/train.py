@@ -53,9 +53,7 @@ def biased(layer: Layer) -> Layer:
         kernel=lambda params: layer.kernel(params.map),
         trainable=lambda params: BiasedParams(layer.trainable(params.map), True),  # pyright: ignore
         penalty=lambda params: layer.penalty(params.map),
-        num_parameters=lambda n_in, n_out: (
-            layer.num_parameters(n_in, n_out) + as_extent(n_out).known("num_parameters")
-        ),
+        num_parameters=lambda n_in, n_out: layer.num_parameters(n_in, n_out) + as_extent(n_out).known("num_parameters"),
         modes=None if layer.modes is None else lambda params: layer.modes(params.map),  # pyright: ignore
     )
 
@@ -150,14 +148,21 @@ def fit_grid(
     X, Y = np.asarray(X, np.float32), np.asarray(Y, np.float32)
     if X.ndim != 3 or Y.ndim != 3 or X.shape[:2] != Y.shape[:2]:
         raise InputError(f"X has shape {X.shape} and Y {Y.shape}; allowed: (seeds, rows, features) and (.., outputs)")
-    for name, values, least in (("widths", widths, 1), ("modes", modes, 0), ("steps", (steps,), 1), ("depth", (depth,), 1)):
+    for name, values, least in (
+        ("widths", widths, 1),
+        ("modes", modes, 0),
+        ("steps", (steps,), 1),
+        ("depth", (depth,), 1),
+    ):
         if not values or min(values) < least or len(set(values)) < len(values):
             raise InputError(f"{name} is {tuple(values)}; allowed: different integers of at least {least}")
     seeds, rows, features = X.shape
     outputs = Y.shape[2]
     low_rank = tuple(p for p in modes if p > 0)
     # One shape a width and kind; numbers of modes share it, since the mode layers of a width are padded to the largest P.
-    buckets = [(w, kind) for w in widths for kind in ([0] if 0 in modes else []) + ([max(low_rank)] if low_rank else [])]
+    buckets = [
+        (w, kind) for w in widths for kind in ([0] if 0 in modes else []) + ([max(low_rank)] if low_rank else [])
+    ]
 
     def counts(kind: int) -> np.ndarray:
         own = (0,) if kind == 0 else low_rank

@@ -14,7 +14,15 @@ from modejax.errors import InputError, choices
 
 __all__ = ["STUDIES", "find_study"]
 
-STUDIES = {"mdl-online": "online:mdl_online", "spectral-width": "spectral_width:run"}
+STUDIES = {
+    "interp-classes": "interp_classes:run",
+    "interp-conditioning": "interp_conditioning:run",
+    "interp-depth": "interp_depth:run",
+    "interp-encoder": "interp_encoder:run",
+    "interp-modes": "interp_modes:run",
+    "mdl-online": "online:mdl_online",
+    "spectral-width": "spectral_width:run",
+}
 """Name to module (in this package) and function; imported when asked for."""
 
 
