@@ -1,8 +1,8 @@
 """How ReLU networks interpolate: matrices of activations, their ranks and patterns, constructions, and reports.
 
-Read in this order: `points` (what is allowed, equal points), `maps` (networks from matrices and back), `matrices` (ranks,
-rho), `patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then constructions: `hinge`,
-`builders`, `classifiers`, `encoders`; `least_norm` (over-parameterised fits), `depth` (sparse-matrix principle), `modes`
+Read in this order: `points` (what is allowed, equal points), `maps` (networks from matrices and back), `matrices`
+(ranks, rho), `patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then constructions: `hinge`,
+`builders`, `classifiers`, `encoders`; `fits` (over-parameterised), `depth` (sparse-matrix principle), `modes`
 (layers of few modes), `train` (a grid of fits in one program) and `report` (one record a layer of a trained network).
 
 After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of the
@@ -61,14 +61,14 @@ if TYPE_CHECKING:
     from modejax.interpolation.hinge import hinge_maps as hinge_maps
     from modejax.interpolation.hinge import hinge_matrix as hinge_matrix
     from modejax.interpolation.hinge import random_directions as random_directions
-    from modejax.interpolation.least_norm import Fit as Fit
-    from modejax.interpolation.least_norm import generic_jacobian_rank as generic_jacobian_rank
-    from modejax.interpolation.least_norm import gradient_descent_limit as gradient_descent_limit
-    from modejax.interpolation.least_norm import jacobian_rank as jacobian_rank
-    from modejax.interpolation.least_norm import least_norm as least_norm
-    from modejax.interpolation.least_norm import multi_output_fit as multi_output_fit
-    from modejax.interpolation.least_norm import null_basis as null_basis
-    from modejax.interpolation.least_norm import outputs_per_unit as outputs_per_unit
+    from modejax.interpolation.fits import Fit as Fit
+    from modejax.interpolation.fits import generic_jacobian_rank as generic_jacobian_rank
+    from modejax.interpolation.fits import gradient_descent_limit as gradient_descent_limit
+    from modejax.interpolation.fits import jacobian_rank as jacobian_rank
+    from modejax.interpolation.fits import least_norm as least_norm
+    from modejax.interpolation.fits import multi_output_fit as multi_output_fit
+    from modejax.interpolation.fits import null_basis as null_basis
+    from modejax.interpolation.fits import outputs_per_unit as outputs_per_unit
     from modejax.interpolation.maps import Built as Built
     from modejax.interpolation.maps import Units as Units
     from modejax.interpolation.maps import affine_maps as affine_maps
@@ -179,7 +179,7 @@ __getattr__, __dir__, __all__ = lazy(
             "hinge_matrix",
             "random_directions",
         ],
-        "least_norm": [
+        "fits": [
             "Fit",
             "generic_jacobian_rank",
             "gradient_descent_limit",

@@ -317,7 +317,7 @@ def polytope_classifier(X: np.ndarray, y: np.ndarray, *, default: int | None = N
         while stack:
             members = stack.pop()
             found = _faces(shifted, members, outside, scale)
-            if found is None or not found.violation > 0:
+            if found is None or not found.violation > 1e-12 * scale:
                 distinct = np.ptp(shifted[members], axis=0).any()
                 if len(members) == 1 or not distinct:
                     raise InputError(

@@ -89,6 +89,7 @@ def run(
         return [reports[i][layer][field] for i in cells[width, p]]
 
     lines = _page(members, cells, widths, modes, values, count, steps, fits)
+    lines += _truncation_table(cells, widths, cuts)
     lines += _features(quick, count)
     _figures(folder, members, cells, widths, modes, values, n)
     config = {
@@ -183,6 +184,23 @@ def _page(
         rows.append([w, *("; ".join("".join(values(w, p, "class", k)) for k in range(3)) for p in modes)])
     lines += table(["N", *names], rows)
     return lines
+
+
+def _truncation_table(cells: Any, widths: Any, cuts: dict[tuple[int, int], int]) -> list[str]:
+    lines = [
+        "## Truncation: least number of singular modes of one map with rho within 2x (or below 1e-3)",
+        "",
+        "Maps into layers 1, 2, 3, the others as they are; means over seeds. Maps of 8 modes hold no more.",
+        "",
+    ]
+    rows = []
+    for width in widths:
+        row = [width]
+        for modes in (8, 0):
+            own = [index for index in cells[width, modes] if (index, 0) in cuts]
+            row.append(", ".join(f"{np.mean([cuts[index, layer] for index in own]):.1f}" for layer in range(3)))
+        rows.append(row)
+    return lines + table(["N", "P = 8", "full W"], rows)
 
 
 def _features(quick: bool, count: int) -> list[str]:
