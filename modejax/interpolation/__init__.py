@@ -1,9 +1,10 @@
 """How ReLU networks interpolate: matrices of activations, their ranks and patterns, constructions, and reports.
 
 Read in this order: `points` (what is allowed, equal points), `maps` (networks from matrices and back), `matrices`
-(ranks, rho), `patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then constructions: `hinge`,
-`builders`, `classifiers`, `encoders`; `fits` (over-parameterised), `depth` (sparse-matrix principle), `modes`
-(layers of few modes), `train` (a grid of fits in one program) and `report` (one record a layer of a trained network).
+(ranks, rho), `patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then
+constructions: `hinge`, `builders`, `classifiers`, `encoders`; `fits` (over-parameterised), `depth` (sparse-matrix
+principle), `modes` (layers of few modes), `train` (a grid of fits in one program) and `report` (one record a layer of
+a trained network).
 
 After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of the
 project's method file, or standard where a source is named, and were checked numerically; none is to be cited as the
@@ -54,13 +55,6 @@ if TYPE_CHECKING:
     from modejax.interpolation.encoders import code_measures as code_measures
     from modejax.interpolation.encoders import off_block_energy as off_block_energy
     from modejax.interpolation.encoders import target_code as target_code
-    from modejax.interpolation.hinge import Line as Line
-    from modejax.interpolation.hinge import build_hinge as build_hinge
-    from modejax.interpolation.hinge import divided_differences as divided_differences
-    from modejax.interpolation.hinge import find_line as find_line
-    from modejax.interpolation.hinge import hinge_maps as hinge_maps
-    from modejax.interpolation.hinge import hinge_matrix as hinge_matrix
-    from modejax.interpolation.hinge import random_directions as random_directions
     from modejax.interpolation.fits import Fit as Fit
     from modejax.interpolation.fits import generic_jacobian_rank as generic_jacobian_rank
     from modejax.interpolation.fits import gradient_descent_limit as gradient_descent_limit
@@ -69,6 +63,13 @@ if TYPE_CHECKING:
     from modejax.interpolation.fits import multi_output_fit as multi_output_fit
     from modejax.interpolation.fits import null_basis as null_basis
     from modejax.interpolation.fits import outputs_per_unit as outputs_per_unit
+    from modejax.interpolation.hinge import Line as Line
+    from modejax.interpolation.hinge import build_hinge as build_hinge
+    from modejax.interpolation.hinge import divided_differences as divided_differences
+    from modejax.interpolation.hinge import find_line as find_line
+    from modejax.interpolation.hinge import hinge_maps as hinge_maps
+    from modejax.interpolation.hinge import hinge_matrix as hinge_matrix
+    from modejax.interpolation.hinge import random_directions as random_directions
     from modejax.interpolation.maps import Built as Built
     from modejax.interpolation.maps import Units as Units
     from modejax.interpolation.maps import affine_maps as affine_maps

@@ -5,6 +5,7 @@ Reconstructions of the project's method file (sections 2.3 to 2.5 and 5), not th
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from modejax.errors import InputError
-from modejax.extent import Extent
+from modejax.extent import Extent, as_extent
 from modejax.interpolation.hinge import divided_differences, find_line, hinge_maps, random_directions
 from modejax.interpolation.maps import Built, lifted, relu_network
 from modejax.interpolation.matrices import CUTS, spectrum
@@ -65,9 +66,8 @@ def lift_layer() -> Layer:
         return LiftedParams(True, True, False, False)  # pyright: ignore[reportArgumentType]
 
     def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        return (
-            plain.num_parameters(fan_in, fan_out) + plain.num_parameters(1, fan_out) - plain.num_parameters(0, fan_out)
-        )
+        n_in, n_out = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out))
+        return n_out * (n_in + 2)
 
     return Layer(init, apply, lambda params: params.weight, trainable, no_penalty, num_parameters)
 
@@ -188,7 +188,7 @@ def build_affine_blocks(
     X, Y = X[order], Y[order]
     rng = np.random.default_rng(seed + 1)
     weights, biases = [], []
-    for g, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for g, (low, high) in enumerate(itertools.pairwise(bounds)):
         size = high - low
         units = size - 1 if g == 0 else size  # the bias column serves the first group
         best = (np.inf, np.empty((d, 0)), np.empty(0))
@@ -209,7 +209,7 @@ def build_affine_blocks(
     W, b = np.hstack(weights), np.concatenate(biases)
     G = np.hstack([np.ones((n, 1)), np.maximum(X @ W + b, 0.0)])
     C = np.zeros((n, Y.shape[1]))
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in itertools.pairwise(bounds):
         C[low:high] = np.linalg.solve(G[low:high, low:high], Y[low:high] - G[low:high, :low] @ C[:low])
     return relu_network([(W, b), (C[1:], C[0])])
 
@@ -255,7 +255,7 @@ def smp_layer(G: np.ndarray, T: np.ndarray, *, eta: float = 1.0) -> tuple[np.nda
 
     Example:
         >>> W, b = smp_layer(np.array([[0.0, 1.0], [1.0, 1.0]]), np.eye(2))
-        >>> np.maximum(np.array([[0.0], [1.0]]) @ W + b, 0).tolist()
+        >>> np.maximum(np.array([[0.0], [1.0]]) @ W + b, 0).round(12).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
     G, T = check_points(G, "G"), check_points(T, "T")

@@ -69,8 +69,10 @@ class SolutionClass(NamedTuple):
 
 
 def kept_units(Phi: np.ndarray, A: np.ndarray, *, bias: bool = True) -> Int[np.ndarray, " kept"]:
-    """Return the units of the normal form: not dead, not proportional to an earlier one on the points, and of those
-    active on all points an independent set (given the bias column).
+    """Return the units of the normal form.
+
+    These are not dead, not proportional to an earlier one on the points, and of those active on all points an
+    independent set (given the bias column).
 
     Args:
         Phi: activations, shape (rows, units).
@@ -303,8 +305,8 @@ def find_supports(X: np.ndarray) -> Bool[np.ndarray, "supports rows"]:
 def find_orderings(X: np.ndarray, *, draws: int = 40, seed: int = 0) -> Int[np.ndarray, "orderings rows"]:
     """Find the orders in which directions sort points.
 
-    The order changes where a direction crosses one of the hyperplanes normal to x_i - x_j. Every cell between them has a
-    corner ray on d - 1 of these, so directions are drawn close to all such rays, at several distances.
+    The order changes where a direction crosses one of the hyperplanes normal to x_i - x_j. Every cell between them
+    has a corner ray on d - 1 of these, so directions are drawn close to all such rays, at several distances.
 
     Args:
         X: points, shape (rows, features), few.

@@ -1,6 +1,7 @@
 """What depth adds: the sparse-matrix principle as operational statements, and sparseness across layers.
 
-The paper's abstract (arXiv 2208.07498) names a "sparse-matrix principle" of deep layers; its statement was not available.
+The paper's abstract (arXiv 2208.07498) names a "sparse-matrix principle" of deep layers; its statement was not
+available.
 SMP-1 to SMP-5 are ours, from the project's method file, section 5:
 
 1. budget: the supports that a unit of the next layer can have are at most Cov(n, rank G - 1), all 2^n at rank n;
@@ -186,7 +187,7 @@ def activity_profile(network: Network, params: Params, X: np.ndarray) -> Float[n
 
     Example:
         >>> activity_profile(*tent_network(2), np.arange(5)[:, None] / 4).round(2).tolist()
-        [0.6, 0.3]
+        [0.6, 0.4]
     """
     units, _ = hidden_units(network, params, X)
     return np.array([act_mask(each.Z).mean() for each in units])

@@ -132,7 +132,8 @@ def hinge_maps(line: Line, theta: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """
     if not 0 <= theta < 0.5:
         raise InputError(
-            f"theta={theta!r}; allowed: 0 <= theta < 1/2, best 0 or 1/4. From 1/2 on the condition of the interpolation "
+            f"theta={theta!r}; allowed: 0 <= theta < 1/2, best 0 or 1/4. From 1/2 on the condition of the "
+            f"interpolation "
             "matrix grows as n^3 and beyond 1/2 exponentially"
         )
     units = len(line.t) - 1

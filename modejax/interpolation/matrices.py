@@ -1,9 +1,9 @@
 """Interpolation matrices and their numerical rank.
 
-The interpolation matrix of a hidden layer has one row a point and one column a unit: Phi = relu(Z), or G = [Phi, 1] where
-the next map has a bias. An exact fit of Y by the readout alone exists if and only if rho(Y) = 0, and of every Y if and
-only if rank G = rows. Whether the definition is that of C. Huang, arXiv 2208.07498, is not known: its theorems were not
-available, and everything here is a reconstruction of the project's method file (sections 1 and 4) or standard.
+The interpolation matrix of a hidden layer has one row a point and one column a unit: Phi = relu(Z), or G = [Phi, 1]
+where the next map has a bias. An exact fit of Y by the readout alone exists if and only if rho(Y) = 0, and of every Y
+if and only if rank G = rows. Whether the definition is that of C. Huang, arXiv 2208.07498, is not known: its theorems
+were not available, and everything here is a reconstruction of the project's method file (sections 1 and 4) or standard.
 """
 
 from __future__ import annotations

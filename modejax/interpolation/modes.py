@@ -32,10 +32,10 @@ def one_mode_rank(t: np.ndarray, thresholds: np.ndarray) -> int:
 
     A hinge inside a gap has second divided differences on the two points of that gap only, in a ratio that differs from
     hinge to hinge. So: vertices are the points but the two ends; a threshold in a gap is an edge between the gap's
-    points (a half-edge where one is an end), a threshold on a point a half-edge there; rank = 2 + the sum over connected
-    components of min(vertices, edges). Thresholds outside of the data and repeated ones add nothing; orientation is
-    irrelevant. rank [Phi, 1] is this or one less. For more than 20 points numerical ranks are not to be trusted
-    (condition about 1e17); this is exact.
+    points (a half-edge where one is an end), a threshold on a point a half-edge there; rank = 2 + the sum over
+    connected components of min(vertices, edges). Thresholds outside of the data and repeated ones add nothing;
+    orientation is irrelevant. rank [Phi, 1] is this or one less. For more than 20 points numerical ranks are not to
+    be trusted (condition about 1e17); this is exact.
 
     Args:
         t: distinct numbers, shape (points,), at least 2.

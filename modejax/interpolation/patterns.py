@@ -1,8 +1,8 @@
 """Structure of activation patterns: bounds on the rank that need no values.
 
-tau(A) <= rank(Phi) <= sprank(A): a pattern that can be peeled to a triangle is never singular, and no values on a pattern
-without a large matching are regular. Peeling, and its proof of confluence, are reconstructions of the project's method
-file (section 1); matchings and the fine Dulmage-Mendelsohn form are standard.
+tau(A) <= rank(Phi) <= sprank(A): a pattern that can be peeled to a triangle is never singular, and no values on a
+pattern without a large matching are regular. Peeling, and its proof of confluence, are reconstructions of the
+project's method file (section 1); matchings and the fine Dulmage-Mendelsohn form are standard.
 """
 
 from __future__ import annotations

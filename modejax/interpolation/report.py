@@ -1,9 +1,9 @@
 """Diagnose a trained ReLU network layer by layer: one flat record a hidden layer.
 
 Fields follow the project's method file, section 4. Passes through the networks and what is counted there run on the
-device, all members of one shape in one program, in float64. Singular values stay on the host: batched LAPACK calls in one
-CPU program can hang (jax 0.10.1), and ranks at 1e-10 need float64 and no Gram matrices. Matchings and peeling are host
-work by nature.
+device, all members of one shape in one program, in float64. Singular values stay on the host: batched LAPACK calls in
+one CPU program can hang (jax 0.10.1), and ranks at 1e-10 need float64 and no Gram matrices. Matchings and peeling are
+host work by nature.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ FIELDS = (
     "loss_feat",
     "loss_readout",
 )
-"""The fields of a record. Ranks, cond (s_1 / s_r), eff_rank, tau, sprank and blocks are of [Phi, 1]; alpha is the share of
-active entries; rho the share of the targets that no readout of the layer fits; beta the off-block energy; margin min |Z|;
-flips and move are against the parameters at the start; the loss (sum of squares) is split on the last layer only."""
+"""The fields of a record. Ranks, cond (s_1 / s_r), eff_rank, tau, sprank and blocks are of [Phi, 1]; alpha is the
+share of active entries; rho the share of the targets that no readout of the layer fits; beta the off-block energy;
+margin min |Z|; flips and move are against the parameters at the start; the loss (sum of squares) is split on the last layer
+only."""
 
 
 class Loss(NamedTuple):
@@ -117,7 +118,8 @@ def _pass(maps: list[tuple[Array, Array]], X: Array, H: Array) -> tuple[list[_Co
             A, h = tol < Z, jnp.maximum(Z, 0)
             energy = H.T @ (h * h)
             total = jnp.sum(energy)
-            beta = jnp.where(total > 0, 1 - jnp.sum(jnp.max(energy, axis=0)) / jnp.where(total > 0, total, 1), 0)
+            off = jnp.sum(jnp.sum(energy, axis=0) - jnp.max(energy, axis=0))
+            beta = jnp.where(total > 0, off / jnp.where(total > 0, total, 1), 0)
             per_unit, per_row = jnp.sum(A, axis=0), jnp.sum(A, axis=1)
             found.append(
                 _Counts(

@@ -159,7 +159,8 @@ def fit_grid(
     seeds, rows, features = X.shape
     outputs = Y.shape[2]
     low_rank = tuple(p for p in modes if p > 0)
-    # One shape a width and kind; numbers of modes share it, since the mode layers of a width are padded to the largest P.
+    # One shape a width and kind; numbers of modes share it, since the mode layers of a width are padded to the
+    # largest P.
     buckets = [
         (w, kind) for w in widths for kind in ([0] if 0 in modes else []) + ([max(low_rank)] if low_rank else [])
     ]
@@ -204,7 +205,7 @@ def fit_grid(
         found = jax.tree.map(np.asarray, compiled(jnp.asarray(X), jnp.asarray(Y), grids))
         ended = time.perf_counter()
     members = {}
-    for (width, kind), grid, (start, params, mse) in zip(buckets, grids, found, strict=True):
+    for (width, _), grid, (start, params, mse) in zip(buckets, grids, found, strict=True):
         for index, (p, seed) in enumerate(np.asarray(grid).tolist()):
             network = _network(features, width, p, depth, outputs, rows)
             shapes = jax.eval_shape(network.init, jax.random.key(0))

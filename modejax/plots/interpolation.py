@@ -1,4 +1,4 @@
-"""Pictures of interpolation matrices: patterns in block order, conditioning, profiles over layers and modes, regions."""
+"""Pictures of interpolation matrices: patterns in block order, conditioning, profiles over layers, decision regions."""
 
 from __future__ import annotations
 

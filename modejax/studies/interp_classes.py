@@ -62,7 +62,8 @@ def run(
     records: list[dict[str, Any]] = []
     lines = ["# Solution classes", "", "## Constructions", ""]
     lines += [
-        f"60 Gaussian points in 4 dimensions, 2 Gaussian targets; mean and standard deviation over {count} data sets; the last "
+        f"60 Gaussian points in 4 dimensions, 2 Gaussian targets; mean and standard deviation over {count} data "
+        f"sets; the last "
         "hidden layer. Condition: of [Phi, 1] with columns of norm 1.",
         "",
     ]
@@ -94,7 +95,7 @@ def run(
         def column(key: str, rows: list[dict[str, Any]] = rows) -> list[Any]:
             return [row[key] for row in rows]
 
-        shown_row = [name, "".join(sorted(set(column("class")))), rows[0]["units"], text(column("rank")), 
+        shown_row = [name, "".join(sorted(set(column("class")))), rows[0]["units"], text(column("rank")),
                      text(column("condition")), text(column("density"), ".3f"), f"{max(column('error')):.1e}",
                      f"{max(column('error_float32')):.1e}"]  # fmt: skip
         shown[name] = (shown[name], shown_row)

@@ -60,7 +60,8 @@ def run(
     lines += [
         "Condition / n^2 at theta 0: " + ", ".join(f"{v / n**2:.4f}" for n, v in zip(sizes, curves[0.0], strict=True))
     ]
-    lines += [". Values beyond 1e16 are rounding.", ""]
+    lines[-1] += ". Values beyond 1e16 are rounding."
+    lines += [""]
     band = np.linalg.inv(hinge_matrix(np.arange(9.0))[1:])
     lines += [f"First column of the inverse at n = 8: {np.round(band[:, 0], 9).astype(int).tolist()}.", ""]
     report("unit gaps done")

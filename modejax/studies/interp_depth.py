@@ -81,7 +81,7 @@ def _statements(folder: Path, quick: bool, count: int, records: list[dict[str, A
             rng = np.random.default_rng(seed)
             Z = rng.standard_normal((8, 2)) @ rng.standard_normal((2, m)) + rng.standard_normal(m)
             found.append(support_budget(np.maximum(Z, 0.0)))
-        rows.append([m, text([a for a, _ in found], ".0f"), f"{min(b for _, b in found)} to {max(b for _, b in found)}", 
+        rows.append([m, text([a for a, _ in found], ".0f"), f"{min(b for _, b in found)} to {max(b for _, b in found)}",
                      all(a <= b for a, b in found)])  # fmt: skip
     lines += table(["m", "supports", "bound Cov(n, rank - 1)", "within the bound"], rows)
 

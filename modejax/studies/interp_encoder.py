@@ -90,7 +90,8 @@ def run(
     lines += [
         f"## Digits, {n} images",
         "",
-        f"Widths {size}, built in {seconds:.2f} s; largest reconstruction error {error:.1e} (pixels in 0..1). On the test images "
+        f"Widths {size}, built in {seconds:.2f} s; largest reconstruction error {error:.1e} (pixels in 0..1). "
+        f"On the test images "
         f"the squared error is {new:.3g} times that of the mean image: memorisation, nothing more.",
         "",
     ]

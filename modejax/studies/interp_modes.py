@@ -1,8 +1,8 @@
 """`interp-modes`: rank, conditioning, sparseness and the least number of modes that fits, over width x modes.
 
-One compiled program trains the whole grid (method file of the project, section 8.6): 160 Gaussian points in 10 dimensions,
-four classes by signs, three hidden layers, biases, mean squared error, Adam with a cosine schedule; data and initial
-values are redrawn for each seed.
+One compiled program trains the whole grid (method file of the project, section 8.6): 160 Gaussian points in 10
+dimensions, four classes by signs, three hidden layers, biases, mean squared error, Adam with a cosine schedule; data
+and initial values are redrawn for each seed.
 """
 
 from __future__ import annotations
@@ -134,9 +134,11 @@ def _page(
     lines = [
         "# Interpolation over width and modes",
         "",
-        f"160 points, 10 features, 4 classes by signs of x0 x1 and x2 x3; three hidden layers of N ReLU units, biases; mean "
+        f"160 points, 10 features, 4 classes by signs of x0 x1 and x2 x3; three hidden layers of N ReLU units, "
+        f"biases; mean "
         f"squared error, {steps} steps of Adam (5e-3, cosine), full batch; {count} seeds (data and initial values). "
-        f"{len(members)} networks in one program: compile {fits.seconds_to_compile:.1f} s, run {fits.seconds_to_run:.0f} s.",
+        f"{len(members)} networks in one program: compile {fits.seconds_to_compile:.1f} s, run "
+        f"{fits.seconds_to_run:.0f} s.",
         "",
         "## Training error",
         "",
@@ -237,7 +239,8 @@ def _figures(folder: Path, members: Any, cells: Any, widths: Any, modes: Any, va
         axes = figure.subplots(2, len(widths), sharey="row", squeeze=False)
         for column, w in enumerate(widths):
             for row, (field, scale) in enumerate((("alpha", 1.0), ("rank_1e-03", 1.0 / n))):
-                curves = {_name(p): mean_sd([[scale * reports for reports in each] for each in _layers(values, w, p, field)])
+                curves = {_name(p): mean_sd([[scale * reports for reports in each] for each in _layers(values, w, p,
+                field)])
                           for p in modes}  # fmt: skip
                 ax = plot_profile(axes[row, column], curves, ("density of active entries", "rank at 1e-3 / n")[row])
                 ax.get_legend().remove()

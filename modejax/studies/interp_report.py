@@ -76,8 +76,7 @@ def _run(path: Path, points: int) -> Source:
     labels = (y > 0).astype(np.int64) if data.targets == "signs" else y.astype(np.int64)
     Y = y[:, None].astype(np.float64) if data.targets == "signs" else one_hot(labels, data.num_classes)
     names = [
-        {"width": t.width, "modes": t.modes, "seed": t.seed, "learning_rate": t.learning_rate, "weight_decay": t.weight_decay}
-        for t in trained
+        {name: getattr(t, name) for name in ("width", "modes", "seed", "learning_rate", "weight_decay")} for t in trained
     ]  # fmt: skip
     return Source(names, [(t.network, t.params) for t in trained], X, Y, labels)
 
@@ -110,8 +109,8 @@ def _file(path: Path, points: int) -> Source:
         expected = X.shape[-1] if not maps else maps[-1][0].shape[1]
         if W.ndim != 2 or W.shape[0] != expected or b.shape != W.shape[1:]:
             raise InputError(
-                f"{path}: W{len(maps) + 1} has shape {W.shape} and b{len(maps) + 1} {b.shape}; allowed: ({expected}, units) "
-                "and (units,)"
+                f"{path}: W{len(maps) + 1} has shape {W.shape} and b{len(maps) + 1} {b.shape}; allowed: "
+                f"({expected}, units) and (units,)"
             )
         maps.append((W, b))
     if sum(name[0] in "Wb" for name in arrays) > sum(f"{c}{i + 1}" in arrays for i in range(len(maps)) for c in "Wb"):

@@ -186,7 +186,7 @@ def test_near_duplicates_are_refused_by_name():
     for build in (build_hinge, build_diagonal, build_target):
         with pytest.raises(InputError, match=r"4|20"):
             build(points, np.arange(21.0))
-    with pytest.raises(InputError, match="theta=0.5"):
+    with pytest.raises(InputError, match=r"theta=0\.5"):
         build_hinge(*SMALL, theta=0.5)
     with pytest.raises(InputError, match="direction"):
         build_hinge(*SMALL, direction=np.zeros(4))

@@ -97,7 +97,7 @@ def test_polytopes_keep_their_word_for_every_default_class(default):
     assert len(built.network.sizes) == 5  # clusters of one class overlap, so a third layer joins them
 
 
-def test_one_mode_and_K_minus_1_modes_interpolate_any_labels():
+def test_one_mode_and_one_less_than_classes_interpolate_any_labels():
     built = build_modes_pair(X, y)
     modes = built.network.modes(built.params)
     assert [each.weight.size for each in modes[:2] if each is not None] == [1, 3]

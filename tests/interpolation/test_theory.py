@@ -1,5 +1,6 @@
 """Classes, counts, over-parameterised fits, depth statements and one-mode ranks."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -222,7 +223,7 @@ def test_more_thresholds_never_lower_the_one_mode_rank(seed, n, m):
     draw = np.random.default_rng(seed)
     t, thresholds = draw.standard_normal(n), draw.standard_normal(m)
     ranks = [one_mode_rank(t, thresholds[:k]) for k in range(1, m + 1)]
-    assert all(0 <= b - a <= 1 for a, b in zip(ranks[:-1], ranks[1:], strict=True))
+    assert all(0 <= b - a <= 1 for a, b in itertools.pairwise(ranks))
     assert ranks[-1] <= min(n, m + 2)
 
 
