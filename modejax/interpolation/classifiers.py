@@ -161,7 +161,7 @@ def find_slabs(
         runs, gaps = _runs(t, y)
         ranks = np.where(gaps > 1e-12 * np.ptp(t, axis=0), runs, np.iinfo(np.int64).max)
         here = np.lexsort((-gaps, ranks))[0]
-        if ranks[here] < np.iinfo(np.int64).max and (ranks[here], -gaps[here]) < (best[0], -best[1]):
+        if ranks[here] < np.iinfo(np.int64).max and (float(ranks[here]), -float(gaps[here])) < (best[0], -best[1]):
             best, a = (float(ranks[here]), float(gaps[here])), block[:, here]
     if a is None:
         raise InputError(

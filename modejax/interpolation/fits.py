@@ -63,10 +63,10 @@ def multi_output_fit(G: np.ndarray, Y: np.ndarray, *, cut: float = 1e-10) -> Fit
     G, Y = check_targets(G, Y)
     n, M = G.shape
     if n <= M:
-        Q, R = scipy.linalg.qr(G.T)
+        Q, R = np.linalg.qr(G.T, mode="complete")
         diagonal = np.abs(np.diag(R))
         if diagonal.min() > cut * diagonal.max():
-            C = Q[:, :n] @ scipy.linalg.solve_triangular(R[:n], Y, trans="T")
+            C = Q[:, :n] @ scipy.linalg.solve_triangular(R[:n], Y, trans=1)
             return _fit(G, Y, C, Q[:, n:], n)
     U, s, Vt = scipy.linalg.svd(G)
     rank = int((s > cut * s[0]).sum()) if s[0] > 0 else 0

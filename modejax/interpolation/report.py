@@ -58,8 +58,8 @@ FIELDS = (
 )
 """The fields of a record. Ranks, cond (s_1 / s_r), eff_rank, tau, sprank and blocks are of [Phi, 1]; alpha is the
 share of active entries; rho the share of the targets that no readout of the layer fits; beta the off-block energy;
-margin min |Z|; flips and move are against the parameters at the start; the loss (sum of squares) is split on the last layer
-only."""
+margin min |Z|; flips and move are against the parameters at the start; the loss (sum of squares) is split on the
+last layer only."""
 
 
 class Loss(NamedTuple):
@@ -223,7 +223,7 @@ def layer_reports(
             layers = [_Counts._make(values[place] for values in layer) for layer in now[0]]
             before = None if then is None else [layer.Z[place] for layer in then[0]]
             waiting.append((index, (layers, before, own_Y, out, labels is not None, tolerance)))
-    # One thread a singular value decomposition: threads of one decomposition wait for each other where cores are shared.
+    # One thread a decomposition: threads of one decomposition wait for each other where cores are shared.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = pool.map(lambda job: _record(*job), [(i, *args) for _, args in waiting for i in range(len(args[0]))])
         for index, args in waiting:

@@ -12,6 +12,7 @@ import numpy as np
 from modejax.data import load_dataset
 from modejax.data.prepared import find_prepared
 from modejax.interpolation import (
+    Built,
     build_hinge,
     build_target,
     check_labels,
@@ -37,7 +38,11 @@ from modejax.studies.interp_files import check_seeds, mean_sd, save_figure, tabl
 
 __all__ = ["run"]
 
-CLASSIFIERS = {"direct": direct_classifier, "slab": slab_classifier, "polytope": polytope_classifier}
+CLASSIFIERS: dict[str, Callable[..., Built]] = {
+    "direct": direct_classifier,
+    "slab": slab_classifier,
+    "polytope": polytope_classifier,
+}
 
 
 def run(
@@ -112,7 +117,8 @@ def _statements(folder: Path, quick: bool, count: int, records: list[dict[str, A
     ranks = max(nrank(interp_matrix(each.Phi)) for each in hidden)
     lines += ["## SMP-5: folding", "", f"12 layers of width 2 on 4,097 points: error {error:.1e}, distinct rows {distinct}, largest rank {ranks}.", ""]  # fmt: skip  # noqa: E501
     rows = []
-    for name, build in (("one hidden layer", build_hinge), ("two, target I", build_target)):
+    pair: dict[str, Callable[..., Built]] = {"one hidden layer": build_hinge, "two, target I": build_target}
+    for name, build in pair.items():
         got = []
         for seed in range(count):
             X = np.random.default_rng(seed).standard_normal((200, 5))

@@ -38,7 +38,7 @@ def check_seeds(seeds: int | None, default: int, out: Any) -> tuple[Path, int]:
     return check_folder(out), count
 
 
-def mean_sd(values: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+def mean_sd(values: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation (n - 1) over the first axis.
 
     Example:

@@ -243,7 +243,9 @@ def _figures(folder: Path, members: Any, cells: Any, widths: Any, modes: Any, va
                 field)])
                           for p in modes}  # fmt: skip
                 ax = plot_profile(axes[row, column], curves, ("density of active entries", "rank at 1e-3 / n")[row])
-                ax.get_legend().remove()
+                legend = ax.get_legend()
+                if legend is not None:
+                    legend.remove()
                 if row == 0:
                     ax.set_title(f"N = {w}", fontsize=10)
                 if column:

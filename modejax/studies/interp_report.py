@@ -75,9 +75,8 @@ def _run(path: Path, points: int) -> Source:
     X, y = data.x_train[:points].astype(np.float64) * data.scale, data.y_train[:points]
     labels = (y > 0).astype(np.int64) if data.targets == "signs" else y.astype(np.int64)
     Y = y[:, None].astype(np.float64) if data.targets == "signs" else one_hot(labels, data.num_classes)
-    names = [
-        {name: getattr(t, name) for name in ("width", "modes", "seed", "learning_rate", "weight_decay")} for t in trained
-    ]  # fmt: skip
+    keys = ("width", "modes", "seed", "learning_rate", "weight_decay")
+    names = [{key: getattr(member, key) for key in keys} for member in trained]
     return Source(names, [(t.network, t.params) for t in trained], X, Y, labels)
 
 

@@ -1,5 +1,7 @@
 """Constructions: exactness, widths, patterns and conditioning, in float64."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from modejax.errors import InputError
 from modejax.interpolation import (
+    Built,
     act_mask,
     build_affine_blocks,
     build_diagonal,
@@ -106,7 +109,9 @@ def test_affine_blocks():
     record = layer_report(*built, *SMALL, tolerance=1e-9)[0]
     assert (record["class"], record["rank_1e-10"], record["blocks"]) == ("B", 60, "12 blocks")
     G = interp_matrix(act_mask(hidden_units(*built, SMALL[0])[0][0].Z).astype(float))
-    assert dm_blocks(G).sizes == (5,) * 12
+    blocks = dm_blocks(G)
+    assert blocks is not None
+    assert blocks.sizes == (5,) * 12
 
 
 def test_a_remainder_makes_a_smaller_block():
@@ -157,7 +162,7 @@ def test_rank_deficient_previous_layers_are_refused():
         build_target(*SMALL, -np.eye(60))
 
 
-BUILDERS = [build_hinge, build_diagonal, build_affine_blocks, build_target]
+BUILDERS: list[Callable[..., Built]] = [build_hinge, build_diagonal, build_affine_blocks, build_target]
 
 
 @pytest.mark.parametrize("build", BUILDERS)

@@ -1,11 +1,14 @@
 """Deep classifiers, encoders and the autoencoder."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from modejax.data.prepared import find_prepared
 from modejax.errors import InputError
 from modejax.interpolation import (
+    Built,
     act_mask,
     affine_maps,
     build_autoencoder,
@@ -29,7 +32,7 @@ from modejax.interpolation import (
 rng = np.random.default_rng(0)
 X, y = rng.standard_normal((300, 6)), np.concatenate([np.arange(4), rng.integers(0, 4, 296)])
 H = one_hot(y, 4)
-ALL = [direct_classifier, slab_classifier, polytope_classifier]
+ALL: list[Callable[..., Built]] = [direct_classifier, slab_classifier, polytope_classifier]
 
 
 def rings(seed):

@@ -141,7 +141,7 @@ def test_the_command_reads_a_file(tmp_path, capsys):
     network, params = build_hinge(X, H)
     maps = affine_maps(network, params)
     arrays = {f"{name}{i + 1}": value for i, pair in enumerate(maps) for name, value in zip("Wb", pair, strict=True)}
-    np.savez(tmp_path / "net.npz", X=X, y=y, **arrays)
+    np.savez(tmp_path / "net.npz", X=X, y=y, **arrays)  # pyright: ignore[reportArgumentType]
     assert main(["interpolate", str(tmp_path / "net.npz"), "--out", str(tmp_path / "o")]) == 0
     printed = capsys.readouterr().out
     assert "duplicate_floor 0" in printed
