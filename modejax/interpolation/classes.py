@@ -98,7 +98,7 @@ def kept_units(Phi: np.ndarray, A: np.ndarray, *, bias: bool = True) -> Int[np.n
     saturated = column_scaled(Phi[:, alive[full]])
     ones = np.ones((len(Phi), 1)) / len(Phi) ** 0.5
     rest = saturated - ones @ (ones.T @ saturated) if bias else saturated
-    _, R, order = scipy.linalg.qr(rest, mode="economic", pivoting=True)
+    R, order = scipy.linalg.qr(rest, mode="r", pivoting=True)  # pyright: ignore[reportAssignmentType]
     rank = int((np.abs(np.diag(R)) > 1e-10).sum())
     return np.sort(np.concatenate([alive[~full], alive[full][order[:rank]]]))
 
