@@ -171,7 +171,8 @@ def test_equal_points_with_different_targets_are_refused_by_name(build):
     with pytest.raises(InputError, match="rows 3 and 20 are the same point"):
         build(points, np.arange(21.0))
     same = np.append(np.arange(20.0), 3.0)
-    assert np.abs(outputs(*build(points, same), points)[:, 0] - same).max() < 1e-8
+    built = build(points, same)
+    assert np.abs(outputs(built.network, built.params, points)[:, 0] - same).max() < 1e-8
 
 
 @pytest.mark.parametrize("build", BUILDERS)

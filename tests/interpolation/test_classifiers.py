@@ -44,7 +44,8 @@ def rings(seed):
 
 @pytest.mark.parametrize("build", ALL)
 def test_random_labels_are_fitted(build):
-    assert np.abs(outputs(*build(X, y), X) - H).max() < 1e-9
+    built = build(X, y)
+    assert np.abs(outputs(built.network, built.params, X) - H).max() < 1e-9
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3])
