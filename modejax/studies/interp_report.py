@@ -191,8 +191,12 @@ def _figures(folder: Path, source: Source, reports: list[list[dict[str, Any]]]) 
                 for key, indices in picked.items()
             }
             plot_profile(ax, curves, label)
-            if ax is not axes[2] and ax.get_legend() is not None:
-                ax.get_legend().remove()
+            legend = ax.get_legend()
+            if legend is not None:
+                legend.remove()
+        if len(picked) > 1:
+            handles, labels = axes[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
 
     save_figure(folder / "figures" / "profile.png", profile, (11.0, 3.6))
     network, params = source.networks[-1]
