@@ -17,6 +17,7 @@ from modejax._lazy import lazy as _lazy
 
 if TYPE_CHECKING:
     from modejax import data as data
+    from modejax import interpolation as interpolation
     from modejax import layers as layers
     from modejax import modes as modes
     from modejax import networks as networks
@@ -46,6 +47,7 @@ __getattr__, __dir__, __all__ = _lazy(
         "data": [],
         "errors": ["InputError"],
         "extent": ["Extent"],
+        "interpolation": [],
         "layers": [],
         "networks": ["mlp", "tied_mode_mlp"],
         "modes": [],

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from modejax.cli.data import DataCommand
+from modejax.cli.interpolate import InterpolateCommand
 from modejax.cli.online import OnlineCommand
 from modejax.cli.plan import PlanCommand
 from modejax.cli.reproduce import ReproduceCommand
@@ -22,6 +23,7 @@ _COMMANDS = (
     | Annotated[ShowCommand, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[DataCommand, tyro.conf.subcommand("data", prefix_name=False)]
     | Annotated[OnlineCommand, tyro.conf.subcommand("online", prefix_name=False)]
+    | Annotated[InterpolateCommand, tyro.conf.subcommand("interpolate", prefix_name=False)]
     | Annotated[ReproduceCommand, tyro.conf.subcommand("reproduce", prefix_name=False)]
 )
 

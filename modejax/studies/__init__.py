@@ -15,6 +15,11 @@ from modejax.errors import InputError, choices
 __all__ = ["STUDIES", "find_study"]
 
 STUDIES = {
+    "interp-classes": "interp_classes:run",
+    "interp-conditioning": "interp_conditioning:run",
+    "interp-depth": "interp_depth:run",
+    "interp-encoder": "interp_encoder:run",
+    "interp-modes": "interp_modes:run",
     "mdl-least-modes": "mdl_least_modes:run",
     "mdl-mixture": "mdl_mixture:run",
     "mdl-modes": "mdl_modes:run",

@@ -1,0 +1,38 @@
+"""`modejax interpolate`: how trained networks interpolate, layer by layer: a table and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+__all__ = ["InterpolateCommand"]
+
+
+@dataclasses.dataclass(frozen=True)
+class InterpolateCommand:
+    """Report ranks, patterns, sparseness and fit of each hidden layer: of a run's networks, or of arrays in a file."""
+
+    source: Annotated[
+        tyro.conf.Positional[Path],
+        tyro.conf.arg(
+            help="Run folder of a sweep, or FILE.npz with X, Y or y, and W1, b1, W2, b2, ... (W of shape (in, out); "
+            "without weights only the data are reported)."
+        ),
+    ]
+    out: Path | None = None
+    """Folder of table and figures; by default SOURCE/interpolation, or the file's name without its suffix."""
+    points: int = 500
+    """Training points used; more are left out."""
+    tolerance: float = 1e-3
+    """Share of the targets left over, below which a layer counts as fitting."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        from modejax.studies.interp_report import report_source
+
+        for line in report_source(self.source, self.out, points=self.points, tolerance=self.tolerance):
+            print(line)
+        return 0

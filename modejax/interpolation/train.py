@@ -1,0 +1,218 @@
+"""A grid of small networks trained on a fit, full batch, as one compiled program: widths x modes x seeds.
+
+The protocol of the project's method file, section 8.6: mean squared error on one-hot targets, Adam with a cosine
+schedule, biases in every map, data and initial values redrawn for each seed. The general sweep (`modejax.sweep`) trains
+on one data set by classification losses and gives mode layers no biases; this one is for questions of fit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from modejax.errors import InputError
+from modejax.extent import Extent, as_extent
+from modejax.layers import Layer, LayerParams, dense, mode
+from modejax.networks import Network, Params, mlp
+from modejax.training.optimiser import adam, merge, split
+
+__all__ = ["BiasedParams", "FitMember", "Fits", "biased", "fit_grid", "sign_classes"]
+
+
+class BiasedParams(NamedTuple):
+    """Parameters of a layer with a bias added."""
+
+    map: LayerParams
+    bias: Float[Array, " fan_out"]
+
+
+def biased(layer: Layer) -> Layer:
+    """Add a trained bias, which starts at 0, to a layer without one.
+
+    Args:
+        layer: the layer, for example `layers.mode(3)`.
+
+    Returns:
+        The layer z = W x + b; its `modes` are those of the layer inside.
+
+    Example:
+        >>> biased(mode(3)).num_parameters(10, 5)
+        53
+    """
+
+    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> BiasedParams:
+        return BiasedParams(layer.init(key, fan_in, fan_out), jnp.zeros(as_extent(fan_out).capacity))
+
+    return Layer(
+        init=init,
+        apply=lambda params, x: layer.apply(params.map, x) + params.bias,
+        kernel=lambda params: layer.kernel(params.map),
+        trainable=lambda params: BiasedParams(layer.trainable(params.map), True),  # pyright: ignore
+        penalty=lambda params: layer.penalty(params.map),
+        num_parameters=lambda n_in, n_out: layer.num_parameters(n_in, n_out) + as_extent(n_out).known("num_parameters"),
+        modes=None if layer.modes is None else lambda params: layer.modes(params.map),  # pyright: ignore
+    )
+
+
+def sign_classes(n: int, features: int, seed: int) -> tuple[Float[np.ndarray, "n features"], np.ndarray]:
+    """Draw Gaussian points with labels 0..3 from the signs of x0 x1 and x2 x3 (method file, section 4).
+
+    Args:
+        n: points.
+        features: at least 4.
+        seed: of the draw.
+
+    Returns:
+        Points (n, features) and labels (n,).
+
+    Raises:
+        InputError: fewer than 4 features.
+
+    Example:
+        >>> X, y = sign_classes(50, 10, 0)
+        >>> X.shape, sorted(set(y.tolist()))
+        ((50, 10), [0, 1, 2, 3])
+    """
+    if features < 4:
+        raise InputError(f"features={features}; allowed: at least 4, since labels come from x0 x1 and x2 x3")
+    X = np.random.default_rng(seed).standard_normal((n, features))
+    return X, 2 * (X[:, 0] * X[:, 1] > 0) + (X[:, 2] * X[:, 3] > 0)
+
+
+class FitMember(NamedTuple):
+    """One network of the grid."""
+
+    width: int
+    modes: int  # 0: a dense matrix
+    seed: int
+    network: Network
+    start: Params  # before training
+    params: Params  # after
+    mse: float  # mean squared error over points and outputs, after
+
+
+class Fits(NamedTuple):
+    """What a grid gave."""
+
+    members: list[FitMember]
+    seconds_to_compile: float
+    seconds_to_run: float
+
+
+def _network(features: int, width: int | Extent, modes: int | Extent, depth: int, outputs: int, rows: int) -> Network:
+    layer = dense(bias=True) if isinstance(modes, int) and modes == 0 else biased(mode(modes, rows=rows))
+    return mlp([features, *(width,) * depth, outputs], layer)
+
+
+def fit_grid(
+    X: np.ndarray,
+    Y: np.ndarray,
+    widths: tuple[int, ...],
+    modes: tuple[int, ...],
+    *,
+    depth: int = 3,
+    steps: int = 1500,
+    rate: float = 5e-3,
+    first_seed: int = 0,
+) -> Fits:
+    """Train a grid of ReLU networks with biases on their fit, full batch, in float32, as one executable.
+
+    Args:
+        X: points of each seed, shape (seeds, rows, features).
+        Y: targets of each seed, shape (seeds, rows, outputs).
+        widths: units in each hidden layer.
+        modes: modes in each map; 0 stands for a dense matrix.
+        depth: hidden layers.
+        steps: of Adam, with the rate falling as a half cosine from `rate` to 0.
+        rate: the first learning rate.
+        first_seed: of the initial values; seed s has key first_seed + s.
+
+    Returns:
+        Members in the order widths, modes, seeds, parameters at their own sizes as NumPy float32 arrays.
+
+    Raises:
+        InputError: arrays that do not fit together, or sizes below 1.
+
+    Example:
+        >>> X, y = sign_classes(20, 4, 0)
+        >>> found = fit_grid(X[None], np.eye(4)[y][None], (4, 8), (0, 2), depth=1, steps=3)
+        >>> [(m.width, m.modes) for m in found.members]
+        [(4, 0), (4, 2), (8, 0), (8, 2)]
+    """
+    import time
+
+    X, Y = np.asarray(X, np.float32), np.asarray(Y, np.float32)
+    if X.ndim != 3 or Y.ndim != 3 or X.shape[:2] != Y.shape[:2]:
+        raise InputError(f"X has shape {X.shape} and Y {Y.shape}; allowed: (seeds, rows, features) and (.., outputs)")
+    for name, values, least in (
+        ("widths", widths, 1),
+        ("modes", modes, 0),
+        ("steps", (steps,), 1),
+        ("depth", (depth,), 1),
+    ):
+        if not values or min(values) < least or len(set(values)) < len(values):
+            raise InputError(f"{name} is {tuple(values)}; allowed: different integers of at least {least}")
+    seeds, rows, features = X.shape
+    outputs = Y.shape[2]
+    low_rank = tuple(p for p in modes if p > 0)
+    # One shape a width and kind; numbers of modes share it, since the mode layers of a width are padded to the
+    # largest P.
+    buckets = [
+        (w, kind) for w in widths for kind in ([0] if 0 in modes else []) + ([max(low_rank)] if low_rank else [])
+    ]
+
+    def counts(kind: int) -> np.ndarray:
+        own = (0,) if kind == 0 else low_rank
+        return np.array([(p, s) for p in own for s in range(seeds)], np.int32)
+
+    def one(bucket: tuple[int, int], p: Array, seed: Array, X: Array, Y: Array) -> tuple[Params, Params, Array]:
+        width, kind = bucket
+        network = _network(features, width, Extent(kind, p) if kind else 0, depth, outputs, rows)
+        params = network.init(jax.random.key(first_seed + seed))
+        moving, frozen = split(params, network.trainable(params))
+        x, y = X[seed], Y[seed]
+
+        def loss(moving: Params) -> Array:
+            out = jax.vmap(network.apply, in_axes=(None, 0))(merge(moving, frozen), x)
+            return jnp.mean((out - y) ** 2)
+
+        def step(carry: tuple, index: Array) -> tuple[tuple, None]:
+            moving, moments = carry
+            fraction = index.astype(jnp.float32) / steps
+            rule = adam(rate * 0.5 * (1 + jnp.cos(jnp.pi * fraction)))
+            updates, moments = rule.update(jax.grad(loss)(moving), moments, moving)
+            return (jax.tree.map(jnp.add, moving, updates), moments), None
+
+        begin = (moving, adam(0.0).init(moving))
+        (moving, _), _ = jax.lax.scan(step, begin, jnp.arange(steps, dtype=jnp.int32))
+        return params, merge(moving, frozen), loss(moving)
+
+    def program(X: Array, Y: Array, grids: list[Array]) -> list[tuple[Params, Params, Array]]:
+        return [
+            jax.vmap(lambda row, bucket=bucket: one(bucket, row[0], row[1], X, Y))(grid)
+            for bucket, grid in zip(buckets, grids, strict=True)
+        ]
+
+    grids = [jnp.asarray(counts(kind)) for _, kind in buckets]
+    with jax.default_matmul_precision("highest"):
+        began = time.perf_counter()
+        compiled = jax.jit(program).lower(jnp.asarray(X), jnp.asarray(Y), grids).compile()
+        ready = time.perf_counter()
+        found = jax.tree.map(np.asarray, compiled(jnp.asarray(X), jnp.asarray(Y), grids))
+        ended = time.perf_counter()
+    members = {}
+    for (width, _), grid, (start, params, mse) in zip(buckets, grids, found, strict=True):
+        for index, (p, seed) in enumerate(np.asarray(grid).tolist()):
+            network = _network(features, width, p, depth, outputs, rows)
+            shapes = jax.eval_shape(network.init, jax.random.key(0))
+            own = [
+                jax.tree.map(lambda leaf, s, i=index: leaf[i][tuple(slice(k) for k in s.shape)], tree, shapes)
+                for tree in (start, params)
+            ]
+            members[width, p, seed] = FitMember(width, p, seed, network, own[0], own[1], float(mse[index]))
+    ordered = [members[w, p, s] for w in widths for p in modes for s in range(seeds)]
+    return Fits(ordered, ready - began, ended - ready)

@@ -1,0 +1,146 @@
+"""`interp-conditioning`: where thresholds lie decides the condition of hinges, and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modejax.interpolation import (
+    build_decoder,
+    build_diagonal,
+    build_hinge,
+    build_target,
+    find_line,
+    hidden_units,
+    hinge_matrix,
+    interp_matrix,
+    outputs,
+    random_features,
+    spectrum,
+    target_code,
+)
+from modejax.plots.interpolation import plot_condition, plot_series
+from modejax.studies.interp_files import check_seeds, mean_sd, save_figure, table, text, write_study
+
+__all__ = ["run"]
+
+THETAS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75)
+
+
+def run(
+    out: str | Path, quick: bool = False, seeds: int | None = None, *, report: Callable[[str], None] = print
+) -> Path:
+    """Run the study.
+
+    Args:
+        out: the folder; made where it is missing.
+        quick: up to n = 128 and 256 instead of 1,024 and 1,000.
+        seeds: data sets a cell; default 5.
+        report: told each part when it is done.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: fewer than 2 seeds, or a folder that is a file.
+    """
+    folder, count = check_seeds(seeds, 5, out)
+    sizes = (8, 16, 32, 64, 128) if quick else (8, 16, 32, 64, 128, 256, 512, 1024)
+    records: list[dict[str, Any]] = []
+    curves = {}
+    for theta in THETAS:
+        curves[theta] = np.array([np.linalg.cond(hinge_matrix(np.arange(n + 1.0), theta)[1:]) for n in sizes])
+        for n, value in zip(sizes, curves[theta], strict=True):
+            records.append({"what": "unit gaps", "theta": theta, "n": n, "condition": float(value)})
+    lines = ["# Conditioning of hinge layers", "", "## Unit gaps: condition of the n x n hinge matrix", ""]
+    lines += table(["theta", *(f"n = {n}" for n in sizes)], [[t, *(f"{v:.3g}" for v in c)] for t, c in curves.items()])
+    lines += [
+        "Condition / n^2 at theta 0: " + ", ".join(f"{v / n**2:.4f}" for n, v in zip(sizes, curves[0.0], strict=True))
+    ]
+    lines[-1] += ". Values beyond 1e16 are rounding."
+    lines += [""]
+    band = np.linalg.inv(hinge_matrix(np.arange(9.0))[1:])
+    lines += [f"First column of the inverse at n = 8: {np.round(band[:, 0], 9).astype(int).tolist()}.", ""]
+    report("unit gaps done")
+
+    lines += ["## Random thresholds inside the gaps", ""]
+    rows = []
+    for n in (16, 32, 64):
+        found = []
+        for seed in range(40 * count):
+            share = np.random.default_rng(seed).uniform(size=n)
+            t = np.arange(n + 1.0)
+            found.append(np.linalg.cond(np.maximum(t[1:, None] - (t[:-1] + share), 0.0)))
+        rows.append([n, f"{np.median(found):.2g}", f"{np.percentile(found, 10):.2g} to {np.percentile(found, 90):.2g}"])
+    lines += [f"Uniform in each gap, {40 * count} draws.", "", *table(["n", "median condition", "10 to 90 %"], rows)]
+
+    lines += ["## Gaussian data: error of the whole network", ""]
+    rows = []
+    cells = ((50, 5), (200, 5)) if quick else ((50, 5), (200, 2), (200, 5), (200, 30), (1000, 20))
+    for n, d in cells:
+        for name, build in (
+            ("hinges, theta 0", lambda X, Y: build_hinge(X, Y)),
+            ("hinges, theta 1/4", lambda X, Y: build_hinge(X, Y, theta=0.25)),
+            ("diagonal (lifted)", lambda X, Y: build_diagonal(X, Y)),
+            ("two layers, target I", lambda X, Y: build_target(X, Y)),
+        ):
+            got = []
+            for seed in range(count):
+                rng = np.random.default_rng(seed)
+                X, Y = rng.standard_normal((n, d)), rng.standard_normal((n, 3))
+                built = build(X, Y)
+                condition = spectrum(interp_matrix(hidden_units(*built, X)[0][-1].Phi)).condition
+                errors = [float(np.abs(outputs(*built, X, float32=single) - Y).max()) for single in (False, True)]
+                got.append((condition, *errors))
+                records.append({"what": name, "n": n, "d": d, "seed": seed, "condition": condition, "error": errors[0], "error_float32": errors[1]})  # fmt: skip  # noqa: E501
+            cond, error, single = zip(*got, strict=True)
+            rows.append([n, d, name, text(cond), text(error, ".1e"), text(single, ".1e")])
+    lines += table(["n", "d", "construction", "condition of the last layer", "error", "error in float32"], rows)
+    report("Gaussian data done")
+
+    lines += ["## What helps", ""]
+    rows = []
+    for candidates in (1, 16, 256, 4096):
+        gaps = []
+        for seed in range(count):
+            X = np.random.default_rng(seed).standard_normal((200, 5))
+            t = find_line(X, candidates=candidates, seed=seed).t
+            gaps.append(np.diff(t).min() / np.ptp(t))
+        rows.append([f"best of {candidates} directions: least gap / range (n = 200, d = 5)", text(gaps)])
+    codes, one = [], []
+    for seed in range(count):
+        X, y = np.random.default_rng(seed).standard_normal((120, 8)), np.arange(120) % 4
+        code = target_code(y)
+        codes.append(spectrum(hidden_units(*build_decoder(code, X), code)[0][0].Phi).condition)
+        one.append(np.linalg.cond(hinge_matrix(np.arange(121.0))[1:]))
+    rows.append(["decoder with 4 class blocks, n = 120: condition (columns of norm 1)", text(codes)])
+    rows.append(["one ordered list with unit gaps, n = 120: condition", text(one)])
+    for d in (2, 5, 100):
+        wide = [spectrum(interp_matrix(random_features(200, d, 400, d, seed))).condition for seed in range(count)]
+        rows.append([f"random layer, n = 200, m = 400, d = {d}: condition", text(wide)])
+    lines += table(["what", "value"], rows)
+
+    def draw(figure: Any) -> None:
+        left, right = figure.subplots(1, 2, width_ratios=(5, 4))
+        plot_condition(left, sizes, curves)
+        fine = np.linspace(0, 0.9, 19)
+        series = {}
+        for n in (16, 32, 64):
+            values = [np.linalg.cond(hinge_matrix(np.arange(n + 1.0), t)[1:]) for t in fine]
+            series[str(n)] = (np.minimum(values, 1e17), np.zeros(len(fine)))
+        plot_series(right, fine.tolist(), series, xlabel=r"place of the threshold in its gap, $\theta$",
+                    ylabel="condition", log_y=True, legend="n")  # fmt: skip
+        right.axhline(1e16, color="k", lw=0.8, ls=":")
+
+    save_figure(folder / "figures" / "theta.png", draw, (10.5, 4.2))
+    logs = {
+        name: mean_sd([[np.log10(r["error"]) for r in records if r.get("what") == name and r["seed"] == s and r["d"] == 5] for s in range(count)])  # noqa: E501
+        for name in ("hinges, theta 0", "hinges, theta 1/4", "diagonal (lifted)", "two layers, target I")
+    }  # fmt: skip
+    lines += ["Mean log10 error at d = 5 (n = 50, 200): "]
+    lines[-1] += "; ".join(f"{k} {', '.join(f'{v:.1f}' for v in mean)}" for k, (mean, _) in logs.items()) + "."
+    write_study(folder, "interp-conditioning", records, lines, {"quick": quick, "seeds": count, "thetas": THETAS, "n": sizes})  # fmt: skip  # noqa: E501
+    return folder
