@@ -212,7 +212,7 @@ def _draw_weights(weights: dict[str, np.ndarray], title: str) -> Any:
     for index, (name, *_) in enumerate(_FAMILIES):
         if name in ("eigenvalues of both sets", "eigenvalues and eigenvectors", "all weights"):
             scaled = weights[name] / weights[name].std()
-            edges = np.linspace(-5, 5, 81)
+            edges = np.linspace(-5, 5, 81).tolist()
             ax.hist(
                 np.clip(scaled, -5, 5), edges, density=True, histtype="step", color=colours[index], lw=1.5, label=name
             )

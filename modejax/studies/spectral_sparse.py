@@ -152,10 +152,14 @@ def _draw(rows: Sequence[Row], title: str) -> Any:
         style |= {"linestyle": "-" if family.layer == "spectral" else "--"}
         # Equal steps a halving of what is left.
         left = -np.log2(1 - np.array(sparsities) / 100)
-        ax.errorbar(left, 100 * np.array(mean), 100 * np.nan_to_num(sd), label=family.name, **style)
+        ax.errorbar(left, 100 - 100 * np.array(mean), 100 * np.nan_to_num(sd), label=family.name, **style)
     ax.set_xticks(-np.log2(1 - np.array(sparsities) / 100), [f"{s:g}" for s in sparsities])
     ax.set_xlabel("weights that are 0 (%), in halvings of what is left")
-    ax.set_ylabel("test accuracy (%)")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.set_yticks([n for n in (1, 2, 3, 5, 10, 20, 50, 100) if ax.get_ylim()[0] <= n <= ax.get_ylim()[1]])
+    ax.minorticks_off()
+    ax.set_ylabel("test error (%)")
     ax.grid(alpha=0.3)
     figure.legend(loc="outside right center", frameon=False)
     figure.suptitle(title)
@@ -216,5 +220,5 @@ def run(
         rows=rows,
         fields=Row._fields,
         config=dataclasses.asdict(shared) | {"families": [family._asdict() for family in FAMILIES]},
-        figures={"accuracy": lambda: _draw(rows, title)},
+        figures={"error": lambda: _draw(rows, title)},
     )

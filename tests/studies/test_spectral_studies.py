@@ -46,7 +46,7 @@ def test_sparse_networks(tmp_path, monkeypatch):
     shared = dataclasses.replace(spectral_sparse.settings(True, 2), widths=(12,), epochs=2, sparsities=(50, 90))
     monkeypatch.setattr(spectral_sparse, "settings", lambda quick, seeds: shared)
     folder = spectral_sparse.run(tmp_path / "new", quick=True, report=lambda text: None)
-    assert files(folder) == ["config.json", "figures/accuracy.png", "results.md", "table.csv"]
+    assert files(folder) == ["config.json", "figures/error.png", "results.md", "table.csv"]
     rows = written(folder)
     assert len(rows) == 4 * 2 * 2
     ours = [float(row["accuracy"]) for row in rows if row["family"] == names[0] and row["sparsity"] == "90.0"]
