@@ -1,93 +1,153 @@
-"""What studies of sweeps share: statistics over seeds as text, and the files of their folder."""
+"""What studies share: statistics over seeds as text, tables, and the files of their folder."""
 
 from __future__ import annotations
 
 import csv
 import importlib.metadata
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modejax._files import replaced
+from modejax.errors import InputError
 from modejax.studies.files import write_text
 
-__all__ = ["cell", "mean_and_sd", "table", "versions", "write_study"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "check_seeds",
+    "markdown_table",
+    "mean_and_sd",
+    "percent",
+    "pm",
+    "save_drawing",
+    "save_figure",
+    "versions",
+    "write_study",
+]
 
 
-def mean_and_sd(values: np.ndarray | Sequence[float]) -> tuple[float, float]:
+def check_seeds(seeds: int | None, default: int, least: int = 1) -> int:
+    """Return the number of seeds of a study.
+
+    Raises:
+        InputError: if it is not an integer of at least `least`.
+
+    Example:
+        >>> check_seeds(None, 5)
+        5
+    """
+    if seeds is None:
+        return default
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < least:
+        why = ", since error bars need them" if least > 1 else ""
+        raise InputError(f"seeds must be integers of at least {least}{why}, got {seeds!r}")
+    return seeds
+
+
+def mean_and_sd(values: Any) -> tuple[float, float]:
     """Return mean and standard deviation (divisor n - 1) of the finite values; not a number where there are too few.
 
     Example:
         >>> mean_and_sd([1.0, 3.0, float("nan")])
         (2.0, 1.4142135623730951)
     """
-    finite = np.asarray(values, float)
+    finite = np.asarray(values, float).ravel()
     finite = finite[np.isfinite(finite)]
     mean = float(finite.mean()) if finite.size else float("nan")
     return mean, float(finite.std(ddof=1)) if finite.size > 1 else float("nan")
 
 
-def cell(values: np.ndarray | Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
+def pm(values: Any, digits: int = 1) -> str:
     """Write mean +- standard deviation over seeds; the mean alone for one seed, and a dash for none.
 
     Example:
-        >>> cell([0.97, 0.98]), cell([0.5]), cell([float("nan")])
-        ('97.5 +- 0.7', '50.0', '-')
+        >>> pm([1.0, 3.0]), pm([2.0]), pm([])
+        ('2.0 +- 1.4', '2.0', '-')
     """
-    mean, sd = mean_and_sd(scale * np.asarray(values, float))
+    mean, sd = mean_and_sd(values)
     if not np.isfinite(mean):
         return "-"
     return f"{mean:.{digits}f}" + (f" +- {sd:.{digits}f}" if np.isfinite(sd) else "")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Write a Markdown table as lines.
+def percent(shares: Any) -> str:
+    """Write shares of 1 in percent, mean +- standard deviation over seeds.
 
     Example:
-        >>> table(["a"], [["1"]])
-        ['| a |', '| --- |', '| 1 |']
+        >>> percent([0.97, 0.98])
+        '97.5 +- 0.7'
     """
-    return [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
+    return pm(100 * np.asarray(shares, float))
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the lines of a Markdown table.
+
+    Example:
+        >>> markdown_table(["a", "b"], [[1, 2]])
+        ['| a | b |', '| --- | --- |', '| 1 | 2 |']
+    """
+    return [f"| {' | '.join(map(str, row))} |" for row in [head, ["---"] * len(head), *rows]]
 
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that made a result."""
-    import platform
+    packages = ("modejax", "jax", "jaxlib", "optax", "numpy", "scipy")
+    return {name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()}
 
-    found = {name: importlib.metadata.version(name) for name in ("modejax", "jax", "jaxlib", "optax", "numpy")}
-    return found | {"python": platform.python_version()}
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Save a figure as a PNG of few bytes, whole or not at all."""
+    from PIL import Image
+
+    with replaced(path) as part:
+        figure.savefig(part, dpi=110)
+        with Image.open(part) as image:  # a palette takes a third of the bytes and looks the same
+            small = image.convert("RGB").quantize(160)
+        small.save(part, format="PNG", optimize=True)
+
+
+def save_drawing(path: Path, draw: Callable[[Figure], Any], size: tuple[float, float]) -> None:
+    """Save what a function draws on an empty figure of some size in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    draw(figure)
+    save_figure(path, figure)
 
 
 def write_study(
     folder: Path,
     *,
     page: Sequence[str],
-    rows: Sequence[tuple],
-    fields: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
     config: Mapping[str, Any],
-    figures: Mapping[str, Callable[[], Any]],
+    figures: Mapping[str, Callable[[], Figure]],
 ) -> Path:
     """Write `results.md`, `table.csv`, `config.json` and `figures/*.png`, each whole or not at all.
 
     Args:
         folder: where; made where it is missing.
         page: lines of the page.
-        rows: lines of the table.
-        fields: its columns.
+        rows: lines of the table by column; a column that a row lacks stays empty.
         config: the settings; versions are added.
-        figures: for each name a function that returns a matplotlib figure.
+        figures: for each name a function that draws the figure.
 
     Returns:
         The folder.
     """
     for name, draw in figures.items():
-        with replaced(folder / "figures" / f"{name}.png") as path:
-            draw().savefig(path, dpi=120)
-    with replaced(folder / "table.csv") as path, path.open("w", newline="") as file:
-        csv.writer(file).writerows([tuple(fields), *rows])
+        save_figure(folder / "figures" / f"{name}.png", draw())
+    with replaced(folder / "table.csv") as part, part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), restval="")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
     write_text(folder / "config.json", json.dumps({**config, "versions": versions()}, indent=2) + "\n")
-    write_text(folder / "results.md", "\n".join([*page, ""]))
+    write_text(folder / "results.md", "\n".join(page).rstrip() + "\n")
     return folder

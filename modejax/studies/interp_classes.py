@@ -28,7 +28,8 @@ from modejax.interpolation import (
     spectrum,
 )
 from modejax.plots.interpolation import plot_matrix
-from modejax.studies.interp_files import check_seeds, save_figure, table, text, write_study
+from modejax.studies.common import save_drawing
+from modejax.studies.interp_files import check_seeds, table, text, write_study
 
 __all__ = ["run"]
 
@@ -151,7 +152,7 @@ def run(
             columns = columns[columns < A.shape[1]]
             plot_matrix(ax, Phi, name, rows=rows, columns=columns)
 
-    save_figure(folder / "figures" / "matrices.png", matrices, (9.6, 6.2))
+    save_drawing(folder / "figures" / "matrices.png", matrices, (9.6, 6.2))
     lines += ["`figures/matrices.png`: interpolation matrices in block order (data set 0)."]
     write_study(folder, "interp-classes", records, lines, {"quick": quick, "seeds": count, "draws": draws})
     return folder

@@ -23,7 +23,8 @@ from modejax.interpolation import (
     target_code,
 )
 from modejax.plots.interpolation import plot_condition, plot_series
-from modejax.studies.interp_files import check_seeds, mean_sd, save_figure, table, text, write_study
+from modejax.studies.common import save_drawing
+from modejax.studies.interp_files import check_seeds, mean_sd, table, text, write_study
 
 __all__ = ["run"]
 
@@ -135,7 +136,7 @@ def run(
                     ylabel="condition", log_y=True, legend="n")  # fmt: skip
         right.axhline(1e16, color="k", lw=0.8, ls=":")
 
-    save_figure(folder / "figures" / "theta.png", draw, (10.5, 4.2))
+    save_drawing(folder / "figures" / "theta.png", draw, (10.5, 4.2))
     logs = {
         name: mean_sd([[np.log10(r["error"]) for r in records if r.get("what") == name and r["seed"] == s and r["d"] == 5] for s in range(count)])  # noqa: E501
         for name in ("hinges, theta 0", "hinges, theta 1/4", "diagonal (lifted)", "two layers, target I")

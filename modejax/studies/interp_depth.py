@@ -34,7 +34,8 @@ from modejax.interpolation import (
     tent_network,
 )
 from modejax.plots.interpolation import plot_profile, plot_regions, plot_series
-from modejax.studies.interp_files import check_seeds, mean_sd, save_figure, table, text, write_study
+from modejax.studies.common import save_drawing
+from modejax.studies.interp_files import check_seeds, mean_sd, table, text, write_study
 
 __all__ = ["run"]
 
@@ -108,7 +109,7 @@ def _statements(folder: Path, quick: bool, count: int, records: list[dict[str, A
         ax.plot(fine, [regular_limit(c) for c in fine], "k--", lw=1, label=r"$\exp(-2e^{-c})$")
         ax.legend(fontsize=8)
 
-    save_figure(folder / "figures" / "masks.png", draw, (5.2, 3.6))
+    save_drawing(folder / "figures" / "masks.png", draw, (5.2, 3.6))
     levels = 12
     u = np.arange(2**levels + 1)[:, None] / 2**levels
     hidden, decided = hidden_units(*tent_network(levels), u)
@@ -179,7 +180,7 @@ def _classifiers(folder: Path, count: int, records: list[dict[str, Any]]) -> lis
                 title = f"{name}, widths {', '.join(map(str, widths))}"
                 plot_regions(axes[row, column], lambda x, built=built: outputs(*built, x), X, labels, title)
 
-    save_figure(folder / "figures" / "regions.png", draw, (10.0, 6.4))
+    save_drawing(folder / "figures" / "regions.png", draw, (10.0, 6.4))
     return [*lines, "`figures/regions.png`: decision regions in the plane (grey: no output above 1/2).", ""]
 
 
@@ -246,5 +247,5 @@ def _trained(folder: Path, quick: bool, count: int, records: list[dict[str, Any]
         plot_profile(left, curves, "density of active entries", "N")
         plot_profile(right, ranks, "rank at 1e-10 / n", "N")
 
-    save_figure(folder / "figures" / "trained.png", draw, (8.4, 3.6))
+    save_drawing(folder / "figures" / "trained.png", draw, (8.4, 3.6))
     return lines

@@ -22,7 +22,8 @@ from modejax.interpolation import (
     spectrum,
 )
 from modejax.plots.interpolation import plot_matrix
-from modejax.studies.interp_files import check_seeds, save_figure, table, text, write_study
+from modejax.studies.common import save_drawing
+from modejax.studies.interp_files import check_seeds, table, text, write_study
 
 __all__ = ["run"]
 
@@ -115,6 +116,6 @@ def run(
         right.set_xlabel("code 1")
         right.set_ylabel("code 2")
 
-    save_figure(folder / "figures" / "codes.png", draw, (10.5, 3.6))
+    save_drawing(folder / "figures" / "codes.png", draw, (10.5, 3.6))
     write_study(folder, "interp-encoder", records, lines, {"quick": quick, "seeds": count, "digits": n})
     return folder

@@ -26,7 +26,8 @@ from modejax.interpolation import (
     truncation_profile,
 )
 from modejax.plots.interpolation import plot_profile, plot_series
-from modejax.studies.interp_files import check_seeds, mean_sd, save_figure, table, write_study
+from modejax.studies.common import save_drawing
+from modejax.studies.interp_files import check_seeds, mean_sd, table, write_study
 
 __all__ = ["run"]
 
@@ -253,7 +254,7 @@ def _figures(folder: Path, members: Any, cells: Any, widths: Any, modes: Any, va
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(modes), fontsize=9)
 
-    save_figure(folder / "figures" / "profile.png", density, (2.5 * len(widths) + 1, 5.6))
+    save_drawing(folder / "figures" / "profile.png", density, (2.5 * len(widths) + 1, 5.6))
     low_rank = [p for p in modes if p]
 
     def over_modes(figure: Any) -> None:
@@ -287,7 +288,7 @@ def _figures(folder: Path, members: Any, cells: Any, widths: Any, modes: Any, va
             ax.grid(alpha=0.3)
         right.legend(title="N", fontsize=8)
 
-    save_figure(folder / "figures" / "modes.png", over_modes, (9.5, 3.8))
+    save_drawing(folder / "figures" / "modes.png", over_modes, (9.5, 3.8))
     fit = {}
     for p in modes:
         pairs = [mean_sd(np.log10(np.maximum([members[i].mse for i in cells[w, p]], 1e-18))) for w in widths]
@@ -314,7 +315,7 @@ def _figures(folder: Path, members: Any, cells: Any, widths: Any, modes: Any, va
         right.set_ylabel("least P with error < 1e-3 on all seeds")
         right.grid(alpha=0.3)
 
-    save_figure(folder / "figures" / "fit.png", errors, (9.5, 4.0))
+    save_drawing(folder / "figures" / "fit.png", errors, (9.5, 4.0))
 
 
 def _layers(values: Callable, width: int, modes: int, field: str) -> list[list[float]]:

@@ -24,8 +24,9 @@ from modejax.interpolation import (
 )
 from modejax.networks import Network, Params
 from modejax.plots.interpolation import plot_matrix, plot_profile
+from modejax.studies.common import save_drawing
 from modejax.studies.files import check_folder, write_text
-from modejax.studies.interp_files import mean_sd, save_figure
+from modejax.studies.interp_files import mean_sd
 
 __all__ = ["Source", "read_source", "report_source"]
 
@@ -198,7 +199,7 @@ def _figures(folder: Path, source: Source, reports: list[list[dict[str, Any]]]) 
             handles, labels = axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
 
-    save_figure(folder / "figures" / "profile.png", profile, (11.0, 3.6))
+    save_drawing(folder / "figures" / "profile.png", profile, (11.0, 3.6))
     network, params = source.networks[-1]
     units, _ = hidden_units(network, params, source.X)
 
@@ -209,4 +210,4 @@ def _figures(folder: Path, source: Source, reports: list[list[dict[str, Any]]]) 
             rows, columns = block_order(np.hstack([A, np.ones((len(A), 1), bool)]))
             plot_matrix(ax, each.Phi, f"layer {index + 1}", rows=rows, columns=columns[columns < A.shape[1]])
 
-    save_figure(folder / "figures" / "matrices.png", matrices, (1.0 + 3.2 * len(units), 3.8))
+    save_drawing(folder / "figures" / "matrices.png", matrices, (1.0 + 3.2 * len(units), 3.8))

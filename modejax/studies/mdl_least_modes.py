@@ -14,8 +14,9 @@ import numpy as np
 
 from modejax.errors import InputError
 from modejax.modes import growth_fits, least_modes
+from modejax.studies.common import check_seeds, markdown_table, pm
 from modejax.studies.files import check_folder
-from modejax.studies.mdl_files import check_seeds, markdown_table, pm, write_figures, write_study
+from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import least_modes as least_modes_sweep
 from modejax.studies.mdl_runs import trained_run
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from modejax.studies.common import check_seeds, markdown_table
 from modejax.studies.files import check_folder
-from modejax.studies.mdl_files import check_seeds, markdown_table, write_figures, write_study
+from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import mixture, trained_run
 
 __all__ = ["run", "solved"]

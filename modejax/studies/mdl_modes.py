@@ -13,8 +13,9 @@ import numpy as np
 
 from modejax.modes import mode_measures, rank_correlations, ranked_curves
 from modejax.modes.importance import MEASURES
+from modejax.studies.common import check_seeds, markdown_table, pm
 from modejax.studies.files import check_folder
-from modejax.studies.mdl_files import check_seeds, markdown_table, pm, write_figures, write_study
+from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import frontier, long_training, trained_run
 from modejax.sweep.config import SweepConfig
 

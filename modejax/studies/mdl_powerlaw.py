@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from modejax.modes import compare_fits, power_law, ranked_curves
+from modejax.studies.common import check_seeds, markdown_table
 from modejax.studies.files import check_folder
-from modejax.studies.mdl_files import check_seeds, markdown_table, write_figures, write_study
+from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import long_training, trained_run
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modejax.studies.common import check_seeds, markdown_table, pm
 from modejax.studies.files import check_folder
-from modejax.studies.mdl_files import check_seeds, markdown_table, pm, write_figures, write_study
+from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import long_training, trained_run
 
 if TYPE_CHECKING:

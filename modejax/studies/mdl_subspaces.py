@@ -21,8 +21,9 @@ from modejax.modes import (
     participation_dimension,
 )
 from modejax.modes.subspaces import Alignment, second_moment_overlap
+from modejax.studies.common import check_seeds, markdown_table, pm
 from modejax.studies.files import check_folder
-from modejax.studies.mdl_files import check_seeds, markdown_table, pm, write_figures, write_study
+from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import dense_control, long_training, trained_run
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import cell, mean_and_sd, table, write_study
+from modejax.studies.common import markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure", "relevance", "run"]
@@ -252,22 +252,22 @@ def _page(rows: Sequence[Row], config: SweepConfig, scores: np.ndarray, mean: np
         f"in percent, mean +- standard deviation over {config.seeds} seeds. `as many weights` trains about as many "
         "weights, chosen at random, as there are eigenvalues of both sets; the others keep their initial values.",
         "",
-        *table(
+        *markdown_table(
             ["perceptron", "trained", "accuracy"],
-            [[n, count("perceptron", n, 0), cell(_values(rows, "perceptron", n, 0))] for n, *_ in _FAMILIES],
+            [[n, count("perceptron", n, 0), percent(_values(rows, "perceptron", n, 0))] for n, *_ in _FAMILIES],
         ),
     ]
     for kind, text in (("linear", "One linear hidden layer"), ("relu", "One ReLU hidden layer")):
         widths = sorted({row.width for row in rows if row.kind == kind})
         lines = [
-            [n, count(kind, n, widths[-1]), *(cell(_values(rows, kind, n, width)) for width in widths)]
+            [n, count(kind, n, widths[-1]), *(percent(_values(rows, kind, n, width)) for width in widths)]
             for n, *_ in _FAMILIES
         ]
         page += [
             "",
             f"## {text}, {config.epochs // 2} epochs",
             "",
-            *table(["trained", "parameters", *(f"N = {w}" for w in widths)], lines),
+            *markdown_table(["trained", "parameters", *(f"N = {w}" for w in widths)], lines),
         ]
         page[-len(lines) - 2] = page[-len(lines) - 2].replace("parameters", f"parameters at N = {widths[-1]}")
     used, unused = scores[mean > 0.05], scores[mean == 0]
@@ -311,8 +311,7 @@ def run(
     return write_study(
         folder,
         page=_page(rows, shared, scores, mean),
-        rows=rows,
-        fields=Row._fields,
+        rows=[row._asdict() for row in rows],
         config=dataclasses.asdict(shared) | {"families": [list(map(str, family)) for family in _FAMILIES]},
         figures={
             "widths": lambda: _draw_widths(rows, title),

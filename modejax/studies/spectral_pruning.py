@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import cell, mean_and_sd, table, write_study
+from modejax.studies.common import markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure_after", "measure_before", "run"]
@@ -229,20 +229,20 @@ def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
         lines = [
             [
                 f"{network}, {score}",
-                *(cell(_values(rows, **here, network=network, score=score, percentile=p)) for p in percentiles),
+                *(percent(_values(rows, **here, network=network, score=score, percentile=p)) for p in percentiles),
             ]
             for network in ("spectral", "dense")
             for score in _SCORES
             if network == "spectral" or not score.startswith("eigen")
         ]
         name = f"## After training: {_NAMES[activation]}, {depth} hidden layer{'' if depth == 1 else 's'}"
-        page += ["", name, "", *table(["ranking", *(f"{p:g} % dropped" for p in percentiles)], lines)]
+        page += ["", name, "", *markdown_table(["ranking", *(f"{p:g} % dropped" for p in percentiles)], lines)]
     for activation in sorted({row.activation for row in rows if row.when == "before"}):
         lines = [
             [
                 name,
                 *(
-                    cell(_values(rows, when="before", activation=activation, score=score, percentile=p))
+                    percent(_values(rows, when="before", activation=activation, score=score, percentile=p))
                     for p in _BEFORE
                 ),
             ]
@@ -253,7 +253,7 @@ def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
             )
         ]
         name = f"## Before training: {_NAMES[activation]}, eigenvalues, then all weights ({config.epochs} epochs each)"
-        page += ["", name, "", *table(["kept", *(f"{p:g} % dropped" for p in _BEFORE)], lines)]
+        page += ["", name, "", *markdown_table(["kept", *(f"{p:g} % dropped" for p in _BEFORE)], lines)]
     return page
 
 
@@ -296,8 +296,7 @@ def run(
     return write_study(
         folder,
         page=_page(rows, shared),
-        rows=rows,
-        fields=Row._fields,
+        rows=[row._asdict() for row in rows],
         config=dataclasses.asdict(shared) | {"percentiles": _PERCENTILES, "before": _BEFORE, "scores": _SCORES},
         figures={
             "after": lambda: _draw_after(rows, title),

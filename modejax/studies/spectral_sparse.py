@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import cell, mean_and_sd, table, write_study
+from modejax.studies.common import markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["FAMILIES", "Family", "Row", "lead", "measure", "run"]
@@ -109,9 +109,7 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
         for sparsity in shared.sparsities:
             for seed in shared.seed_numbers:
                 rows.append(Row(family.name, sparsity, seed, float(final.sel(sparsity=sparsity, seed=seed))))
-        report(
-            f"{family.name}: {cell([row.accuracy for row in rows if row[:2] == (family.name, sparsity)])} % at the end"
-        )
+        report(f"{family.name}: {percent(_values(rows, family.name, max(shared.sparsities)))} % at the end")
     return rows
 
 
@@ -123,8 +121,8 @@ def lead(rows: Sequence[Row], rival: str, sparsity: float) -> tuple[float, float
     """Return by how much the released S-QR layer is better than a rival, and the standard error, both in points.
 
     Example:
-        >>> lead([Row("S-QR, released", 50.0, 0, 0.98), Row("dense", 50.0, 0, 0.95)], "dense", 50.0)[0]
-        3.0000000000000027
+        >>> lead([Row("S-QR, released", 50.0, 0, 0.75), Row("dense", 50.0, 0, 0.5)], "dense", 50.0)[0]
+        25.0
     """
     own, other = (100 * np.array(_values(rows, name, sparsity)) for name in (FAMILIES[0].name, rival))
     (mean, sd), (mean_other, sd_other) = mean_and_sd(own), mean_and_sd(other)
@@ -169,7 +167,8 @@ def _draw(rows: Sequence[Row], title: str) -> Any:
 def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
     header = ["family", "learning rate", *(f"{s:g} %" for s in config.sparsities)]
     lines = [
-        [f.name, f"{f.learning_rate:g}", *(cell(_values(rows, f.name, s)) for s in config.sparsities)] for f in FAMILIES
+        [f.name, f"{f.learning_rate:g}", *(percent(_values(rows, f.name, s)) for s in config.sparsities)]
+        for f in FAMILIES
     ]
     width = config.widths[0]
     return [
@@ -180,11 +179,11 @@ def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
         f"the percentage of weights of each map (outputs included) that are 0; mean +- standard deviation over "
         f"{config.seeds} seeds.",
         "",
-        *table(header, lines),
+        *markdown_table(header, lines),
         "",
         "By how many points the released S-QR layer is better than each rival (standard error of the difference):",
         "",
-        *table(
+        *markdown_table(
             ["rival", *(f"{s:g} %" for s in config.sparsities)],
             [[f.name, *(_lead_cell(rows, f.name, s) for s in config.sparsities)] for f in FAMILIES[1:]],
         ),
@@ -217,8 +216,7 @@ def run(
     return write_study(
         folder,
         page=_page(rows, shared),
-        rows=rows,
-        fields=Row._fields,
+        rows=[row._asdict() for row in rows],
         config=dataclasses.asdict(shared) | {"families": [family._asdict() for family in FAMILIES]},
         figures={"error": lambda: _draw(rows, title)},
     )

@@ -21,7 +21,7 @@ import numpy as np
 from modejax.data import Dataset
 from modejax.extent import Extent
 from modejax.layers import Layer, SpectralParams, spectral
-from modejax.studies.common import mean_and_sd, table, write_study
+from modejax.studies.common import markdown_table, mean_and_sd, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure", "run", "student_layer", "teacher_data"]
@@ -267,11 +267,11 @@ def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
         "",
         "Test error of the whole student in units of the targets' variance (geometric mean over seeds):",
         "",
-        *table(["student", *names], [[f.name, *(whole(f.name, w) for w in config.widths)] for f in FAMILIES]),
+        *markdown_table(["student", *names], [[f.name, *(whole(f.name, w) for w in config.widths)] for f in FAMILIES]),
         "",
         "Fewest nodes with which the error is still below twice that of the whole student, mean +- standard deviation:",
         "",
-        *table(["student", *names], [[f.name, *(count(f.name, w) for w in config.widths)] for f in FAMILIES]),
+        *markdown_table(["student", *names], [[f.name, *(count(f.name, w) for w in config.widths)] for f in FAMILIES]),
     ]
 
 
@@ -301,8 +301,7 @@ def run(
     return write_study(
         folder,
         page=_page(rows, shared),
-        rows=rows,
-        fields=Row._fields,
+        rows=[row._asdict() for row in rows],
         config=dataclasses.asdict(shared) | {"families": [family._asdict() for family in FAMILIES]},
         figures={"error": lambda: _draw(rows, title)},
     )

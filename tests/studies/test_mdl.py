@@ -13,7 +13,7 @@ import xarray
 
 from modejax.errors import InputError
 from modejax.studies import find_study, mdl_runs
-from modejax.studies.mdl_files import pm
+from modejax.studies.common import pm
 from modejax.studies.mdl_least_modes import verdict
 from modejax.studies.mdl_removal import verdicts
 from modejax.sweep.config import SweepConfig

@@ -19,7 +19,7 @@ from modejax.studies import (
     spectral_sparse,
     spectral_student,
 )
-from modejax.studies.common import cell, mean_and_sd
+from modejax.studies.common import mean_and_sd, percent
 
 OURS = [name for name in STUDIES if name.startswith("spectral-") and name != "spectral-width"]
 
@@ -35,8 +35,8 @@ def files(folder):
 
 def test_statistics_leave_out_what_is_not_finite():
     assert mean_and_sd([1.0, 2.0, float("nan")]) == (1.5, pytest.approx(0.5**0.5))
-    assert cell([0.5, 0.6, float("inf")]) == "55.0 +- 7.1"
-    assert cell([]) == "-"
+    assert percent([0.5, 0.6, float("inf")]) == "55.0 +- 7.1"
+    assert percent([]) == "-"
 
 
 def test_sparse_networks(tmp_path, monkeypatch):
@@ -49,10 +49,10 @@ def test_sparse_networks(tmp_path, monkeypatch):
     assert files(folder) == ["config.json", "figures/error.png", "results.md", "table.csv"]
     rows = written(folder)
     assert len(rows) == 4 * 2 * 2
-    ours = [float(row["accuracy"]) for row in rows if row["family"] == names[0] and row["sparsity"] == "90.0"]
-    cut = [float(row["accuracy"]) for row in rows if row["family"] == names[2] and row["sparsity"] == "90.0"]
+    ours = [float(row["accuracy"]) for row in rows if row["family"] == names[0] and float(row["sparsity"]) == 90]
+    cut = [float(row["accuracy"]) for row in rows if row["family"] == names[2] and float(row["sparsity"]) == 90]
     page = (folder / "results.md").read_text()
-    assert f"| {cell(ours)} |" in page
+    assert f"| {percent(ours)} |" in page
     assert f"| {100 * (np.mean(ours) - np.mean(cut)):+.1f} (" in page
     assert json.loads((folder / "config.json").read_text())["versions"]["jax"] == jax.__version__
 
@@ -84,7 +84,7 @@ def test_nodes_dropped_after_training():
     whole = {(row.network, row.seed): row.accuracy for row in rows if row.percentile == 0}
     here = [row.accuracy for row in rows if (row.network, row.seed, row.percentile) == ("dense", 0, 0)]
     np.testing.assert_allclose(here, here[0], rtol=1e-6)
-    assert whole["spectral", 0] == float(result.test_accuracy.sel(seed=0).isel(epoch=-1))
+    assert whole["spectral", 0] == float(result.test_accuracy.sel(seed=0).isel(epoch=-1).squeeze())
     figure = spectral_pruning._draw_after(rows, "title")
     assert [ax.get_title() for ax in figure.axes] == ["ReLU, 1 hidden layer"]
     page = "\n".join(spectral_pruning._page(rows, shared))
