@@ -79,7 +79,7 @@ def operator(params: SparcsParams) -> tuple[Float[Array, "n n"], Float[Array, "n
     Example:
         >>> import jax
         >>> a, phi, values = operator(sparcs_mlp([4, 3, 2]).init(jax.random.key(0)))
-        >>> bool(jnp.allclose(a @ phi, phi * values, atol=1e-6))
+        >>> bool(jnp.allclose(a @ phi, phi * values[None, :], atol=1e-6))
         True
     """
     values = jnp.concatenate(params.eigenvalues)

@@ -140,9 +140,11 @@ def check_values(name: str, given: np.ndarray) -> np.ndarray:
             f"{name} has shape {values.shape} and type {values.dtype}; allowed: (examples,), one real number an "
             "example. Convert it, or take targets='classes' for labels."
         )
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(values, dtype=np.float32)
     if not np.isfinite(values).all():
-        raise InputError(f"{name} holds values that are NaN or infinite; allowed: finite numbers. Take them out.")
-    return np.ascontiguousarray(values, dtype=np.float32)
+        raise InputError(f"{name} holds values that are no finite float32 numbers. Take them out, or scale them.")
+    return values
 
 
 def check_same_length(x_name: str, x: np.ndarray, y_name: str, y: np.ndarray) -> None:

@@ -75,7 +75,7 @@ def keep_largest(
     """Say which weights lie above a percentile of all weights of a map.
 
     Args:
-        sizes: the sizes of the weights; 0 on padding.
+        sizes: the sizes of the weights; 0 on padding. Of weights of one size all are kept or none.
         weights: their number without padding.
         sparsity: the percentile, from 0 to below 100; 0 keeps everything.
 
@@ -90,7 +90,9 @@ def keep_largest(
         >>> keep_largest(jnp.array([[3.0, 1.0], [2.0, 4.0]]), 4, 50.0).tolist()
         [[True, False], [False, True]]
     """
-    sparsity = jnp.asarray(sparsity, sizes.dtype)
+    if sizes.dtype.itemsize < 4:  # bfloat16 could not even count the weights
+        sizes = sizes.astype(jnp.float32)
+    sparsity = jnp.asarray(sparsity).astype(sizes.dtype)
     weights = jnp.asarray(weights).astype(jnp.int32)
     within = jnp.floor(sparsity / 100 * (weights - 1).astype(sizes.dtype)).astype(jnp.int32)
     # Zeros of the padding come first in the order.
@@ -113,12 +115,13 @@ def masked(layer: Layer, sparsity: float | Float[Array, ""], mask: MaskName = "d
     """Set a share of a layer's weights to 0, or keep it from moving.
 
     Masks:
-        `dynamic`: the weights up to the percentile of |W| of the moment, in every pass, are 0 and have no gradient. A
-        dense weight below the percentile thus stays where it is, until the percentile falls; the weights of S-QR share
-        parameters with those that are kept, and move on. `straight_through`: the same mask, but the gradient goes
-        through it as if it were not there. `static`: the mask of the initial weights, for good. `random`: a mask drawn
-        once. `frozen`: the weights of a mask drawn once stay at their initial values instead of 0; what is left is as
-        many trained weights, the fair rival of a few trained eigenvalues.
+        `dynamic`: the weights up to the percentile of |W| of the moment, in every pass, are 0 and have no gradient. But
+        for decay and what is left of Adam's momentum, a dense weight below the percentile thus stays where it is, until
+        the percentile falls; the weights of S-QR share parameters with those that are kept, and move on.
+        `straight_through`: the same mask, but the gradient goes through it as if it were not there. `static`: the mask
+        of the initial weights, for good. `random`: a mask drawn once. `frozen`: the weights of a mask drawn once stay
+        at their initial values instead of 0; what is left is as many trained weights, the fair rival of a few trained
+        eigenvalues.
 
     A masked layer works with its kernel. Biases are not masked.
 
@@ -129,7 +132,7 @@ def masked(layer: Layer, sparsity: float | Float[Array, ""], mask: MaskName = "d
 
     Returns:
         The layer. It is not a sum of modes, and has as many parameters as the layer inside, but for `frozen`, which
-        does not count the share that is frozen.
+        does not count the share that is frozen where the layer inside trains every weight.
 
     Raises:
         InputError: if the mask is unknown or the sparsity not allowed.
@@ -198,6 +201,8 @@ def _count(layer: Layer, sparsity: float | Float[Array, ""], mask: str) -> Calla
         if mask != "frozen" or not sparsity:
             return count
         n_in, n_out = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out))
+        if count < n_in * n_out:  # a layer that does not train its weights one by one
+            return count
         return count - int(float(sparsity) / 100 * (n_in * n_out - 1)) - 1
 
     return num_parameters

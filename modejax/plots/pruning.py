@@ -115,20 +115,23 @@ def plot_sparsity(
     require(result, "sparsity", why="Give mask=... and sparsities=... in the config of the sweep")
     panels, made = make_axes(1, ax)
     axes = panels[0]
+    values = result.attrs.get("targets") == "values"
+    name, scale = ("test_loss", 1.0) if values else ("test_accuracy", 100.0)
     parts = [pick_pair(result.isel(sparsity=[i]), learning_rate, weight_decay) for i in range(result.sizes["sparsity"])]
     picked = pick_curves(parts[0].data)
     counts = []
     for curve in picked.curves:
-        each = [spread(part.data.test_accuracy.isel(epoch=-1, **curve.where), 100.0) for part in parts]
+        each = [spread(part.data[name].isel({"epoch": -1, **curve.where}), scale) for part in parts]
         found = type(each[0])(*(np.array(values) for values in zip(*each, strict=True)))
         draw_curve(axes, result.sparsity.values, found, curve, crowded=picked.colours.many)
         counts.append(found.count)
     axes.set_xlabel("weights masked (%)")
-    axes.set_ylabel("test accuracy (%)")
-    finish(axes)
+    axes.set_ylabel("test loss (no unit)" if values else "test accuracy (%)")
+    finish(axes, empty="" if any(count.any() for count in counts) else "every network diverged")
     if made:
         text = parts[0].text.partition(", sparsity")[0]
-        set_title(panels, [headline(result), picked.text, text, BAND, seeds_text(np.concatenate(counts))])
+        words = [BAND, seeds_text(np.concatenate(counts)), diverged_text(result.status)]
+        set_title(panels, [headline(result), picked.text, text, *words])
     place_legend(panels, made, colours=picked.colours)
     return axes
 

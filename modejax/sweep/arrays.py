@@ -73,7 +73,7 @@ class Records(NamedTuple):
     train_loss: Float[Array, "epochs members"]  # mean over the epoch's batches, each before its step
     test_loss: Float[Array, "epochs members"]
     test_accuracy: Float[Array, "epochs members"]  # share of 1
-    validation_accuracy: Float[Array, "epochs members"]  # share of 1; not a number without held-out examples
+    validation: Float[Array, "epochs members"]  # accuracy (loss for real values) before going back; no epochs without
     layer_curves: Float[Array, "members draws maps kept"]  # test accuracy, share of 1
     together_curves: Float[Array, "members draws kept"]
     importance: Float[Array, "members maps modes"]

@@ -113,8 +113,8 @@ def parse_bytes(amount: float | str) -> int:
 class SweepConfig:
     """A grid of networks and how to train them.
 
-    The grid is the product of widths, modes, seeds, learning rates and weight decays; all of it runs as one compiled
-    program. Every field is checked when the record is made.
+    The grid is the product of widths, modes, seeds, learning rates, weight decays and sparsities; all of it runs as one
+    compiled program. Every field is checked when the record is made.
 
     Example:
         >>> SweepConfig(widths=(50, 100), modes=(5, 10), seeds=2).num_members
@@ -132,7 +132,7 @@ class SweepConfig:
     widths: tuple[int, ...] = _DEFAULT_WIDTHS
     """Units in each hidden layer. With depth 0 there are none: leave widths out."""
     modes: tuple[int, ...] | None = None
-    """Modes in each map; by default 2 5 10 20, or full rank for svd. dense and spectral take none."""
+    """Modes in each map; by default 2 5 10 20, or full rank for svd. dense, sparcs and spectral take none."""
     seeds: int = 3
     """Number of seeds; they set the initial values."""
     first_seed: int = 0
@@ -164,9 +164,10 @@ class SweepConfig:
     validation: float = 0.0
     """Share of the training set, drawn at random, that is held out to choose the best epoch by; 0: none."""
     patience: int = 0
-    """Epochs without a better validation accuracy after which a network stops; 0: never. It keeps its best epoch."""
+    """Epochs without a better validation accuracy (loss for real values) after which a network stops; 0: never. It goes
+    back to its best epoch, and so does a network that never stops, after the last one."""
     least_improvement: float = 0.0
-    """What counts as a better validation accuracy: by more than this share of 1."""
+    """What counts as a better validation accuracy: by more than this share of 1 (of a loss: by more than this)."""
     truncate_every: int = 0
     """Epochs between truncation and pruning curves; 0: only after the last epoch."""
     order: OrderName = "importance"
@@ -263,6 +264,15 @@ class SweepConfig:
             raise InputError(
                 f"mask_after {self.mask_after} needs a mask of the moment (dynamic, straight_through), "
                 f"got mask={self.mask!r}"
+            )
+        if self.mask_after >= max(self.epochs, 1) and self.mask_after:
+            raise InputError(
+                f"mask_after {self.mask_after} leaves no epoch with the mask; allowed: 0 to {self.epochs - 1}"
+            )
+        if self.mask_after and self.validation:
+            raise InputError(
+                "the best epoch may be one before the mask sets in: mask_after and validation do not go together; "
+                "leave one out"
             )
         if self.mask != "none" and self.layer in ("sparcs", "tied_mode"):
             raise InputError(f"the layer {self.layer} shares factors between its maps and takes no mask; leave it out")

@@ -101,6 +101,8 @@ def pruning_curves(
             continue
         scores = scored(name)
         curves.append(curve(scores))
+        if not bucket.ranked:
+            continue
         pairs = zip(sizes, scores, strict=True)
         ranks.append(
             jnp.stack([jnp.pad(jnp.where(n.mask, each, jnp.nan), (0, units - n.capacity)) for n, each in pairs])

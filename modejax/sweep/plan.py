@@ -57,6 +57,10 @@ class Members:
         """Count the members of each width and number of modes."""
         return Counter(zip(self.width.tolist(), self.modes.tolist(), strict=True))
 
+    def kinds(self) -> Counter[tuple[int, int, float]]:
+        """Count the members of each width, number of modes and sparsity."""
+        return Counter(zip(self.width.tolist(), self.modes.tolist(), self.sparsity.tolist(), strict=True))
+
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
@@ -264,7 +268,15 @@ def bucket_specs(
     of_any = tuple(name for name in prune if name not in ("eigenvalue", "eigenvector"))
     scores = (tuple(prune), of_any)
     return tuple(
-        BucketSpec(groups[b.group].spec, b.width, b.modes, b.capacity, truncated and b.group == 0, scores[b.group])
+        BucketSpec(
+            groups[b.group].spec,
+            b.width,
+            b.modes,
+            b.capacity,
+            truncated and b.group == 0,
+            scores[b.group],
+            b.group == 0,
+        )
         for b in buckets
     )
 
@@ -407,7 +419,8 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
     for group in groups:
         for (width, modes), count in group.members.sizes().items():
             useful += count * step_flops(group.spec, width, modes, config.batch_size)
-            parameters += count * group.spec.build(width, modes, 1).num_parameters()
+        for (width, modes, sparsity), count in group.members.kinds().items():
+            parameters += count * group.spec.build(width, modes, 1, sparsity).num_parameters()
     padded = sum(
         chosen.launches * b.capacity * step_flops(groups[b.group].spec, b.width, b.modes, config.batch_size)
         for b in chosen.buckets

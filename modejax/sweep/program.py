@@ -96,8 +96,7 @@ def _run_chunk(
 
     def choose(bucket: int, state: TrainState, number: Array) -> tuple[TrainState, Array]:
         """Return the states after the choice of the best epoch, and what was chosen by."""
-        if data.held_out is None:
-            return state, jnp.full(members[bucket].width.shape, jnp.nan, dtype)
+        assert data.held_out is not None
         total, accuracy = measure(bucket, state.params, data.held_out, spec.held_out, number)
         # Real values have no accuracy; there the smaller loss is better.
         judged = -total if spec.targets == "values" else accuracy
@@ -106,7 +105,7 @@ def _run_chunk(
         def one(state: TrainState, judged: Array) -> TrainState:
             return keep_best(state, judged, number + 1, last, spec.patience, spec.least_improvement)
 
-        return jax.vmap(one)(state, judged), accuracy
+        return jax.vmap(one)(state, judged), total if spec.targets == "values" else accuracy
 
     def epoch(index: Array, carry: tuple[list[TrainState], list[list[Array]]]) -> tuple[Any, Any]:
         states, curves = carry
@@ -123,9 +122,12 @@ def _run_chunk(
         states, losses = jax.lax.scan(step, states, batches)
         measured = []
         for b in buckets:
-            states[b], chosen_by = choose(b, states[b], number)
+            chosen_by = []
+            if spec.held_out:
+                states[b], judged = choose(b, states[b], number)
+                chosen_by = [judged]
             tested = measure(b, states[b].params, data.test, spec.test_examples, number)
-            values = [jnp.mean(losses[b], axis=0), *tested, chosen_by]
+            values = [jnp.mean(losses[b], axis=0), *tested, *chosen_by]
             measured.append(
                 [
                     curve.at[index].set(jnp.where(states[b].healthy, value, jnp.nan))
@@ -134,7 +136,10 @@ def _run_chunk(
             )
         return states, measured
 
-    empty = [[jnp.full((spec.chunk, m.width.shape[0]), jnp.nan, dtype) for _ in range(4)] for m in members]
+    empty = [
+        [jnp.full((spec.chunk, m.width.shape[0]), jnp.nan, dtype) for _ in range(4 if spec.held_out else 3)]
+        for m in members
+    ]
     states, curves = jax.lax.fori_loop(0, clock.count, epoch, (states, empty))
 
     def when_due(b: int, compute: Callable[..., tuple[Array, ...]]) -> tuple[Array, ...]:
@@ -155,11 +160,12 @@ def _run_chunk(
     for b in buckets:
         count = members[b].width.shape[0]
         absent = jnp.zeros((count, 0), dtype)
+        judged = () if spec.held_out else (jnp.zeros((0, count), dtype),)
         cut = when_due(b, truncation_curves) if spec.buckets[b].truncated else (absent,) * 4
         pruned = when_due(b, pruning_curves) if spec.buckets[b].pruned else (absent,) * 3
         best = states[b].best
         epochs = jnp.zeros(count, jnp.int32) if best is None else best.epoch
-        records.append(Records._make([*curves[b], *cut, *pruned, epochs, states[b].healthy]))
+        records.append(Records._make([*curves[b], *judged, *cut, *pruned, epochs, states[b].healthy]))
     return states, records
 
 

@@ -36,7 +36,7 @@ def empty_records(plan: Plan) -> list[GroupRecord]:
                 nan(members, epochs),
                 nan(members, epochs),
                 nan(members, epochs),
-                nan(members, epochs),
+                nan(members, epochs if plan.held_out else 0),
                 nan(members, ends, draws, maps, kept),
                 nan(members, ends, draws, kept),
                 nan(members, ends, maps, modes),
@@ -56,6 +56,8 @@ def _scores(plan: Plan, group: int, *, ranked: bool = False) -> list[int]:
     left_out = {"random", "weights"} if ranked else set()
     # The baseline has no eigenvalues.
     left_out |= {"eigenvalue", "eigenvector"} if group else set()
+    if ranked and group:
+        return []
     return [index for index, name in enumerate(plan.config.prune) if name not in left_out]
 
 
@@ -77,7 +79,8 @@ def take(
     first, count, truncated = call
     for bucket, members, report in zip(plan.buckets, plan.share(launch), reported, strict=True):
         record, here = records[bucket.group], slice(0, len(members))
-        for name in ("train_loss", "test_loss", "test_accuracy", "validation_accuracy"):
+        names = ("train_loss", "test_loss", "test_accuracy", *(("validation",) if plan.held_out else ()))
+        for name in names:
             getattr(record, name)[members, first : first + count] = getattr(report, name)[:count, here].T
         record.healthy[members] = report.healthy[here]
         record.best_epoch[members] = report.best_epoch[here]

@@ -50,6 +50,7 @@ def removal_curves(
     draws: int = 10,
     kept: tuple[int, ...] = (),
     layer: LayerFactory | None = None,
+    dataset: Dataset | None = None,
 ) -> xarray.Dataset:
     """Measure test accuracy against modes kept for the trained networks of a run, in several orders of removal.
 
@@ -60,6 +61,7 @@ def removal_curves(
         draws: random orders over which `random` is averaged.
         kept: numbers of modes kept; by default all from 0 on.
         layer: the layer of one's own with which the run was made, if it was.
+        dataset: the data of one's own with which it was made, if it was.
 
     Returns:
         `accuracy` (grid, removal, layer, kept) with one map cut and `accuracy_all` with all maps cut, shares of 1, NaN
@@ -93,12 +95,13 @@ def removal_curves(
     if not is_run(folder):
         raise InputError(f"{folder} is not a run (it has no config.json)")
     config = SweepConfig.from_json((folder / "config.json").read_text())
-    dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
+    if dataset is None:
+        dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
     plan = make_plan(config, dataset, layer)
     if not plan.kept:
         raise InputError(
-            f"{folder} has networks without modes (layer {config.layer}), so there is nothing to remove; "
-            "give a run of a layer with modes"
+            f"{folder} has networks without modes (layer {config.layer}, mask {config.mask}), so there is nothing to "
+            "remove; give a run of a layer with modes"
         )
     with precision_scope(config.precision):
         states = restore_states(plan, dataset, folder / "checkpoint")
@@ -129,7 +132,7 @@ def _measure(plan: Plan, dataset: Dataset, states: list[TrainState]) -> xarray.D
     records = empty_records(plan)
     with precision_scope(config.precision):
         program = make_program(program_spec(plan, dataset))
-        data = device_data(dataset, program)
+        data = device_data(dataset, program, config.shuffle_seed)
         done = [0] * len(plan.buckets)
         for launch in range(plan.launches):
             sizes = [len(share) for share in plan.share(launch)]

@@ -45,7 +45,7 @@ class GroupRecord(NamedTuple):
     train_loss: np.ndarray  # (members, epochs)
     test_loss: np.ndarray  # (members, epochs)
     test_accuracy: np.ndarray  # (members, epochs)
-    validation_accuracy: np.ndarray  # (members, epochs)
+    validation: np.ndarray  # (members, epochs): accuracy, or loss for real values; no epochs without held-out data
     layer_curves: np.ndarray  # (members, truncation_epochs, draws, maps, kept)
     together_curves: np.ndarray  # (members, truncation_epochs, draws, kept)
     importance: np.ndarray  # (members, truncation_epochs, maps, modes)
@@ -73,8 +73,15 @@ _LABELS = {
     "truncation_accuracy_all": ("test accuracy with all maps cut to the modes kept", "1"),
     "truncation_spread": ("standard deviation of truncation_accuracy over random orders", "1"),
     "truncation_spread_all": ("standard deviation of truncation_accuracy_all over random orders", "1"),
-    "validation_accuracy": ("accuracy on the held-out part of the training set", "1"),
-    "best_epoch": ("epoch of the best validation accuracy, whose parameters are kept", "1"),
+    "validation_accuracy": (
+        "accuracy on the held-out part of the training set, before going back to the best epoch",
+        "1",
+    ),
+    "validation_loss": (
+        "mean loss on the held-out part of the training set, before going back to the best epoch",
+        "nat",
+    ),
+    "best_epoch": ("epoch that was best on the held-out part, whose parameters are kept", "1"),
     "pruning_accuracy": ("test accuracy with what a score ranks below a percentile taken away", "1"),
     "pruning_loss": ("mean test loss with what a score ranks below a percentile taken away", "nat"),
     "node_score": ("score of each hidden node", "1"),
@@ -111,10 +118,11 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
     epochs = np.arange(1, config.epochs + 1)
     grid = (*GRID, "sparsity") if config.sparsities else GRID
     curves = ["test_accuracy", "test_loss", "train_loss"]
-    curves += ["validation_accuracy"] if plan.held_out else []
+    judged = "validation_loss" if dataset.targets == "values" else "validation_accuracy"
+    named = {name: name for name in curves} | ({judged: "validation"} if plan.held_out else {})
     variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for name in curves:
-        values: np.ndarray = getattr(record, name)
+    for name, field in named.items():
+        values: np.ndarray = getattr(record, field)
         variables[name] = ((*grid, "epoch"), values.reshape(*own.grid, config.epochs))
     coordinates: dict[str, np.ndarray] = {
         "width": np.array(config.widths),
@@ -147,8 +155,8 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[GroupRecord], timin
     variables["status"] = (grid, (~record.healthy).astype(np.int32).reshape(own.grid))
     if len(records) > 1:
         base, group = records[1], plan.groups[1]
-        for name in curves:
-            values = getattr(base, name)
+        for name, field in named.items():
+            values = getattr(base, field)
             variables[f"baseline_{name}"] = ((*_BASELINE_GRID, "epoch"), values.reshape(*group.grid, config.epochs))
         if config.prune:
             variables.update(_pruning(_BASELINE_GRID, group.grid, base, "baseline_"))

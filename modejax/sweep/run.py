@@ -69,6 +69,9 @@ class Progress(NamedTuple):
     accuracy: float  # mean test accuracy of the launch's members that have not diverged, share of 1
 
 
+_START = "start"
+"""File beside the checkpoints of a run with given initial parameters: their digest."""
+
 Report = Callable[[Progress], None]
 """Told the progress: once before compiling, with 0 epochs and not a number, then once a chunk."""
 
@@ -84,7 +87,15 @@ def _calls(plan: Plan, done: int) -> Iterator[tuple[int, int, bool]]:
         first = last
 
 
-def _mark(plan: Plan, dataset: Dataset, start: Sequence[Params] | None = None) -> str:
+def _digest(start: Sequence[Params]) -> str:
+    """Return a digest of given initial parameters."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(list(start)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _mark(plan: Plan, dataset: Dataset, start: str | None = None) -> str:
     """Return the fingerprint of a run; the number of devices and the memory limit do not change its numbers."""
     config = dataclasses.asdict(plan.config)
     config |= {"devices": 0, "memory_limit": 0.0, "data_dir": None, "launches": plan.launches}
@@ -92,11 +103,7 @@ def _mark(plan: Plan, dataset: Dataset, start: Sequence[Params] | None = None) -
     name = layer if isinstance(layer, str) else getattr(layer, "__qualname__", repr(layer))
     buckets = [[b.group, b.width, b.modes, list(b.members)] for b in plan.buckets]
     facts = [config, name, buckets, dataset.content_hash, jax.default_backend()]
-    if start is not None:
-        digest = hashlib.sha256()
-        for leaf in jax.tree.leaves(list(start)):
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        facts.append(digest.hexdigest())
+    facts += [] if start is None else [start]
     return checkpoint.fingerprint(facts)
 
 
@@ -147,7 +154,9 @@ def restore_states(plan: Plan, dataset: Dataset, checkpoints: Path) -> list[Trai
     Raises:
         InputError: if a launch has not trained to the last epoch, or its checkpoint cannot be used.
     """
-    mark, records, found = _mark(plan, dataset), empty_records(plan), []
+    started = checkpoints / _START
+    start = started.read_text() if started.is_file() else None
+    mark, records, found = _mark(plan, dataset, start), empty_records(plan), []
     for launch in range(plan.launches):
         done, states = _restore(plan, mark, checkpoints, launch, records)
         if done < plan.config.epochs:
@@ -206,7 +215,11 @@ def execute(
         timing = Timing(program.seconds_to_trace, program.seconds_to_compile, 0.0) if fresh else Timing(0.0, 0.0, 0.0)
         began = time.perf_counter()
         data = device_data(dataset, program, config.shuffle_seed)
-        records, mark, final = empty_records(plan), _mark(plan, dataset, start), []
+        digest = None if start is None else _digest(start)
+        if digest is not None and checkpoints is not None and is_lead():
+            with replaced(checkpoints / _START) as part:
+                part.write_text(digest)
+        records, mark, final = empty_records(plan), _mark(plan, dataset, digest), []
         for launch in range(plan.launches):
             done, host = 0, None
             if resume and checkpoints is not None:

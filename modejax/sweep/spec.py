@@ -119,6 +119,7 @@ class BucketSpec:
     members: int  # padding included
     truncated: bool  # whether truncation curves are taken
     pruned: tuple[str, ...] = ()  # scores by which pruning curves are taken
+    ranked: bool = True  # whether the scores of single nodes are reported with them
 
 
 def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerFactory | None = None) -> NetworkSpec:

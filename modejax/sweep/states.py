@@ -91,10 +91,12 @@ def check_start(plan: Plan, start: Sequence[Params]) -> None:
     }
     for member, params in enumerate(start):
         size = int(group.members.width[member]), int(group.members.modes[member])
-        got = jax.tree.map(lambda leaf: (np.shape(leaf), np.dtype(leaf.dtype)), params)
-        wanted = jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), shapes[size])
-        if got != wanted:
+        fits = jax.tree.structure(params) == jax.tree.structure(shapes[size])
+        pairs = zip(jax.tree.leaves(params), jax.tree.leaves(shapes[size]), strict=True) if fits else ()
+        for got, wanted in pairs:
+            fits = fits and (np.shape(got), np.asarray(got).dtype) == (wanted.shape, wanted.dtype)
+        if not fits:
             raise InputError(
-                f"start[{member}] does not fit a network of width {size[0]} and {size[1]} modes: got {got}, "
-                f"allowed {wanted}; give the parameters of each network in the order of the grid"
+                f"start[{member}] does not fit a network of width {size[0]} and {size[1]} modes; give the parameters "
+                "of each network at its own size, in the order of the grid"
             )

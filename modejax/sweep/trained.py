@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax
 
-from modejax.data import load_dataset
+from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
 from modejax.networks import Network, Params
 from modejax.sweep.config import SweepConfig
@@ -76,12 +76,15 @@ def trained_networks(plan: Plan, states: list[TrainState], group: int = 0) -> It
         )
 
 
-def load_networks(folder: str | Path, *, layer: LayerFactory | None = None) -> list[Trained]:
+def load_networks(
+    folder: str | Path, *, layer: LayerFactory | None = None, dataset: Dataset | None = None
+) -> list[Trained]:
     """Read the trained networks of a run from its last checkpoints.
 
     Args:
         folder: the run folder.
         layer: the layer of one's own with which the run was made, if it was.
+        dataset: the data of one's own with which it was made, if it was.
 
     Returns:
         One record a member, in the order of the grid.
@@ -93,7 +96,8 @@ def load_networks(folder: str | Path, *, layer: LayerFactory | None = None) -> l
     if not is_run(folder):
         raise InputError(f"{folder} is not a run (it has no config.json)")
     config = SweepConfig.from_json((folder / "config.json").read_text())
-    dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
+    if dataset is None:
+        dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
     plan = make_plan(config, dataset, layer)
     with precision_scope(config.precision):
         states = restore_states(plan, dataset, folder / "checkpoint")

@@ -24,7 +24,7 @@ class Best(NamedTuple):
     """The best epoch so far on validation data, for early stopping."""
 
     params: Params
-    accuracy: Float[Array, ""]  # share of 1; -1 before the first epoch
+    accuracy: Float[Array, ""]  # share of 1, or minus the loss for real values; minus infinity before the first epoch
     epoch: Int[Array, ""]  # its number, from 1; 0 before the first epoch
     waited: Int[Array, ""]  # epochs since then
     stopped: Bool[Array, ""]  # no parameter moves any more
@@ -66,7 +66,7 @@ def start_state(network: Network, params: Params, optimiser: str = "adam", *, ea
     best = None
     if early:
         none = jnp.zeros((), jnp.int32)
-        best = Best(params, jnp.full((), -1.0), none, none, jnp.array(False))
+        best = Best(params, jnp.full((), -jnp.inf), none, none, jnp.array(False))
     return TrainState(params, OPTIMISERS[optimiser](0.0).init(moving), jnp.array(True), best)
 
 
@@ -144,7 +144,7 @@ def keep_best(
 
     Args:
         state: the state after an epoch, started with `early=True`.
-        accuracy: on the validation data, share of 1, shape ().
+        accuracy: on the validation data, share of 1, or another number of which more is better, shape ().
         epoch: the number of the epoch, from 1, shape ().
         last: whether it is the last one, shape ().
         patience: epochs without a better accuracy after which the network stops.

@@ -231,7 +231,7 @@ def test_traced_sizes_are_refused_where_a_number_is_asked_for():
 @pytest.mark.parametrize(
     ("make", "given", "allowed"),
     [
-        (lambda: layers.dense(start="xavier"), "xavier", "he, paper"),  # pyright: ignore[reportArgumentType]
+        (lambda: layers.dense(start="xavier"), "xavier", "he, mode, paper"),  # pyright: ignore[reportArgumentType]
         (lambda: layers.mode(3, gauge="Plain"), "Plain", "plain, scaled"),  # pyright: ignore[reportArgumentType]
         (lambda: layers.low_rank(3, start="paper"), "paper", "he, released"),  # pyright: ignore[reportArgumentType]
     ],

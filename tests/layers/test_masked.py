@@ -130,6 +130,8 @@ def test_counts_and_frozen_leaves():
     assert layer.num_parameters(*SIZES) == int(np.asarray(params.kept).sum()) + SIZES[1]
     chosen = layer.trainable(params)
     assert (chosen.layer.weight, chosen.weights, chosen.kept, chosen.first) == (True, False, False, False)
+    eigenvalues = layers.spectral()
+    assert masked(eigenvalues, 60.0, "frozen").num_parameters(*SIZES) == eigenvalues.num_parameters(*SIZES)
     assert masked(layers.dense(), 60.0, "random").num_parameters(*SIZES) == 63
     assert float(masked(layers.spectral(l2_out=1.0), 60.0).penalty(start("dynamic", layer=layers.spectral())[1])) > 0
 

@@ -87,6 +87,14 @@ def test_a_sparse_member_equals_itself_alone(blobs, mask):
                 assert all(0.55 < share < 0.75 for share in zeros)
 
 
+def test_masks_in_lower_precision(blobs):
+    config = SweepConfig(**{**SMALL, "precision": "bfloat16"}, epochs=3, mask="dynamic", sparsities=(0, 60))
+    plan = make_plan(config, blobs)
+    outcome = execute(plan, blobs)
+    result = assemble(plan, blobs, outcome.records, outcome.timing)
+    assert (result.test_accuracy.isel(epoch=-1) > 0.5).all()
+
+
 def test_a_sparse_spectral_member_equals_itself_alone(blobs):
     options = ("variant=qr_triangular", "start=reduction_sparse")
     config = SweepConfig(
@@ -240,6 +248,7 @@ def test_a_start_of_ones_own_is_checked_and_is_part_of_the_run(blobs, tmp_path):
     resumed = run_sweep(config, **data, out=tmp_path / "run", start=starts, resume=True)
     whole = run_sweep(config, **data, start=starts)
     np.testing.assert_array_equal(resumed.test_loss, whole.test_loss)
+    assert len(load_networks(tmp_path / "run", dataset=blobs)) == 2
     assert (resumed.test_loss.values != first.test_loss.values).all()
     with pytest.raises(InputError, match="one tree of parameters a network, got 1 for 2"):
         run_sweep(config, **data, start=starts[:1])
@@ -270,7 +279,11 @@ def test_real_values_are_fitted(tmp_path):
     error = 2 * result.test_loss.isel(epoch=-1).values
     assert (error < 0.02 * y[200:].var()).all()
     np.testing.assert_allclose(2 * result.pruning_loss.sel(percentile=0).values.ravel(), error.ravel(), rtol=1e-5)
-    # Of one's own data only the sweep itself knows.
+    assert float(result.validation_loss.isel(epoch=-1).min()) >= 0
+    assert (result.best_epoch > 0).all()
+    (trained, _) = load_networks(tmp_path, dataset=dataset)
+    outputs = jax.vmap(trained.network.apply, in_axes=(None, 0))(trained.params, dataset.x_test)[:, 0]
+    np.testing.assert_allclose(np.mean((outputs - y[200:]) ** 2), error.ravel()[0], rtol=1e-4)
     with pytest.raises(InputError, match="another config, data set, start or version"):
         load_networks(tmp_path)
     assert (result.pruning_loss.sel(percentile=90) > result.pruning_loss.sel(percentile=0)).all()
@@ -285,6 +298,11 @@ def test_real_values_are_fitted(tmp_path):
         ({"mask": "dynamic", "sparsities": (100,)}, "sparsities must be percentages from 0 to below 100, got 100.0"),
         ({"mask": "dynamic", "sparsities": (50, 50)}, "sparsities names a value twice"),
         ({"mask": "static", "sparsities": (50,), "mask_after": 1}, "needs a mask of the moment"),
+        ({"mask": "dynamic", "sparsities": (50,), "mask_after": 40}, "mask_after 40 leaves no epoch with the mask"),
+        (
+            {"mask": "dynamic", "sparsities": (50,), "mask_after": 2, "validation": 0.2},
+            "mask_after and validation do not go together",
+        ),
         ({"mask": "random", "sparsities": (50,), "layer": "tied_mode"}, "takes no mask"),
         ({"prune": ("size",)}, "unknown prune 'size'; allowed: eigenvalue"),
         ({"prune": ("random", "random")}, "prune names a score twice"),

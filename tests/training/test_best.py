@@ -44,6 +44,15 @@ def test_the_best_epoch_is_kept(patience, least, seed):
     assert float(state.best.accuracy) == accuracies[kept - 1]
 
 
+def test_the_first_epoch_is_better_than_none_however_large_its_loss():
+    state = init_state(networks.mlp([2, 1], layers.dense()), jax.random.key(0), early=True)
+    moved = state._replace(params=jax.tree.map(lambda leaf: leaf + 1, state.params))
+    kept = keep_best(moved, jnp.float32(-1e6), jnp.int32(1), jnp.array(True), 3, 0.0)
+    assert kept.best is not None
+    assert int(kept.best.epoch) == 1
+    np.testing.assert_array_equal(kept.params[0].weight, moved.params[0].weight)
+
+
 def test_a_stopped_network_does_not_move():
     network = networks.mlp([3, 2], layers.dense())
     state = init_state(network, jax.random.key(0), early=True)
