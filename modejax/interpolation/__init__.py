@@ -4,7 +4,7 @@ Read in this order: `points` (what is allowed, equal points), `maps` (networks f
 (ranks, rho), `patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then
 constructions: `hinge`, `builders`, `classifiers`, `encoders`; `fits` (over-parameterised), `depth` (sparse-matrix
 principle), `modes` (layers of few modes), `train` (a grid of fits in one program) and `report` (one record a layer of
-a trained network).
+a trained network), with `redundancy`, `stability` and `checkpoints` (several times of one training).
 
 After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of the
 project's method file, or standard where a source is named, and were checked numerically; none is to be cited as the
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from modejax.interpolation.builders import lift_layer as lift_layer
     from modejax.interpolation.builders import matched_filter_share as matched_filter_share
     from modejax.interpolation.builders import smp_layer as smp_layer
+    from modejax.interpolation.checkpoints import CHECKPOINT_FIELDS as CHECKPOINT_FIELDS
+    from modejax.interpolation.checkpoints import checkpoint_reports as checkpoint_reports
     from modejax.interpolation.classes import NAMES as NAMES
     from modejax.interpolation.classes import NormalForm as NormalForm
     from modejax.interpolation.classes import SolutionClass as SolutionClass
@@ -65,11 +67,13 @@ if TYPE_CHECKING:
     from modejax.interpolation.fits import outputs_per_unit as outputs_per_unit
     from modejax.interpolation.hinge import Line as Line
     from modejax.interpolation.hinge import build_hinge as build_hinge
+    from modejax.interpolation.hinge import build_two_sided_hinge as build_two_sided_hinge
     from modejax.interpolation.hinge import divided_differences as divided_differences
     from modejax.interpolation.hinge import find_line as find_line
     from modejax.interpolation.hinge import hinge_maps as hinge_maps
     from modejax.interpolation.hinge import hinge_matrix as hinge_matrix
     from modejax.interpolation.hinge import random_directions as random_directions
+    from modejax.interpolation.hinge import two_sided_maps as two_sided_maps
     from modejax.interpolation.maps import Built as Built
     from modejax.interpolation.maps import Units as Units
     from modejax.interpolation.maps import affine_maps as affine_maps
@@ -106,12 +110,17 @@ if TYPE_CHECKING:
     from modejax.interpolation.points import duplicate_floor as duplicate_floor
     from modejax.interpolation.points import merge_points as merge_points
     from modejax.interpolation.points import one_hot as one_hot
+    from modejax.interpolation.redundancy import Redundancy as Redundancy
+    from modejax.interpolation.redundancy import find_redundancy as find_redundancy
     from modejax.interpolation.report import FIELDS as FIELDS
     from modejax.interpolation.report import Loss as Loss
     from modejax.interpolation.report import data_report as data_report
     from modejax.interpolation.report import layer_report as layer_report
     from modejax.interpolation.report import layer_reports as layer_reports
+    from modejax.interpolation.report import layer_shift as layer_shift
     from modejax.interpolation.report import loss_split as loss_split
+    from modejax.interpolation.stability import Stability as Stability
+    from modejax.interpolation.stability import stability_bound as stability_bound
     from modejax.interpolation.train import BiasedParams as BiasedParams
     from modejax.interpolation.train import FitMember as FitMember
     from modejax.interpolation.train import Fits as Fits
@@ -131,6 +140,7 @@ __getattr__, __dir__, __all__ = lazy(
             "matched_filter_share",
             "smp_layer",
         ],
+        "checkpoints": ["CHECKPOINT_FIELDS", "checkpoint_reports"],
         "classes": [
             "NAMES",
             "NormalForm",
@@ -174,11 +184,13 @@ __getattr__, __dir__, __all__ = lazy(
         "hinge": [
             "Line",
             "build_hinge",
+            "build_two_sided_hinge",
             "divided_differences",
             "find_line",
             "hinge_maps",
             "hinge_matrix",
             "random_directions",
+            "two_sided_maps",
         ],
         "fits": [
             "Fit",
@@ -220,7 +232,9 @@ __getattr__, __dir__, __all__ = lazy(
             "merge_points",
             "one_hot",
         ],
-        "report": ["FIELDS", "Loss", "data_report", "layer_report", "layer_reports", "loss_split"],
+        "redundancy": ["Redundancy", "find_redundancy"],
+        "report": ["FIELDS", "Loss", "data_report", "layer_report", "layer_reports", "layer_shift", "loss_split"],
+        "stability": ["Stability", "stability_bound"],
         "train": ["BiasedParams", "FitMember", "Fits", "biased", "fit_grid", "sign_classes"],
     },
 )

@@ -22,7 +22,17 @@ from modejax.errors import InputError
 from modejax.interpolation.maps import Built, relu_network
 from modejax.interpolation.points import check_points, merge_points
 
-__all__ = ["Line", "build_hinge", "divided_differences", "find_line", "hinge_maps", "hinge_matrix", "random_directions"]
+__all__ = [
+    "Line",
+    "build_hinge",
+    "build_two_sided_hinge",
+    "divided_differences",
+    "find_line",
+    "hinge_maps",
+    "hinge_matrix",
+    "random_directions",
+    "two_sided_maps",
+]
 
 
 class Line(NamedTuple):
@@ -184,3 +194,63 @@ def build_hinge(
     # Row 0 sees no unit, so its target is the bias; the other rows are a lower triangle.
     readout = scipy.linalg.solve_triangular(hinge_matrix(line.t, theta)[1:], Y[1:] - Y[0], lower=True)
     return relu_network([first, (readout, Y[0])])
+
+
+def two_sided_maps(line: Line) -> tuple[np.ndarray, np.ndarray]:
+    """Return the map (W, b) of two-sided hinges: they look away from the median point. W is of one mode.
+
+    Unit 0 carries the column t (up to a constant): t - t_1 >= 0 on the points. Units at inner points up to the median
+    look left, phi(t_j - t), the others right. With the bias the span is that of `hinge_maps` at theta = 0, since
+    phi(-z) = phi(z) - z.
+
+    Args:
+        line: the line.
+
+    Returns:
+        W (features, rows - 1) and b (rows - 1,).
+    """
+    side = np.where(np.arange(len(line.t) - 1) <= (len(line.t) - 1) // 2, -1.0, 1.0)
+    side[0] = 1.0
+    return line.direction[:, None] * side, -side * line.t[:-1]
+
+
+def build_two_sided_hinge(
+    X: np.ndarray,
+    Y: np.ndarray,
+    direction: np.ndarray | None = None,
+    *,
+    candidates: int = 256,
+    seed: int = 0,
+) -> Built:
+    """Build n - 1 hinges that look away from the median and take the values Y: the condition is about 3 times lower.
+
+    Reconstructed in the project's method file (section 2.3.3), not the paper's. The readout is the changes of slope of
+    the broken line through the points, as in `divided_differences`; no system is solved.
+
+    Args:
+        X: points, shape (rows, features).
+        Y: targets, shape (rows, outputs) or (rows,).
+        direction: see `build_hinge`.
+        candidates: directions drawn.
+        seed: of the draw.
+
+    Returns:
+        Network and parameters.
+
+    Raises:
+        InputError: see `build_hinge`.
+
+    Example:
+        >>> from modejax.interpolation.maps import outputs
+        >>> X, Y = np.array([[0.0], [1.0], [3.0]]), np.array([1.0, 0.0, 5.0])
+        >>> outputs(*build_two_sided_hinge(X, Y, np.ones(1)), X).ravel().tolist()
+        [1.0, 0.0, 5.0]
+    """
+    points = merge_points(X, Y)
+    line = find_line(points.X, direction, candidates=candidates, seed=seed)
+    Y, t = points.Y[line.order], line.t
+    slopes = np.diff(Y, axis=0) / np.diff(t)[:, None]
+    readout = np.diff(slopes, axis=0, prepend=np.zeros((1, Y.shape[1])))
+    middle = (len(t) - 1) // 2  # the last point whose unit looks left: there all of them are 0
+    readout[0] = slopes[middle]
+    return relu_network([two_sided_maps(line), (readout, Y[middle] - (t[middle] - t[0]) * readout[0])])

@@ -20,15 +20,16 @@ from jaxtyping import Array
 from threadpoolctl import threadpool_limits
 
 from modejax.errors import InputError
-from modejax.interpolation.classes import class_from
+from modejax.interpolation.classes import class_from, classify
 from modejax.interpolation.hinge import random_directions
 from modejax.interpolation.maps import affine_maps, lifted, outputs
 from modejax.interpolation.matrices import CUTS, interp_matrix, nrank, rho, spectrum
 from modejax.interpolation.patterns import linear_regions, sprank, tri_rank
 from modejax.interpolation.points import _groups, check_points, check_targets, duplicate_floor, merge_points, one_hot
+from modejax.interpolation.redundancy import find_redundancy
 from modejax.networks import Network, Params
 
-__all__ = ["FIELDS", "Loss", "data_report", "layer_report", "layer_reports", "loss_split"]
+__all__ = ["FIELDS", "Loss", "data_report", "layer_report", "layer_reports", "layer_shift", "loss_split"]
 
 FIELDS = (
     "layer",
@@ -48,18 +49,20 @@ FIELDS = (
     "blocks",
     "class",
     "triangular",
+    "redundancy",
     "rho",
     "beta",
     "margin",
     "flips",
     "move",
+    "transition",
     "loss_feat",
     "loss_readout",
 )
 """The fields of a record. Ranks, cond (s_1 / s_r), eff_rank, tau, sprank and blocks are of [Phi, 1]; alpha is the
 share of active entries; rho the share of the targets that no readout of the layer fits; beta the off-block energy;
-margin min |Z|; flips and move are against the parameters at the start; the loss (sum of squares) is split on the
-last layer only."""
+margin min |Z|; redundancy the types present ("o1+o2", see `find_redundancy`); flips, move and transition (classes,
+"X>L") are against the parameters at the start; the loss (sum of squares) is split on the last layer only."""
 
 
 class Loss(NamedTuple):
@@ -91,6 +94,19 @@ def loss_split(Phi: np.ndarray, Y: np.ndarray, out: np.ndarray, cut: float = 1e-
     fitted = basis @ (basis.T @ Y)
     parts = [float(np.round(((a - b) ** 2).sum(), 14)) for a, b in ((Y, fitted), (fitted, out))]
     return Loss(*parts)
+
+
+def layer_shift(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
+    """Return the share of flipped entries of A and ||Phi' - Phi|| / ||Phi|| between two pre-activations of a layer.
+
+    Example:
+        >>> layer_shift(np.array([[3.0, -1.0]]), np.array([[3.0, 3.0]]))
+        (0.5, 1.0)
+    """
+    old = np.maximum(before, 0.0)
+    size = float(np.linalg.norm(old))
+    move = float(np.linalg.norm(np.maximum(now, 0.0) - old)) / size if size else float("nan")
+    return float(((before > 0) != (now > 0)).mean()), move
 
 
 class _Counts(NamedTuple):
@@ -170,7 +186,7 @@ def layer_reports(
         X: points of all members (rows, features), or a list with the points of each.
         Y: targets likewise, (rows, outputs).
         y: labels 0..K-1 likewise, for beta; None leaves beta out (not a number) except for one-hot targets.
-        starts: parameters at the start of training, for flips and move.
+        starts: parameters at the start of training, for flips, move and transition.
         limit: at most this many points; more are subsampled (the same rows for all members).
         tolerance: rho below which targets count as fitted.
         seed: of the subsample.
@@ -211,7 +227,7 @@ def layer_reports(
             begins = [inputs[i][5] for i in group]
             then = _on_device([b[0] for b in begins], [b[1] for b in begins], [inputs[i][6] for i in group])
         for place, index in enumerate(group):
-            _, _, own_X, own_Y, labels, _, _ = inputs[index]
+            _, h, own_X, own_Y, labels, _, _ = inputs[index]
             network, params = members[index]
             out = now[1][place]
             expected = outputs(network, params, own_X[:3])
@@ -222,7 +238,7 @@ def layer_reports(
                 )
             layers = [_Counts._make(values[place] for values in layer) for layer in now[0]]
             before = None if then is None else [layer.Z[place] for layer in then[0]]
-            waiting.append((index, (layers, before, own_Y, out, labels is not None, tolerance)))
+            waiting.append((index, (layers, before, h, own_Y, out, labels is not None, tolerance)))
     # One thread a decomposition: threads of one decomposition wait for each other where cores are shared.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = pool.map(lambda job: _record(*job), [(i, *args) for _, args in waiting for i in range(len(args[0]))])
@@ -253,6 +269,7 @@ def _record(
     index: int,
     layers: list[_Counts],
     before: list[np.ndarray] | None,
+    h: np.ndarray,
     Y: np.ndarray,
     out: np.ndarray,
     labelled: bool,
@@ -266,11 +283,11 @@ def _record(
     pattern = np.hstack([A, np.ones((len(A), 1), bool)])
     kind = class_from(Phi, A, found.rank, share, tolerance=tol)
     flips = move = float("nan")
+    transition = ""
+    previous = np.maximum(np.asarray(layers[index - 1].Z), 0.0) if index else h
     if before is not None:
-        old = np.maximum(before[index], 0.0)
-        flips = float(((before[index] > 0) != (layer.Z > 0)).mean())
-        size = float(np.linalg.norm(old))
-        move = float(np.linalg.norm(Phi - old)) / size if size else float("nan")
+        flips, move = layer_shift(before[index], np.asarray(layer.Z))
+        transition = f"{classify(before[index], Y, tolerance=tol).letter}>{kind.letter}"
     loss = Loss(float("nan"), float("nan"))
     if index == len(layers) - 1:
         basis = found.left[:, : found.rank]
@@ -293,11 +310,13 @@ def _record(
         "x".join(str(size) for size in kind.blocks) if len(kind.blocks) <= 8 else f"{len(kind.blocks)} blocks",
         kind.letter,
         kind.triangular,
+        "+".join(find_redundancy(np.asarray(layer.Z), previous, rank=found.rank).tags),
         share,
         float(layer.beta) if labelled else float("nan"),
         float(layer.margin),
         flips,
         move,
+        transition,
         *loss,
     )
     return dict(zip(FIELDS, values, strict=True))
@@ -323,7 +342,7 @@ def layer_report(
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs) or (rows,).
         y: labels 0..K-1 for the off-block energy; taken from one-hot targets where left out.
-        start: parameters at the start of training, for flips and move.
+        start: parameters at the start of training, for flips, move and transition.
         limit: at most this many points; more are subsampled.
         tolerance: rho below which targets count as fitted: 1e-3 for trained, 1e-9 for constructed networks.
         seed: of the subsample.
