@@ -199,7 +199,7 @@ def test_missing_sources_are_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith("interp-")])
 def test_studies_refuse_one_seed_and_files(tmp_path, name):
-    with pytest.raises(InputError, match="2 or more"):
+    with pytest.raises(InputError, match="at least 2, since error bars need them"):
         find_study(name)(tmp_path / "o", quick=True, seeds=1)
     (tmp_path / "f").write_text("mine")
     with pytest.raises(InputError, match="is a file"):

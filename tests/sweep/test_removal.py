@@ -61,7 +61,9 @@ def test_bad_input_is_told(run, tmp_path):
         removal_curves(tmp_path)
     dense = dataclasses.replace(CONFIG, layer="dense", modes=None, kept=(), epochs=1)
     run_sweep(dense, out=tmp_path / "dense")
-    with pytest.raises(InputError, match=r"has networks without modes .layer dense, mask none., so there is nothing to remove"):
+    with pytest.raises(
+        InputError, match=r"has networks without modes .layer dense, mask none., so there is nothing to remove"
+    ):
         removal_curves(tmp_path / "dense")
 
 
