@@ -40,6 +40,8 @@ class Config:
     """A minute on a small data set instead of minutes on MNIST."""
     data: str = "mnist"
     """Data set, or the path of an .npz; digits where MNIST is not prepared."""
+    families: tuple[str, ...] = tuple(FAMILIES)
+    """Names of the families; dense is always among them."""
     widths: tuple[int, ...] = (50, 100, 200, 300, 400, 500)
     """Widths of the one hidden layer."""
     seeds: int = 2
@@ -59,7 +61,8 @@ def main(config: Config) -> dict[str, Any]:
     limits = common.ceilings()
     turns = TurnsConfig(smoke=config.smoke, epochs=1, repeats=config.repeats)
     found = {}
-    for name, fields in FAMILIES.items():
+    for name in dict.fromkeys([*config.families, "dense"]):
+        fields = FAMILIES[name]
 
         def sweep(widths: tuple[int, ...], seed: int = 0, fields: dict[str, Any] = fields, **more: Any) -> SweepConfig:
             shared = {"depth": 1, "batch_size": 200, "optimiser": "adamax", "modes": None, "weight_decays": (0.0,)}
