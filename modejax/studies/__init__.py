@@ -1,7 +1,8 @@
 """Each published figure as a function: config to result to figure and table, with the numbers measured.
 
 One file a study; a study calls the library and the plots, writes its folder, and holds no numerics of its own. A study
-is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`.
+is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`. What they share is in `common` and
+`files`; `mdl_files`, `mdl_runs` and `interp_files` add what only those of modes and of interpolation need.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The width sweep: a grid of networks trained as one compiled program.
 
 Read in the order of the data: `config` (what is asked for) -> `spec` (names to networks) -> `cost`, `memory` and `plan`
-(members, buckets, arithmetic, bytes, launches) -> `program` (the compiled step) -> `run` (launches, chunks, progress)
-with `checkpoint` and `hosts` (several processes) -> `result` (labelled arrays, run folders), `trained` (networks) and
-`removal` (accuracy with modes removed in other orders).
+(members, buckets, arithmetic, bytes, launches) -> `arrays` (what goes into the step and comes out), `curves`
+(truncation and pruning curves) and `program` (the compiled step) -> `run` (launches, chunks, progress) with `states`,
+`records`, `checkpoint` and `hosts` (several processes) -> `result` (labelled arrays, run folders), `trained` (networks)
+and `removal` (accuracy with modes removed in other orders).
 Pictures and the command line may not come in.
 """
 
