@@ -75,6 +75,7 @@ def crossing(
     low, high = at(before), at(first)
     share = np.where(first > 0, (target - low) / np.where(high > low, high - low, 1.0), 1.0)
     place = np.exp(np.log(modes)[before] * (1 - share) + np.log(modes)[first] * share)
+    place = np.minimum(place, modes[first])  # the exponential of a logarithm may lie one rounding above
     return np.where(some, modes[first], np.inf), np.where(some, place, np.inf)
 
 

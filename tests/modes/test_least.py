@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modejax.errors import InputError
@@ -29,6 +29,7 @@ def made(least, seeds=5, noise=0.002, baseline=True, top=0.97, drop=0.2):
 
 
 @settings(max_examples=20, deadline=None)
+@example([0.5, 0.5, 0.5, 0.5, 0.75], 0.75)
 @given(st.lists(st.floats(0.1, 0.9), min_size=5, max_size=5), st.floats(0.1, 0.95))
 def test_crossings_are_those_of_a_walk_from_the_left(accuracy, target):
     modes = np.array([1.0, 2.0, 5.0, 10.0, 30.0])

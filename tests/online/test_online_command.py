@@ -12,6 +12,7 @@ from modejax.errors import InputError
 from modejax.plots import online as plots
 
 
+@pytest.mark.slow
 def test_command_writes_its_folder(tmp_path, capsys):
     words = "online --d 16 --units 2 --modes 1 2 --eta 1.0 --seeds 2 --last-time 3 --points 4"
     assert main([*words.split(), "--out", str(tmp_path / "o")]) == 0

@@ -91,6 +91,7 @@ def test_removal_and_subspaces_share_their_runs(tiny, tmp_path):
     assert all(np.isfinite(float(row["value"])) for row in rows)
 
 
+@pytest.mark.slow
 def test_power_law_with_one_seed_says_so(tiny, tmp_path):
     folder = find_study("mdl-powerlaw")(tmp_path / "mdl-powerlaw", quick=True, seeds=1, report=lambda _: None)
     page, rows, _ = check_folder(folder)
@@ -108,6 +109,7 @@ def test_overview(tiny, tmp_path):
     assert int(costs["mode"]["optimiser_bytes"]) == 8 * int(costs["mode"]["parameters"])
 
 
+@pytest.mark.slow
 def test_least_modes(tiny, tmp_path):
     folder = find_study("mdl-least-modes")(tmp_path / "study", quick=True, seeds=2, report=lambda _: None)
     page, rows, _ = check_folder(folder)

@@ -39,6 +39,7 @@ def test_statistics_leave_out_what_is_not_finite():
     assert percent([]) == "-"
 
 
+@pytest.mark.slow
 def test_sparse_networks(tmp_path, monkeypatch):
     names = ("S-QR, released", "dense, straight-through", "dense, cut after training", "dense, cut, then two epochs")
     families = tuple(family for family in spectral_sparse.FAMILIES if family.name in names)

@@ -131,6 +131,7 @@ def test_two_processes_train_the_same_parameters_as_one(tmp_path):
     chex.assert_trees_all_close(*params, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_other_with_a_message(tmp_path):
     processes = start_two([*SMALL, "--epochs", "4000", "--out", str(tmp_path / "run")], tmp_path)
     wait_for_checkpoint(tmp_path / "run")

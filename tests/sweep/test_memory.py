@@ -54,7 +54,7 @@ SWEEPS: dict[str, dict[str, Any]] = {
 }
 
 
-SLOWER = ("default", "many", "masked")
+SLOWER = ("default", "dense", "launches", "many", "masked", "svd")
 
 
 @pytest.mark.parametrize(

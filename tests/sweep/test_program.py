@@ -72,7 +72,14 @@ def alone(plan, dataset, member, epochs, steps=None, group=0):
 
 @pytest.mark.parametrize(
     ("layer", "buckets"),
-    [("mode", "one"), ("mode", "each"), ("svd", "one"), ("tied_mode", "one"), ("low_rank", "one"), ("dense", "one")],
+    [
+        ("mode", "one"),
+        pytest.param("mode", "each", marks=pytest.mark.slow),
+        ("svd", "one"),
+        ("tied_mode", "one"),
+        ("low_rank", "one"),
+        ("dense", "one"),
+    ],
 )
 def test_member_in_a_sweep_equals_member_alone_float64(blobs, layer, buckets):
     sizes = dict(SMALL, modes=None if layer == "dense" else SMALL["modes"])
@@ -100,7 +107,7 @@ def test_member_in_a_sweep_equals_member_alone_float64(blobs, layer, buckets):
 @pytest.mark.parametrize(
     "variant",
     [
-        name if name in ("single_set", "qr_triangular", "svd") else pytest.param(name, marks=pytest.mark.slow)
+        name if name in ("single_set", "qr_triangular") else pytest.param(name, marks=pytest.mark.slow)
         for name in SPECTRAL
     ],
 )
@@ -168,7 +175,7 @@ def test_member_in_a_sweep_equals_member_alone_float32():
         chex.assert_trees_all_close(trained[member].params, jax.device_get(state.params), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("buckets", ["one", "each"])
+@pytest.mark.parametrize("buckets", ["one", pytest.param("each", marks=pytest.mark.slow)])
 def test_start_is_the_same_bit_for_bit(blobs, buckets):
     config = SweepConfig(epochs=1, buckets=buckets, **SMALL)
     plan = make_plan(config, blobs)

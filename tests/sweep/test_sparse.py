@@ -66,7 +66,9 @@ def accuracy(network, params, x, y):
     return float((np.asarray(logits).argmax(axis=1) == np.asarray(y)).mean())
 
 
-@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(
+    "mask", [mask if mask in ("dynamic", "random") else pytest.param(mask, marks=pytest.mark.slow) for mask in MASKS]
+)
 def test_a_sparse_member_equals_itself_alone(blobs, mask):
     config = SweepConfig(**SMALL, epochs=2, mask=mask, sparsities=(0, 60), mask_after=int(mask == "dynamic"))
     plan = make_plan(config, blobs)
