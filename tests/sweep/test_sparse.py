@@ -284,7 +284,7 @@ def test_real_values_are_fitted(tmp_path):
     assert float(result.validation_loss.isel(epoch=-1).min()) >= 0
     assert (result.best_epoch > 0).all()
     (trained, _) = load_networks(tmp_path, dataset=dataset)
-    outputs = jax.vmap(trained.network.apply, in_axes=(None, 0))(trained.params, dataset.x_test)[:, 0]
+    outputs = jax.vmap(trained.network.apply, in_axes=(None, 0))(trained.params, jnp.asarray(dataset.x_test))[:, 0]
     np.testing.assert_allclose(np.mean((outputs - y[200:]) ** 2), error.ravel()[0], rtol=1e-4)
     with pytest.raises(InputError, match="another config, data set, start or version"):
         load_networks(tmp_path)
