@@ -7,12 +7,14 @@ null and under that of random channels, beside the same networks at their initia
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from modejax.plots.svr import COLOURS, plot_bars, plot_filters, plot_significant
 from modejax.plots.svr_graph import plot_svr
@@ -124,15 +126,16 @@ def run(
     folder = check_folder(out)
     widths, draws = ((16, 32), 3) if quick else ((32, 64, 128), 20)
     cosines = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-    planted = [find_planted(w, cosine, draws, s) for w in widths for cosine in cosines for s in range(count)]
+    with threadpool_limits(1):  # many small matrices: a second thread only waits
+        planted = [find_planted(w, cosine, draws, s) for w in widths for cosine in cosines for s in range(count)]
     report("planted networks done")
     runs = dominant_runs(quick, count)
     nets, rows = {}, []
     for name, config in runs.items():
         nets[name] = trained = trained_run(folder, file_name(name, config), config, report)
-        for place in range(len(trained.epochs)):
-            for s in range(count):
-                rows += [{"network": name, **row} for row in measure(trained, place, s)]
+        places = itertools.product(range(len(trained.epochs)), range(count))
+        with threadpool_limits(1):
+            rows += [{"network": name, **row} for place, s in places for row in measure(trained, place, s)]
     report("trained networks measured")
     first = next(iter(nets))
     write_study(

@@ -6,6 +6,7 @@ the weakest planted connection that is found. The tests are those of `modejax.sv
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.stats
+from threadpoolctl import threadpool_limits
 
 from modejax.plots.svr import plot_bars, plot_significant, plot_survival
 from modejax.studies.common import check_seeds, markdown_table, pm, write_study
@@ -81,13 +83,13 @@ def _distance(values: np.ndarray, law: Callable[[np.ndarray], np.ndarray]) -> fl
     return float(scipy.stats.ks_1samp(values.ravel(), law).statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def smooth_kernels(seed: int, c: int, pairs: int, rotations: bool) -> list[dict[str, Any]]:
+def smooth_kernels(seed: int, c: int, pairs: int, rotations: int) -> list[dict[str, Any]]:
     """Return rates of false edges between convolutions (3x3) whose channels have nothing to do with each other."""
     rows = []
     for name, correlation in (("white", 0.0), ("correlation 0.5", 0.5), ("correlation 0.8", 0.8), ("constant", 1.0)):
         rng = np.random.default_rng([seed, c, round(10 * correlation)])
         found: dict[str, list[float]] = {"beta": [], "channel_haar": [], "rotation": [], "z_eff": []}
-        for _ in range(pairs):
+        for index in range(pairs):
             network = [rng.standard_normal((c, c, 3, 3)), smooth_kernel(rng, c, c, 3, correlation)]
             result = svr(network, layout="torch", null="channel_haar")
             pair, V = result.pairs[0], result.layers[1].V
@@ -95,7 +97,7 @@ def smooth_kernels(seed: int, c: int, pairs: int, rotations: bool) -> list[dict[
             found["beta"].append(float((null.beta_log_p(pair.E, pair.c, pair.z) <= math.log(LEVEL)).mean()))
             G = np.einsum("cxn,cyn->nxy", V, V)
             found["z_eff"].append(float((1 / (G**2).sum(axis=(1, 2))).mean()))
-            if rotations:
+            if index < rotations:
                 turned = svr(network, layout="torch", null="rotation").pairs[0]
                 found["rotation"].append(float(turned.significant(LEVEL).mean()))
         means = {key: float(np.mean(each)) for key, each in found.items() if each}
@@ -182,28 +184,28 @@ def run(
     count = check_seeds(seeds, 3 if quick else 5, least=2)
     folder = check_folder(out)
     cases = tuple(case for case in CASES if not quick or case[0] * case[1] <= 600)
-    rows: list[dict[str, Any]] = []
-    for case in cases:
-        entries = 8000 if quick else 100_000 if case[0] * case[1] < 4000 else 60_000
-        rows += [{"part": "calibration", "seed": s, **calibrate(case, entries, s)} for s in range(count)]
-    report("uniform frames done")
     c, pairs = (16, 2) if quick else (64, 12)
-    for s in range(count):
-        rows += [{"part": "smooth", "c": c, "z": 9, **row} for row in smooth_kernels(s, c, pairs, not quick)]
-        rows += [{"part": "weights", "c": c, "z": 1, **row} for row in other_weights(s, c, 4 * pairs)]
-    report("smooth kernels and other weights done")
     tests = ((32, 1, 20), (16, 9, 20)) if quick else ((128, 1, 60), (32, 9, 200))
-    for s in range(count):
-        rows += [{"part": "tests", **several_tests(*each, s)} for each in tests]
-    report("several tests done")
     sizes = ((64, 1), (16, 9)) if quick else ((128, 1), (64, 9))
-    draws = 5 if quick else 20
-    for width, z in sizes:
-        for cosine in COSINES:
-            for s in range(count):
-                rate = detect(width, z, cosine, draws, s)
-                rows.append({"part": "detection", "c": width, "z": z, "seed": s, "cosine": cosine, "detected": rate})
-    report("planted connections done")
+    rows: list[dict[str, Any]] = []
+    with threadpool_limits(1):  # many small matrices: a second thread only waits
+        for case in cases:
+            entries = 8000 if quick else 100_000 if case[0] * case[1] < 4000 else 60_000
+            rows += [{"part": "calibration", "seed": s, **calibrate(case, entries, s)} for s in range(count)]
+        report("uniform frames done")
+        for s in range(count):
+            rows += [
+                {"part": "smooth", "c": c, "z": 9, **row} for row in smooth_kernels(s, c, pairs, 0 if quick else 3)
+            ]
+            rows += [{"part": "weights", "c": c, "z": 1, **row} for row in other_weights(s, c, 4 * pairs)]
+        report("smooth kernels and other weights done")
+        for s in range(count):
+            rows += [{"part": "tests", **several_tests(*each, s)} for each in tests]
+        report("several tests done")
+        for (width, z), cosine, s in itertools.product(sizes, COSINES, range(count)):
+            rate = detect(width, z, cosine, 5 if quick else 20, s)
+            rows.append({"part": "detection", "c": width, "z": z, "seed": s, "cosine": cosine, "detected": rate})
+        report("planted connections done")
     write_study(
         folder,
         page=_page(rows, cases, sizes, tests, count, c),

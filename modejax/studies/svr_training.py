@@ -6,12 +6,14 @@ dense and mode networks, whose shares of significant edges come out of one batch
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from modejax.plots.style import set_number_axis
 from modejax.plots.svr import plot_significant
@@ -96,9 +98,9 @@ def run(
     folder = check_folder(out)
     config = fc_run(quick, count)
     trained = trained_run(folder, file_name("fc", config), config, report)
-    rows = [
-        row for place in range(len(trained.epochs)) for seed in range(count) for row in measure(trained, place, seed)
-    ]
+    places = itertools.product(range(len(trained.epochs)), range(count))
+    with threadpool_limits(1):  # many small matrices: a second thread only waits
+        rows = [row for place, seed in places for row in measure(trained, place, seed)]
     report("graphs measured")
     configs = sweeps(quick, seeds or (2 if quick else 3))
     swept = [row for name, each in configs.items() for row in _swept(folder, name, each, report)]
