@@ -133,7 +133,7 @@ def _neurons(kernel: Float[Array, "o i ..."]) -> tuple[Array, Array, Array, Bool
     S = jnp.sqrt(jnp.maximum(value[::-1], 0))
     left = left[:, ::-1]
     active = _RANK * S[0] < S
-    right = (B.T @ left) / jnp.where(active, S, 1)[None, :] * active[None, :]
+    right = (B.T @ left) / jnp.where(active, S, jnp.inf)[None, :]
     U, V = (left, right) if wide else (right, left)
     return U, S, V.reshape(into, -1, V.shape[1]), active
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from modejax.errors import InputError, choices
+from modejax.svr.neurons import as_real
 from modejax.weights import (
     Kernel,
     Layout,
@@ -228,10 +229,11 @@ def _follows(one: Kernel, two: Kernel, groups: Mapping[str, int]) -> tuple[int, 
 
 
 def _in_order(kernels: list[Kernel], groups: Mapping[str, int], notes: list[str]) -> list[Kernel]:
-    def fits(some: Sequence[Kernel]) -> bool:
-        return all(_follows(a, b, groups) for a, b in itertools.pairwise(some))
+    def fits(some: Sequence[Kernel], spread: bool) -> bool:
+        ratios = [_follows(a, b, groups) for a, b in itertools.pairwise(some)]
+        return all(each is not None and (spread or each[1] == 1) for each in ratios)
 
-    if fits(kernels):
+    if fits(kernels, spread=False):
         return kernels
     by_name = sorted(kernels, key=lambda kernel: natural(kernel.name))
     families: dict[str, list[Kernel]] = {}
@@ -241,9 +243,11 @@ def _in_order(kernels: list[Kernel], groups: Mapping[str, int], notes: list[str]
     if len(families) <= 6:
         orders += [list(itertools.chain(*some)) for some in itertools.permutations(families.values())]
     for some in orders:
-        if fits(some):
+        if fits(some, spread=False):
             notes.append("the order of the layers was found from their names and widths: check it, or give order=")
             return some
+    if fits(kernels, spread=True):  # a decoder: a matrix before a convolution
+        return kernels
     for one, two in itertools.pairwise(kernels):
         if not _follows(one, two, groups):
             into, out = two.shape[1], one.shape[0]
@@ -374,9 +378,7 @@ def load_kernel(description: Description, index: int, fold: Fold = "none", eps: 
     if fold not in ("none", "gamma", "full"):
         raise InputError(f"unknown fold {fold!r}; allowed: none, gamma, full")
     spec = description.layers[index]
-    kernel = canonical(description.weights[spec.kernel.key], spec.kernel.layout)
-    if kernel.dtype not in (np.float32, np.float64):
-        kernel = kernel.astype(np.float32)
+    kernel = as_real(canonical(description.weights[spec.kernel.key], spec.kernel.layout), spec.name)
     if spec.norm is not None and fold != "none":
         kernel = kernel * _gain(description, spec, fold, eps).astype(kernel.dtype).reshape(
             -1, *(1,) * (kernel.ndim - 1)

@@ -17,7 +17,7 @@ from modejax.errors import InputError
 from modejax.svr import derived
 from modejax.svr.description import Description, Fold, PairSpec, describe, load_kernel
 from modejax.svr.edges import edges, effective_filters
-from modejax.svr.neurons import Method, SpectralLayer, spectral_layer
+from modejax.svr.neurons import Method, SpectralLayer, check_memory, spectral_layer
 from modejax.svr.null import (
     NULLS,
     Null,
@@ -432,6 +432,8 @@ def svr(
     understood = describe(network, **description)
     if len(understood.layers) < 2:
         raise InputError(f"{understood.weights.source} has one layer, so no edges; allowed: two or more")
+    for spec in understood.layers:
+        check_memory(spec.name, (spec.width_out, spec.width_in, *spec.kernel.shape[2:]), max_neurons)
     layers = tuple(
         spectral_layer(
             load_kernel(understood, i, fold, eps),

@@ -15,6 +15,7 @@ looks ordered.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from jaxtyping import Float
 
 from modejax.errors import InputError
 
-__all__ = ["SpectralLayer", "clusters", "haar", "singular_triples", "spectral_layer"]
+__all__ = ["SpectralLayer", "as_real", "check_memory", "clusters", "haar", "singular_triples", "spectral_layer"]
 
 Method = Literal["svr", "cosvr"]
 
@@ -102,9 +103,6 @@ def singular_triples(
     Returns:
         U (rows, r), S (r,), V (columns, r) and the name of the way.
 
-    Raises:
-        InputError: not enough memory for the matrix in float64.
-
     Example:
         >>> U, S, V, route = singular_triples(np.diag([3.0, 2.0, 1.0]))
         >>> S.tolist(), route
@@ -113,16 +111,9 @@ def singular_triples(
     least = min(A.shape)
     kept = least if neurons is None else min(neurons, least)
     rng = np.random.default_rng(seed)
-    if least > LARGEST_EXACT and 4 * kept <= least:
+    if _by_krylov(least, kept):
         U, S, V = _krylov(A, kept, rng)
         return U, S, V, "krylov"
-    need = 8 * (3 * A.size + 4 * least**2)
-    free = psutil.virtual_memory().available
-    if need > free:
-        raise InputError(
-            f"the exact SVD of a matrix of shape {A.shape} needs {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB "
-            f"are free; ask for at most {least // 4} leading neurons (max_neurons), or use a larger machine"
-        )
     A = A.astype(np.float64)
     route, triples = "gram", _gram(A)
     if triples is None:
@@ -135,6 +126,56 @@ def singular_triples(
         U[:, inside] = U[:, inside] @ Q
         V[:, inside] = V[:, inside] @ Q
     return U, S, V, route
+
+
+def _by_krylov(least: int, kept: int) -> bool:
+    return least > LARGEST_EXACT and 4 * kept <= least
+
+
+def as_real(kernel: np.ndarray, name: str) -> np.ndarray:
+    """Return a kernel in float64 or float32; halves and integers become float32, since LAPACK has none for them.
+
+    Args:
+        kernel: of any shape.
+        name: of the layer.
+
+    Raises:
+        InputError: if it does not hold real numbers.
+
+    Example:
+        >>> as_real(np.ones(2, np.float16), "fc").dtype
+        dtype('float32')
+    """
+    if kernel.dtype.kind not in "fiu" and kernel.dtype.name not in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
+        raise InputError(f"{name} holds {kernel.dtype}; allowed: real numbers")
+    return kernel if kernel.dtype in (np.float32, np.float64) else kernel.astype(np.float32)
+
+
+def check_memory(name: str, shape: Sequence[int], max_neurons: int | None) -> None:
+    """Refuse a layer whose decomposition does not fit into memory, before it is read.
+
+    Args:
+        name: of the layer.
+        shape: of its kernel, (out, in, *window).
+        max_neurons: see `spectral_layer`.
+
+    Raises:
+        InputError: with the memory needed and the memory free.
+
+    Example:
+        >>> check_memory("fc", (10, 10), None)
+    """
+    size = math.prod(shape)
+    least = min(shape[0], size // shape[0])
+    krylov = _by_krylov(least, min(max_neurons or least, least))
+    need = 4 * 2 * size if krylov else 8 * (3 * size + 4 * least**2)
+    free = psutil.virtual_memory().available
+    if need > free:
+        way = "use a larger machine" if krylov else f"ask for at most {least // 4} leading neurons (max_neurons)"
+        raise InputError(
+            f"{name} has the shape {tuple(shape)}; its neurons need {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB "
+            f"are free; {way}, or leave the layer out (order)"
+        )
 
 
 def _gram(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -219,11 +260,9 @@ def spectral_layer(
     kernel = np.asarray(kernel)
     if kernel.ndim < 2 or kernel.size == 0:
         raise InputError(f"{name} has the shape {kernel.shape}; allowed: (out, in, *window) with entries")
-    if kernel.dtype.kind not in "fiu" and kernel.dtype.name != "bfloat16":
-        raise InputError(f"{name} holds {kernel.dtype}; allowed: real numbers")
-    if kernel.dtype not in (np.float32, np.float64):
-        kernel = kernel.astype(np.float32)  # halves and integers: no LAPACK for them
     out, into, *window = kernel.shape
+    check_memory(name, kernel.shape, max_neurons)
+    kernel = as_real(kernel, name)
     if not np.isfinite(kernel).all():
         raise InputError(f"{name} has entries that are not finite; mend the weights, or leave the layer out")
     z = math.prod(window)
