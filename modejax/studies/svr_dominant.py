@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from modejax.studies.common import check_seeds, markdown_table, percent, pm, wri
 from modejax.studies.convnet import Trained, kernels, trained_run
 from modejax.studies.files import check_folder
 from modejax.studies.svr_planted import planted_chain
-from modejax.studies.svr_runs import dominant_runs, file_name
+from modejax.studies.svr_runs import dominant_run, file_name
 from modejax.svr import null, svr
 
 if TYPE_CHECKING:
@@ -129,28 +129,25 @@ def run(
     with threadpool_limits(1):  # many small matrices: a second thread only waits
         planted = [find_planted(w, cosine, draws, s) for w in widths for cosine in cosines for s in range(count)]
     report("planted networks done")
-    runs = dominant_runs(quick, count)
-    nets, rows = {}, []
-    for name, config in runs.items():
-        nets[name] = trained = trained_run(folder, file_name(name, config), config, report)
-        places = itertools.product(range(len(trained.epochs)), range(count))
-        with threadpool_limits(1):
-            rows += [{"network": name, **row} for place, s in places for row in measure(trained, place, s)]
+    config = dominant_run(quick, count)
+    trained = trained_run(folder, file_name("vgg", config), config, report)
+    places = itertools.product(range(len(trained.epochs)), range(count))
+    with threadpool_limits(1):
+        rows = [row for place, s in places for row in measure(trained, place, s)]
     report("trained networks measured")
-    first = next(iter(nets))
     write_study(
         folder,
-        page=_page(rows, planted, runs, widths, cosines, draws, count),
+        page=_page(rows, planted, widths, cosines, draws, count),
         rows=[{"part": "planted", **row} for row in planted] + [{"part": "trained", **row} for row in rows],
         config={
             "study": "svr-dominant", "quick": quick, "seeds": count, "level": LEVEL, "widths": widths, "draws": draws,
-            "runs": {name: vars(each) for name, each in runs.items()},
+            "network": vars(config),
         },
         figures={
             "planted": lambda: _draw_planted(planted, widths, cosines, draws, count),
-            "graph": lambda: _draw_graphs(nets[first]),
-            "shares": lambda: _draw_shares(rows, runs, count),
-            "filters": lambda: _draw_filters(nets[first]),
+            "graph": lambda: _draw_graphs(trained),
+            "shares": lambda: _draw_shares(rows, count),
+            "filters": lambda: _draw_filters(trained),
         },
     )  # fmt: skip
     return folder
@@ -161,9 +158,7 @@ def _of(rows: list[dict[str, Any]], field: str, **where: Any) -> np.ndarray:
     return np.array([row[field] for row in rows if all(row.get(key) == value for key, value in where.items())])
 
 
-def _page(
-    rows: Any, planted: Any, runs: Mapping[str, Any], widths: Any, cosines: Any, draws: int, count: int
-) -> list[str]:
+def _page(rows: Any, planted: Any, widths: Any, cosines: Any, draws: int, count: int) -> list[str]:
     lines = ["# The dominant connection", "", f"Mean +- standard deviation over {count} seeds.", ""]
     lines += [
         "## Planted chains through five layers",
@@ -180,63 +175,43 @@ def _page(
             table.append([width, f"{limit:.3f}", f"{field} (%)", *cells])
     lines += [*markdown_table(["width", "limit of the cosine", "found", *(f"{each:g}" for each in cosines)], table), ""]
     lines += ["## Trained networks: the chain of leading neurons", ""]
-    head = [
-        "network",
-        "epoch",
-        "test accuracy (%)",
-        "product of E[0,0]",
-        "least E[0,0]",
-        "log10 p of the leading chain",
-        "leading edges significant",
-        "log10 p of the best chain",
-    ]
+    head = ["epoch", "test accuracy (%)", "product of E[0,0]", "least E[0,0]", "log10 p of the leading chain"]
+    head += ["leading edges significant", "log10 p of the best chain"]
     table = []
-    for name in runs:
-        for epoch in dict.fromkeys(row["epoch"] for row in rows):
-            here = {"network": name, "epoch": epoch, "layers": "chain"}
-            table.append(
-                [
-                    name, f"{epoch:g}", percent(_of(rows, "accuracy", **here)), _log(_of(rows, "product", **here)),
-                    pm(_of(rows, "weakest", **here), 3), pm(_of(rows, "log10 p, leading chain", **here)),
-                    f"{pm(_of(rows, 'significant of leading', **here))} of {len(_layers(rows))}",
-                    pm(_of(rows, "log10 p, best chain", **here)),
-                ]
-            )  # fmt: skip
+    for epoch in dict.fromkeys(row["epoch"] for row in rows):
+        here = {"epoch": epoch, "layers": "chain"}
+        table.append(
+            [
+                f"{epoch:g}", percent(_of(rows, "accuracy", **here)), _log(_of(rows, "product", **here)),
+                pm(_of(rows, "weakest", **here), 3), pm(_of(rows, "log10 p, leading chain", **here)),
+                f"{pm(_of(rows, 'significant of leading', **here))} of {len(_layers(rows))}",
+                pm(_of(rows, "log10 p, best chain", **here)),
+            ]
+        )  # fmt: skip
     lines += [*markdown_table(head, table), ""]
     lines += [
         "p-values under the channel-Haar null; those of edges after Bonferroni over their pair (0.05), that of the "
         "best chain over all chains. Product: geometric mean over seeds.",
         "",
+        "Best chains at the end, by neuron from the first layer on: "
+        + "; ".join(_of(rows, "best chain", layers="chain", epoch=_ends(rows)[1]))
+        + ".",
+        "",
+        "## Pair by pair, at the start and at the end",
+        "",
     ]
-    for name in runs:
-        lines += [f"## Pair by pair: {name}", ""]
-        head = [
-            "layers",
-            "c",
-            "z",
-            "c E[0,0], start",
-            "c E[0,0], end",
-            "log10 p, start",
-            "log10 p, end",
-            "S0/median, start",
-            "S0/median, end",
-            "share at 3 sigma, start: Beta",
-            "channel-Haar",
-            "end: Beta",
-            "channel-Haar",
-        ]
-        table = []
-        for layers in _layers(rows):
-            cells = []
-            ends = _ends(rows)
-            some = next(row for row in rows if row["layers"] == layers and row["network"] == name)
-            for field, digits in (("c E00", 2), ("log10 p, channel-Haar", 1), ("gap", 2)):
-                cells += [pm(_of(rows, field, network=name, layers=layers, epoch=epoch), digits) for epoch in ends]
-            for epoch in ends:
-                for law in ("beta", "channel-Haar"):
-                    cells.append(percent(_of(rows, f"share, {law}", network=name, layers=layers, epoch=epoch)))
-            table.append([layers, some["c"], some["z"], *cells])
-        lines += [*markdown_table(head, table), ""]
+    head = ["layers", "c", "z", "c E[0,0], start", "end", "log10 p, start", "end", "S0/median, start", "end"]
+    head += ["share, start: Beta", "channel-Haar", "share, end: Beta", "channel-Haar"]
+    table = []
+    for layers in _layers(rows):
+        cells = []
+        some = next(row for row in rows if row["layers"] == layers)
+        for field, digits in (("c E00", 2), ("log10 p, channel-Haar", 1), ("gap", 2)):
+            cells += [pm(_of(rows, field, layers=layers, epoch=epoch), digits) for epoch in _ends(rows)]
+        for epoch, law in itertools.product(_ends(rows), ("beta", "channel-Haar")):
+            cells.append(percent(_of(rows, f"share, {law}", layers=layers, epoch=epoch)))
+        table.append([layers, some["c"], some["z"], *cells])
+    lines += [*markdown_table(head, table), ""]
     lines += [
         f"Shares in percent; by chance {100 * LEVEL:.3f}. log10 p of E[0,0]: channel-Haar, after Bonferroni over the "
         "pair."
@@ -299,24 +274,19 @@ def _draw_graphs(trained: Trained) -> Figure:
     return figure
 
 
-def _draw_shares(rows: Any, runs: Any, count: int) -> Figure:
-    figure, axes = _figure(len(runs), (6.4 * len(runs), 4.2))
-    start, end = _ends(rows)
-    for ax, name in zip(axes, runs, strict=True):
-        groups = {
-            f"epoch {epoch:g}, {law}": np.stack(
-                [
-                    100 * _of(rows, f"share, {field}", network=name, layers=layers, epoch=epoch)
-                    for layers in _layers(rows)
-                ]
-            )
-            for epoch in (start, end)
-            for law, field in (("Beta", "beta"), ("channel-Haar", "channel-Haar"))
-        }
-        plot_bars(_layers(rows), groups, ax, y_label="significant edges (%)", line=(100 * LEVEL, "by chance"), log=True)
-        ax.set_title(f"{name}, {count} seeds", fontsize=10)
-        ax.set_xlabel("pair of layers")
-    handles, names = axes[0].get_legend_handles_labels()
+def _draw_shares(rows: Any, count: int) -> Figure:
+    figure, (ax,) = _figure(1, (9.0, 4.2))
+    groups = {
+        f"epoch {epoch:g}, {name}": np.stack(
+            [100 * _of(rows, f"share, {field}", layers=layers, epoch=epoch) for layers in _layers(rows)]
+        )
+        for epoch in _ends(rows)
+        for name, field in (("Beta", "beta"), ("channel-Haar", "channel-Haar"))
+    }
+    plot_bars(_layers(rows), groups, ax, y_label="significant edges (%)", line=(100 * LEVEL, "by chance"), log=True)
+    ax.set_title(f"mean \N{PLUS-MINUS SIGN} 1 standard deviation over {count} seeds", fontsize=10)
+    ax.set_xlabel("pair of layers")
+    handles, names = ax.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     return figure
 
