@@ -168,7 +168,9 @@ def plot_svr(
     ax.xaxis.set_major_locator(FixedLocator(list(range(len(result.layers)))))
     ax.set_xticklabels([_short(layer.name) for layer in result.layers], rotation=30, ha="right", fontsize=8)
     ax.set_xlim(-0.4, len(result.layers) - 0.6)
-    ax.set_ylim(bottom=0)
+    beside = [other for other in ax.get_shared_y_axes().get_siblings(ax) if other is not ax and other.has_data()]
+    tops = [other.get_ylim()[1] for other in beside]  # of frames side by side the highest counts
+    ax.set_ylim(0, max(1.05 * max(float(each.max(initial=0)) for each in graph.heights), *tops, 1e-12))
     ax.set_ylabel(_LABELS[scale])
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -1,8 +1,8 @@
 """The dominant connection: is there one chain of leading spectral neurons through a network, and does it need training?
 
-Planted networks show what is found and what is not; VGG-like networks trained here on MNIST stand in for the pretrained
-VGG16 of the paper. Smooth kernels alone make edges of convolutions large, so every share is given under the isotropic
-null and under that of random channels, beside the same networks at their initial values.
+Planted networks show what is found and what is not; a VGG-like network trained here on MNIST stands in for the
+pretrained VGG16 of the paper. Smooth kernels alone make edges of convolutions large, so every share is given under the
+isotropic null and under that of random channels, beside the same networks at their initial values.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from modejax.plots.svr import COLOURS, plot_bars, plot_filters, plot_significant
-from modejax.plots.svr_graph import plot_svr
+from modejax.plots.svr_graph import Scale, plot_svr
 from modejax.studies.common import check_seeds, markdown_table, percent, pm, write_study
-from modejax.studies.convnet import Trained, kernels, trained_run
+from modejax.studies.convnet import ConvRun, Trained, kernels, trained_run
 from modejax.studies.files import check_folder
 from modejax.studies.svr_planted import planted_chain
-from modejax.studies.svr_runs import dominant_run, file_name
+from modejax.studies.svr_runs import dominant_runs, file_name
 from modejax.svr import null, svr
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def run(
     Args:
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: small networks on digits instead of MNIST, and few planted ones.
-        seeds: networks of each kind; default 3.
+        seeds: networks of each kind; default 3, and 5 of those on digits (quick: 3).
         report: told what happens.
 
     Returns:
@@ -129,25 +129,30 @@ def run(
     with threadpool_limits(1):  # many small matrices: a second thread only waits
         planted = [find_planted(w, cosine, draws, s) for w in widths for cosine in cosines for s in range(count)]
     report("planted networks done")
-    config = dominant_run(quick, count)
-    trained = trained_run(folder, file_name("vgg", config), config, report)
-    places = itertools.product(range(len(trained.epochs)), range(count))
-    with threadpool_limits(1):
-        rows = [row for place, s in places for row in measure(trained, place, s)]
+    runs = dominant_runs(quick, seeds)
+    nets, rows = {}, []
+    for name, config in runs.items():
+        own = name.removeprefix("digits, ") + " plain" if name.startswith("digits") else "vgg"
+        nets[name] = trained = trained_run(folder, file_name(own, config), config, report)
+        places = itertools.product(range(len(trained.epochs)), range(config.seeds))
+        with threadpool_limits(1):
+            rows += [{"network": name, **row} for place, s in places for row in measure(trained, place, s)]
     report("trained networks measured")
+    vgg = nets["VGG-like"]
     write_study(
         folder,
-        page=_page(rows, planted, widths, cosines, draws, count),
+        page=_page(rows, planted, runs, widths, cosines, draws, count),
         rows=[{"part": "planted", **row} for row in planted] + [{"part": "trained", **row} for row in rows],
         config={
             "study": "svr-dominant", "quick": quick, "seeds": count, "level": LEVEL, "widths": widths, "draws": draws,
-            "network": vars(config),
+            "networks": {name: vars(config) for name, config in runs.items()},
         },
         figures={
             "planted": lambda: _draw_planted(planted, widths, cosines, draws, count),
-            "graph": lambda: _draw_graphs(trained),
-            "shares": lambda: _draw_shares(rows, count),
-            "filters": lambda: _draw_filters(trained),
+            "graph": lambda: _draw_graphs({"VGG-like": (vgg, 0), "VGG-like, trained": (vgg, -1)}),
+            "graph-penalty": lambda: _draw_graphs({name: (nets[name], -1) for name in list(runs)[1:]}, "largest"),
+            "shares": lambda: _draw_shares(rows, runs),
+            "filters": lambda: _draw_filters(vgg),
         },
     )  # fmt: skip
     return folder
@@ -158,7 +163,9 @@ def _of(rows: list[dict[str, Any]], field: str, **where: Any) -> np.ndarray:
     return np.array([row[field] for row in rows if all(row.get(key) == value for key, value in where.items())])
 
 
-def _page(rows: Any, planted: Any, widths: Any, cosines: Any, draws: int, count: int) -> list[str]:
+def _page(
+    rows: Any, planted: Any, runs: dict[str, ConvRun], widths: Any, cosines: Any, draws: int, count: int
+) -> list[str]:
     lines = ["# The dominant connection", "", f"Mean +- standard deviation over {count} seeds.", ""]
     lines += [
         "## Planted chains through five layers",
@@ -175,43 +182,48 @@ def _page(rows: Any, planted: Any, widths: Any, cosines: Any, draws: int, count:
             table.append([width, f"{limit:.3f}", f"{field} (%)", *cells])
     lines += [*markdown_table(["width", "limit of the cosine", "found", *(f"{each:g}" for each in cosines)], table), ""]
     lines += ["## Trained networks: the chain of leading neurons", ""]
-    head = ["epoch", "test accuracy (%)", "product of E[0,0]", "least E[0,0]", "log10 p of the leading chain"]
-    head += ["leading edges significant", "log10 p of the best chain"]
+    head = ["network", "epoch", "test accuracy (%)", "product of E[0,0]", "least E[0,0]"]
+    head += ["log10 p of the leading chain", "leading edges significant", "log10 p of the best chain"]
     table = []
-    for epoch in dict.fromkeys(row["epoch"] for row in rows):
-        here = {"epoch": epoch, "layers": "chain"}
-        table.append(
-            [
-                f"{epoch:g}", percent(_of(rows, "accuracy", **here)), _log(_of(rows, "product", **here)),
-                pm(_of(rows, "weakest", **here), 3), pm(_of(rows, "log10 p, leading chain", **here)),
-                f"{pm(_of(rows, 'significant of leading', **here))} of {len(_layers(rows))}",
-                pm(_of(rows, "log10 p, best chain", **here)),
-            ]
-        )  # fmt: skip
+    for name, config in runs.items():
+        for epoch in config.checkpoints:
+            here = {"network": name, "epoch": epoch, "layers": "chain"}
+            table.append(
+                [
+                    name, f"{epoch:g}", percent(_of(rows, "accuracy", **here)), _log(_of(rows, "product", **here)),
+                    pm(_of(rows, "weakest", **here), 3), pm(_of(rows, "log10 p, leading chain", **here)),
+                    f"{pm(_of(rows, 'significant of leading', **here))} of {len(_layers(rows, name))}",
+                    pm(_of(rows, "log10 p, best chain", **here)),
+                ]
+            )  # fmt: skip
     lines += [*markdown_table(head, table), ""]
     lines += [
         "p-values under the channel-Haar null; those of edges after Bonferroni over their pair (0.05), that of the "
         "best chain over all chains. Product: geometric mean over seeds.",
         "",
-        "Best chains at the end, by neuron from the first layer on: "
-        + "; ".join(_of(rows, "best chain", layers="chain", epoch=_ends(rows)[1]))
-        + ".",
-        "",
-        "## Pair by pair, at the start and at the end",
+        "Best chains at the end, by neuron from the first layer on:",
         "",
     ]
+    for name, config in runs.items():
+        best = _of(rows, "best chain", network=name, layers="chain", epoch=config.checkpoints[-1])
+        lines.append(f"- {name}: {'; '.join(best)}")
     head = ["layers", "c", "z", "c E[0,0], start", "end", "log10 p, start", "end", "S0/median, start", "end"]
     head += ["share, start: Beta", "channel-Haar", "share, end: Beta", "channel-Haar"]
-    table = []
-    for layers in _layers(rows):
-        cells = []
-        some = next(row for row in rows if row["layers"] == layers)
-        for field, digits in (("c E00", 2), ("log10 p, channel-Haar", 1), ("gap", 2)):
-            cells += [pm(_of(rows, field, layers=layers, epoch=epoch), digits) for epoch in _ends(rows)]
-        for epoch, law in itertools.product(_ends(rows), ("beta", "channel-Haar")):
-            cells.append(percent(_of(rows, f"share, {law}", layers=layers, epoch=epoch)))
-        table.append([layers, some["c"], some["z"], *cells])
-    lines += [*markdown_table(head, table), ""]
+    for name, config in runs.items():
+        lines += ["", f"## Pair by pair: {name}, at the start and after {config.epochs} epochs", ""]
+        ends = config.checkpoints[0], config.checkpoints[-1]
+        table = []
+        for layers in _layers(rows, name):
+            here = {"network": name, "layers": layers}
+            some = next(row for row in rows if row["network"] == name and row["layers"] == layers)
+            cells = []
+            for field, digits in (("c E00", 2), ("log10 p, channel-Haar", 1), ("gap", 2)):
+                cells += [pm(_of(rows, field, **here, epoch=epoch), digits) for epoch in ends]
+            for epoch, law in itertools.product(ends, ("beta", "channel-Haar")):
+                cells.append(pm(100 * _of(rows, f"share, {law}", **here, epoch=epoch), 2))
+            table.append([layers, some["c"], some["z"], *cells])
+        lines += markdown_table(head, table)
+    lines.append("")
     lines += [
         f"Shares in percent; by chance {100 * LEVEL:.3f}. log10 p of E[0,0]: channel-Haar, after Bonferroni over the "
         "pair."
@@ -223,20 +235,15 @@ def _log(values: np.ndarray) -> str:
     return f"10^({pm(np.log10(np.maximum(values, 1e-300)))})"
 
 
-def _layers(rows: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(row["layers"] for row in rows if row["layers"] != "chain"))
+def _layers(rows: list[dict[str, Any]], network: str) -> list[str]:
+    return list(dict.fromkeys(row["layers"] for row in rows if row["layers"] != "chain" and row["network"] == network))
 
 
-def _ends(rows: list[dict[str, Any]]) -> tuple[float, float]:
-    epochs = [row["epoch"] for row in rows]
-    return min(epochs), max(epochs)
-
-
-def _figure(columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+def _figure(columns: int, size: tuple[float, float], share_y: bool = False) -> tuple[Figure, np.ndarray]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    return figure, figure.subplots(1, columns, squeeze=False).ravel()
+    return figure, figure.subplots(1, columns, squeeze=False, sharey=share_y).ravel()
 
 
 def _draw_planted(planted: Any, widths: Any, cosines: Any, draws: int, count: int) -> Figure:
@@ -256,37 +263,47 @@ def _draw_planted(planted: Any, widths: Any, cosines: Any, draws: int, count: in
     for index, width in enumerate(widths):
         limit = math.sqrt(null.detection_limit(width, tests=width * width).edge)
         axes[0].axvline(limit, color=COLOURS[index], ls=":", lw=1.2)
-    axes[0].legend(frameon=False, fontsize=9, title=f"dotted: limit by the null\n{count} seeds of {draws} networks")
+    axes[1].legend(
+        frameon=False,
+        fontsize=9,
+        loc="lower right",
+        title=f"dotted: limit by the null\n{count} seeds of {draws} networks",
+    )
     return figure
 
 
-def _draw_graphs(trained: Trained) -> Figure:
-    figure, axes = _figure(2, (15.0, 5.0))
-    for ax, place in zip(axes, (0, -1), strict=True):
+def _draw_graphs(nets: dict[str, tuple[Trained, int]], scale: Scale = "median") -> Figure:
+    figure, axes = _figure(2, (15.0, 5.0), share_y=True)
+    for ax, (name, (trained, place)) in zip(axes, nets.items(), strict=True):
         result = svr(kernels(trained.weights, place, 0), null="channel_haar")
-        plot_svr(result, ax, scale="median", correction="bonferroni", level=0.05, max_edges=60, colour_bar=place == -1)
-        ax.set_title(
-            f"epoch {trained.epochs[place]:g}: edges significant after Bonferroni, at most 60 a pair", fontsize=10
-        )
-    top = max(ax.get_ylim()[1] for ax in axes)
-    for ax in axes:
-        ax.set_ylim(0, top)
+        plot_svr(result, ax, scale=scale, correction="bonferroni", level=0.05, max_edges=60, colour_bar=ax is axes[-1])
+        ax.set_title(f"{name}, epoch {trained.epochs[place]:g}: edges after Bonferroni, at most 60 a pair", fontsize=10)
+    axes[1].set_ylabel("")
     return figure
 
 
-def _draw_shares(rows: Any, count: int) -> Figure:
-    figure, (ax,) = _figure(1, (9.0, 4.2))
-    groups = {
-        f"epoch {epoch:g}, {name}": np.stack(
-            [100 * _of(rows, f"share, {field}", layers=layers, epoch=epoch) for layers in _layers(rows)]
-        )
-        for epoch in _ends(rows)
-        for name, field in (("Beta", "beta"), ("channel-Haar", "channel-Haar"))
-    }
-    plot_bars(_layers(rows), groups, ax, y_label="significant edges (%)", line=(100 * LEVEL, "by chance"), log=True)
-    ax.set_title(f"mean \N{PLUS-MINUS SIGN} 1 standard deviation over {count} seeds", fontsize=10)
-    ax.set_xlabel("pair of layers")
-    handles, names = ax.get_legend_handles_labels()
+def _draw_shares(rows: Any, runs: dict[str, ConvRun]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15.0, 4.4), layout="constrained", facecolor="white")
+    sizes = [len(_layers(rows, name)) for name in runs]
+    axes = figure.subplots(1, len(runs), sharey=True, width_ratios=sizes)
+    for ax, (name, config) in zip(axes, runs.items(), strict=True):
+        groups = {
+            f"{when}, {law}": np.stack(
+                [
+                    100 * _of(rows, f"share, {field}", network=name, layers=layers, epoch=epoch)
+                    for layers in _layers(rows, name)
+                ]
+            )
+            for when, epoch in (("start", config.checkpoints[0]), ("end", config.checkpoints[-1]))
+            for law, field in (("Beta", "beta"), ("channel-Haar", "channel-Haar"))
+        }
+        plot_bars(_layers(rows, name), groups, ax, line=(100 * LEVEL, "by chance"), log=True)
+        ax.set_title(f"{name}: {config.epochs} epochs, {config.seeds} seeds", fontsize=10)
+        ax.set_xlabel("pair of layers")
+    axes[0].set_ylabel("significant edges (%)")
+    handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     return figure
 

@@ -279,6 +279,7 @@ def _page(rows: Any, cases: Any, sizes: Any, tests: Any, count: int, c: int) -> 
     ]
     lines += [*markdown_table(head, table), ""]
     lines += [f"## Convolutions without alignment, smooth over the window (c = {c}, 3x3)", ""]
+    lines += ["12 pairs of layers a seed, rotations on the first 3 of them.", ""] if c == 64 else []
     names = list(dict.fromkeys(row["kernels"] for row in rows if row["part"] == "smooth"))
     table = [
         [name, pm(_of(rows, "smooth", "z_eff", kernels=name), 2)]

@@ -8,7 +8,7 @@ from typing import Any
 from modejax.studies.convnet import ConvRun
 from modejax.sweep.config import SweepConfig
 
-__all__ = ["PENALTIES", "batch_norm_arms", "dominant_run", "fc_run", "file_name", "sweeps"]
+__all__ = ["PENALTIES", "batch_norm_arms", "dominant_runs", "fc_run", "file_name", "sweeps"]
 
 PENALTIES = {
     "Adam, no penalty": ("adam", 1e-3, 0.0),
@@ -36,19 +36,24 @@ def batch_norm_arms(quick: bool, seeds: int) -> dict[tuple[str, bool], ConvRun]:
     }
 
 
-def dominant_run(quick: bool, seeds: int) -> ConvRun:
-    """Return a VGG-like network with the weight decay of VGG: eight convolutions, three dense layers, no batch norm."""
-    base = ConvRun(
+def dominant_runs(quick: bool, seeds: int | None) -> dict[str, ConvRun]:
+    """Return a VGG-like network with its decay on MNIST, and two networks on digits that differ in their penalty.
+
+    The first has eight convolutions and three dense layers. Those on digits are arms of the study of batch norm,
+    without it.
+    """
+    vgg = ConvRun(
         dataset="mnist", images=20000, channels=(16, 16, 32, 32, 64, 64, 64, 64), pools=(1, 3, 7), hidden=(128, 128),
         batch_norm=False, optimiser="sgd", learning_rate=0.01, penalty=5e-4, batch=64, epochs=10,
-        checkpoints=(0, 1, 3, 10), seeds=seeds,
+        checkpoints=(0, 1, 3, 10), seeds=seeds or 3,
     )  # fmt: skip
     if quick:
-        base = dataclasses.replace(
-            base, dataset="digits", images=960, channels=(8, 16, 16, 16), pools=(1,), hidden=(32, 32), batch=32,
+        vgg = dataclasses.replace(
+            vgg, dataset="digits", images=960, channels=(8, 16, 16, 16), pools=(1,), hidden=(32, 32), batch=32,
             epochs=6, checkpoints=(0, 6),
         )  # fmt: skip
-    return base
+    arms = batch_norm_arms(quick, seeds or (3 if quick else 5))
+    return {"VGG-like": vgg} | {f"digits, {name}": arms[name, False] for name in ("Adam, no penalty", "SGD, L2 5e-3")}
 
 
 def fc_run(quick: bool, seeds: int) -> ConvRun:

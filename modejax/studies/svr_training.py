@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,9 @@ def run(
         rows = [row for place, seed in places for row in measure(trained, place, seed)]
     report("graphs measured")
     configs = sweeps(quick, seeds or (2 if quick else 3))
-    swept = [row for name, each in configs.items() for row in _swept(folder, name, each, report)]
+    leading = configs["modes"].modes or ()
+    swept = _swept(folder, "modes", configs["modes"], (), report)
+    swept += _swept(folder, "dense", configs["dense"], leading, report)
     report("sweep measured")
     write_study(
         folder,
@@ -123,25 +125,33 @@ def run(
     return folder
 
 
-def _swept(folder: Path, name: str, config: SweepConfig, report: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Train a sweep, and count the significant edges of all its networks in one batched call a width."""
+def _swept(
+    folder: Path, name: str, config: SweepConfig, leading: Sequence[int], report: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Train a sweep, and count the significant edges of all its networks in one batched call.
+
+    The edges between the first neurons alone are counted as well, for each of the numbers in `leading`.
+    """
     where, result = trained_sweep(folder, f"sweep-{name}", config, report)
     nets = load_networks(where)
-    kernels_ = [[np.asarray(kernel) for kernel in each.network.kernels(each.params)] for each in nets]
-    names = [{"width": each.width, "modes": each.modes, "seed": each.seed} for each in nets]
-    found = members(kernels_, names, sigma=3.0)
-    accuracy = result.test_accuracy.isel(epoch=-1, learning_rate=0, weight_decay=0)
-    places = {int(each): index for index, each in enumerate(accuracy.modes.values)}
-    return [
-        {
-            **{key: row[key] for key in ("width", "modes", "seed", "share", "tested", "neurons")},
-            "layers": f"{row['pair']}-{row['pair'] + 1}",
-            "accuracy": float(
-                accuracy.sel(width=row["width"], seed=row["seed"]).isel(modes=places.get(row["modes"], 0))
-            ),
-        }
-        for row in found.to_dict("records")
-    ]
+    maps = [[np.asarray(kernel) for kernel in each.network.kernels(each.params)] for each in nets]
+    names = [{"width": each.width, "modes": each.modes, "seed": each.seed, "first": 0} for each in nets]
+    counted = members(maps, names)
+    found = [{key: row[key] for key in (*names[0], "pair", "share")} for row in counted.to_dict("records")]
+    with threadpool_limits(1):
+        for (own, kernels_), count in itertools.product(zip(names, maps, strict=True), leading):
+            pairs = svr(kernels_, max_neurons=count).pairs
+            found += [
+                {**own, "first": count, "pair": k, "share": float(pair.significant(LEVEL).mean())}
+                for k, pair in enumerate(pairs)
+            ]
+    right = result.test_accuracy.isel(epoch=-1, learning_rate=0, weight_decay=0)
+    places = {int(each): index for index, each in enumerate(right.modes.values)}
+    for row in found:
+        row["layers"] = f"{row['pair']}-{row['pair'] + 1}"
+        here = right.sel(width=row["width"], seed=row["seed"]).isel(modes=places.get(row["modes"], 0))
+        row["accuracy"] = float(here)
+    return found
 
 
 def _of(rows: list[dict[str, Any]], field: str, **where: Any) -> np.ndarray:
@@ -175,7 +185,7 @@ def _page(
     head = ["epoch", "test accuracy (%)", *(f"layers {pair}" for pair in pairs)]
     table = [
         [f"{epoch:g}", percent(_of(rows, "accuracy", epoch=epoch, layers="all"))]
-        + [percent(_of(rows, "share", epoch=epoch, layers=pair)) for pair in pairs]
+        + [_share(_of(rows, "share", epoch=epoch, layers=pair)) for pair in pairs]
         for epoch in _epochs(rows)
     ]
     lines += [*markdown_table(head, table), "", "## Dimension, entropy and paths", ""]
@@ -211,11 +221,23 @@ def _page(
         for width in sorted({row["width"] for row in swept}):
             cells = []
             for modes in kinds:
-                here = {"width": width, "modes": modes, "layers": pair}
-                cells.append(f"{percent(_of(swept, 'share', **here))} ({percent(_of(swept, 'accuracy', **here))})")
+                here = {"width": width, "modes": modes, "layers": pair, "first": 0}
+                cells.append(f"{_share(_of(swept, 'share', **here))} ({percent(_of(swept, 'accuracy', **here))})")
             table.append([width, *cells])
         lines += [f"Layers {pair}:", "", *markdown_table(["width", *map(_kind, kinds)], table), ""]
-    return lines
+    lines += ["## Dense networks: significant edges (%) between the first neurons of both layers", ""]
+    firsts = sorted({row["first"] for row in swept} - {0})
+    table = [
+        [width, pair]
+        + [_share(_of(swept, "share", width=width, modes=0, layers=pair, first=first)) for first in firsts]
+        for pair in _layers(swept)
+        for width in sorted({row["width"] for row in swept})
+    ]
+    return lines + markdown_table(["width", "layers", *(f"first {first}" for first in firsts)], table)
+
+
+def _share(values: np.ndarray) -> str:
+    return pm(100 * values, 2)
 
 
 def _kind(modes: int) -> str:
@@ -260,7 +282,6 @@ def _draw_frames(figure: Figure, trained: Trained) -> None:
         ax.set_title(f"epoch {trained.epochs[place]:g}, test accuracy {right:.1f} %", fontsize=10)
     for ax in axes[1:]:
         ax.set_ylabel("")
-    axes[0].set_ylim(0, 1.05 * max(float(line.get_offsets()[:, 1].max()) for ax in axes for line in ax.collections[1:]))
 
 
 def _draw_sweep(figure: Figure, swept: list[dict[str, Any]], configs: dict[str, SweepConfig]) -> None:
@@ -270,12 +291,16 @@ def _draw_sweep(figure: Figure, swept: list[dict[str, Any]], configs: dict[str, 
     axes = figure.subplots(2, len(pairs))
     for pair, (top, below) in zip(pairs, axes.T, strict=True):
         curves = {
-            _kind(kind): np.stack([_of(swept, "share", width=width, modes=kind, layers=pair) for width in widths])
+            _kind(kind): np.stack(
+                [_of(swept, "share", width=width, modes=kind, layers=pair, first=0) for width in widths]
+            )
             for kind in (*modes, 0)
         }
         plot_significant(widths, curves, top, x_label="width N", chance=LEVEL)
         curves = {
-            f"N = {width}": np.stack([_of(swept, "share", width=width, modes=kind, layers=pair) for kind in modes])
+            f"N = {width}": np.stack(
+                [_of(swept, "share", width=width, modes=kind, layers=pair, first=0) for kind in modes]
+            )
             for width in widths
         }
         plot_significant(modes, curves, below, x_label="modes P", chance=LEVEL)

@@ -83,6 +83,14 @@ def test_a_marker_a_neuron_and_all_lines_at_once(conv):
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1", "2"]
 
 
+def test_frames_side_by_side_hold_all_neurons(planted, conv):
+    for pair in ((planted, conv), (conv, planted)):
+        axes = Figure().subplots(1, 2, sharey=True)
+        for each, ax in zip(pair, axes, strict=True):
+            plot_svr(each, ax, colour_bar=False)
+        assert axes[0].get_ylim()[1] > max(layer.S.max() for each in pair for layer in each.layers)
+
+
 def test_the_page_has_few_traces_and_tells_its_numbers(conv, tmp_path):
     figure: Any = svr_figure(conv, level=0.5, scale="largest")
     edges = spectral_graph(conv, level=0.5, scale="largest").edges
