@@ -99,7 +99,14 @@ def _program(
 
 
 def _one(kernels: tuple[Array, ...], cuts: Array, level: Array, pairs: tuple[PairSpec, ...], null: str) -> MemberEdges:
-    found = [_neurons(kernel) for kernel in kernels]
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for index, kernel in enumerate(kernels):
+        alike.setdefault(kernel.shape, []).append(index)
+    found: list[Any] = [None] * len(kernels)
+    for indices in alike.values():  # layers of one shape are decomposed together
+        stacked = jax.vmap(_neurons)(jnp.stack([kernels[i] for i in indices]))
+        for place, index in enumerate(indices):
+            found[index] = jax.tree.map(lambda each, place=place: each[place], stacked)
     counts = []
     for index, pair in enumerate(pairs):
         U, _, _, writers = found[pair.writer]
@@ -166,7 +173,7 @@ def members(
     networks: Sequence[Any],
     names: Sequence[Mapping[str, Any]] | None = None,
     *,
-    sigma: float = 3.0,
+    level: float | None = None,
     null: Literal["beta", "channel_haar"] = "beta",
     fold: Fold = "none",
     **description: Any,
@@ -178,7 +185,7 @@ def members(
     Args:
         networks: each as `describe` takes it; for a modejax network the list of its kernels.
         names: for each network what tells it from the others, as width, modes, seed, epoch; they become columns.
-        sigma: label of the level of an edge; 3 stands for 0.00135.
+        level: probability that an edge passes by chance; by default that of 3 sigma.
         null: see `member_edges`.
         fold: how norms enter; see `load_kernel`.
         **description: options of `describe`.
@@ -200,7 +207,7 @@ def members(
 
     if names is not None and len(names) != len(networks):
         raise InputError(f"{len(networks)} networks and {len(names)} names; allowed: one for each")
-    level = level_of_sigma(sigma)
+    level = level_of_sigma(3.0) if level is None else level
     understood: list[Description] = [describe(network, **description) for network in networks]
     shapes: dict[Any, list[int]] = {}
     for index, found in enumerate(understood):

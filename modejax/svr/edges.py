@@ -41,14 +41,17 @@ def edges(U: Float[np.ndarray, "c x m"], V: Float[np.ndarray, "c z n"]) -> Float
             f"the writer has shape {U.shape} and the reader {V.shape}; allowed: (channels, positions, neurons) with "
             "the same channels"
         )
-    wide = np.result_type(U.dtype, V.dtype)
-    with jax.enable_x64(True):
-        return np.asarray(squared_sum(jnp.asarray(U, wide), jnp.asarray(V, wide)))
+    total = np.zeros((V.shape[2], U.shape[2]))
+    for x in range(U.shape[1]):
+        for z in range(V.shape[1]):
+            F = V[:, z, :].T @ U[:, x, :]
+            total += np.square(F, out=F)
+    return total
 
 
 @jax.jit
 def squared_sum(U: Float[Array, "c x m"], V: Float[Array, "c z n"]) -> Float[Array, "n m"]:
-    """Return the edges inside a compiled program; sums over positions are in float64 where it is enabled.
+    """Return the same inside a compiled program; sums over positions are in float64 where it is enabled.
 
     Example:
         >>> squared_sum(jnp.ones((1, 1, 1)), jnp.ones((1, 2, 1)))

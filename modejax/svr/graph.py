@@ -255,6 +255,15 @@ class SVR:
             ]
         )
 
+    def aggregated(self, index: int) -> Float[np.ndarray, "a b"]:
+        """Return the edges of a pair summed over clusters of equal singular values, which no choice of basis changes.
+
+        Args:
+            index: of the pair.
+        """
+        pair = self.pairs[index]
+        return derived.aggregate(pair.E, self.layers[pair.reader].cluster, self.layers[pair.writer].cluster)
+
     def path(self) -> list[Pair]:
         """Return the pairs of a chain of layers in their order.
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 import struct
+from typing import Literal
 
 import networkx as nx
 import numpy as np
@@ -268,21 +269,25 @@ def test_members_of_a_sweep_are_counted_as_each_alone():
             nets.append([first, rng.standard_normal((width, width)), rng.standard_normal((10, width))])
             names.append({"width": width, "seed": seed})
     nets[0][1] = nets[0][1] + 5 * np.outer(rng.standard_normal(12), np.linalg.svd(nets[0][0])[0][:, 0])
-    for null, count in (("channel_haar", 2), ("beta", 4)):
+    cases: tuple[tuple[Literal["beta", "channel_haar"], int], ...] = (("channel_haar", 2), ("beta", 4))
+    for null, count in cases:
         table = members(nets[:count], names[:count], null=null)
         assert len(table) == 2 * count
-        for (width, seed), rows in table.groupby(["width", "seed"]):
-            alone = svr(nets[names.index({"width": width, "seed": seed})], null=null)
-            for row, pair in zip(rows.itertuples(), alone.pairs, strict=True):
+        for index in range(count):
+            alone = svr(nets[index], null=null)
+            rows = table.to_dict("records")[2 * index : 2 * index + 2]
+            assert {key: rows[0][key] for key in names[index]} == names[index]
+            for row, pair in zip(rows, alone.pairs, strict=True):
                 keep = 1e-5 * alone.layers[pair.writer].S[0] < alone.layers[pair.writer].S
                 log_p = pair.log_p[:, keep]
-                assert row.tested == log_p.size
-                assert row.significant == (log_p <= math.log(row.by_chance)).sum()
-                np.testing.assert_allclose([row.leading_E, row.mean_cE], [pair.E[0, 0], pair.c * pair.E[:, keep].mean()], rtol=1e-6)  # fmt: skip  # noqa: E501
+                assert row["tested"] == log_p.size
+                assert row["significant"] == (log_p <= math.log(row["by_chance"])).sum()
+                np.testing.assert_allclose([row["leading_E"], row["mean_cE"]], [pair.E[0, 0], pair.c * pair.E[:, keep].mean()], rtol=1e-6)  # fmt: skip  # noqa: E501
     assert table.neurons.tolist()[::2] == [3, 3, 3, 3]
-    conv = dict(chain().items())
-    (one, two, three), alone = members([conv]).itertuples(), svr(conv)
-    assert [r.significant for r in (one, two, three)] == [int(p.significant(one.by_chance).sum()) for p in alone.pairs]
+    conv = chain()
+    counted, alone = members([conv]), svr(conv)
+    expected = [int(pair.significant(counted.by_chance[0]).sum()) for pair in alone.pairs]
+    assert counted.significant.tolist() == expected
 
 
 def test_what_is_not_allowed_says_so(tmp_path):

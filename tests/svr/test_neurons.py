@@ -117,7 +117,7 @@ def test_the_cut_of_internal_dimensions_is_passed_by_chance_in_at_most_one_of_tw
     passed = 0
     for _ in range(200):
         U, V = haar(rng, c, m), haar(rng, c * z, n).reshape(c, z, n)
-        E = sum((V[:, x].T @ U) ** 2 for x in range(z))
+        E = np.sum([(V[:, x].T @ U) ** 2 for x in range(z)], axis=0)
         passed += derived.internal_dimension(E, c, z).significant
     # 10 expected of complete frames, with four standard errors; fewer of leading neurons alone.
     assert (1 if n == c * z else 0) <= passed <= 22
