@@ -130,6 +130,15 @@ def plot_patterns(U: np.ndarray, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _mean_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (n - 1) of the finite values of each row."""
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    mean = np.where(known, values, 0).sum(axis=1) / np.where(count > 0, count, np.nan)
+    square = np.where(known, values - mean[:, None], 0) ** 2
+    return mean, np.sqrt(square.sum(axis=1) / np.where(count > 1, count - 1, np.nan))
+
+
 def _matrix(values: np.ndarray, name: str) -> np.ndarray:
     values = np.asarray(values, float)
     if values.ndim != 2 or not values.size:
@@ -241,7 +250,7 @@ def plot_significant(
 
     Args:
         x: the places.
-        curves: name to values of shape (places, seeds).
+        curves: name to values of shape (places, seeds); values that are not a number do not count.
         ax: where; a figure of its own by default.
         x_label: what x is.
         y_label: what the values are.
@@ -265,12 +274,10 @@ def plot_significant(
         if values.ndim != 2 or len(values) != len(x):
             raise InputError(f"{name} has shape {values.shape}; allowed: ({len(x)}, seeds)")
         colour = COLOURS[index % len(COLOURS)]
-        mean = values.mean(axis=1)
+        mean, sd = _mean_sd(values)
         ax.plot(x, mean, "o-" if len(x) <= 12 else "-", ms=3.5, lw=1.5, color=colour, label=name)
-        if values.shape[1] > 1:
-            sd = values.std(axis=1, ddof=1)
-            low = np.maximum(mean - sd, 0) if (values >= 0).all() else mean - sd
-            ax.fill_between(x, low, mean + sd, color=colour, alpha=0.16, lw=0)
+        low = mean - sd if (values < 0).any() else np.maximum(mean - sd, 0)
+        ax.fill_between(x, low, mean + sd, color=colour, alpha=0.16, lw=0)
     if chance is not None:
         ax.axhline(factor * chance, color="0.3", lw=1, ls=":", label="by chance")
     ax.set_xlabel(x_label)
@@ -317,11 +324,7 @@ def plot_bars(
         values = np.asarray(values, float)
         if values.ndim != 2 or len(values) != len(names):
             raise InputError(f"{name} has shape {values.shape}; allowed: ({len(names)}, seeds)")
-        known = np.isfinite(values)
-        count = known.sum(axis=1)
-        mean = np.where(known, values, 0).sum(axis=1) / np.where(count > 0, count, np.nan)
-        square = np.where(known, values - mean[:, None], 0) ** 2
-        sd = np.sqrt(square.sum(axis=1) / np.where(count > 1, count - 1, np.nan))
+        mean, sd = _mean_sd(values)
         low = np.minimum(sd, 0.9 * mean) if log else sd
         x = np.arange(len(names)) + (index - (len(groups) - 1) / 2) * width
         shown = np.where(mean > 0, mean, np.nan) if log else mean

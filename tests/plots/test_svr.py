@@ -176,6 +176,8 @@ def test_curves_and_bars_are_means_over_seeds():
     ax: Any = plot_significant([0, 5], {"pair": values}, chance=0.01)
     assert ax.lines[0].get_ydata().tolist() == [20, 20]
     assert ax.lines[1].get_ydata()[0] == 1
+    ragged: Any = plot_significant([0, 5], {"pair": np.array([[0.1, np.nan], [0.2, 0.4]])})
+    np.testing.assert_allclose(ragged.lines[0].get_ydata(), [10, 30])
     ax = plot_bars(["a", "b"], {"one": values, "two": np.array([[0.1, np.nan], [0.0, 0.0]])}, log=True)
     heights = [bar.get_height() for bar in ax.patches]
     np.testing.assert_allclose(heights, [0.2, 0.2, 0.1, np.nan])
