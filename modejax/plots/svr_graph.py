@@ -64,7 +64,7 @@ def spectral_graph(
 
     Example:
         >>> from modejax.svr import svr
-        >>> shared = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0]
+        >>> shared = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0] * np.arange(1, 17)
         >>> graph = spectral_graph(svr([shared, shared.T]), correction="bonferroni")
         >>> len(graph.edges.E), graph.heights[0].shape
         (16, (16,))

@@ -142,8 +142,8 @@ def write_svr_html(
         >>> from modejax.svr import svr
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     page = write_svr_html(svr([np.eye(3), np.eye(3)]), f"{folder}/a.html", include_plotlyjs="cdn")
-        ...     page.read_text().startswith("<html>")
-        True
+        ...     page.read_text().count("</html>")
+        1
     """
     figure = svr_figure(result, **options)
     path = Path(path)

@@ -88,10 +88,9 @@ class ConvNet(nnx.Module):
     """Convolutions with ReLU (and batch norm), then dense layers with ReLU; logits out.
 
     Example:
-        >>> run = ConvRun(channels=(4,), pools=(0,), hidden=(8,))
-        >>> net = ConvNet((8, 8, 1), 10, run, rngs=nnx.Rngs(0))
-        >>> net(jnp.zeros((2, 8, 8, 1))).shape
-        (2, 10)
+        >>> run = ConvRun(channels=(4,), pools=(0,), hidden=(8,), batch_norm=False)
+        >>> [layer.kernel.shape for layer in ConvNet((8, 8, 1), 10, run, rngs=nnx.Rngs(0)).dense]
+        [(64, 8), (8, 10)]
     """
 
     def __init__(self, shape: tuple[int, ...], classes: int, run: ConvRun, *, rngs: nnx.Rngs):
@@ -198,9 +197,9 @@ def train(run: ConvRun, report: Callable[[str], None] = print) -> Trained:
         InputError: if the data set is missing, holds no images, or has too few.
 
     Example:
-        >>> run = ConvRun(images=64, channels=(2,), pools=(0,), hidden=(), epochs=1, checkpoints=(0, 1), seeds=1)
-        >>> train(run, report=lambda text: None).weights["conv0.kernel"].shape
-        (2, 1, 3, 3, 1, 2)
+        >>> run = ConvRun(images=64, channels=(), pools=(), hidden=(), epochs=1, checkpoints=(0, 1), optimiser="sgd")
+        >>> train(run, report=lambda text: None).weights["dense0.kernel"].shape
+        (2, 3, 64, 10)
     """
     x, y, x_test, y_test = _images(run)
     classes = int(y.max()) + 1
