@@ -12,14 +12,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from modejax.svr import SVR
+    from modejax.svr.graph import Correction
 
-__all__ = ["Correction", "GraphEdges", "Scale", "SpectralGraph", "plot_svr", "spectral_graph"]
+__all__ = ["GraphEdges", "Scale", "SpectralGraph", "plot_svr", "spectral_graph"]
 
 Scale = Literal["raw", "median", "largest"]
 """Heights of neurons: singular values as they are, or over the median or the largest of their layer."""
 
-Correction = Literal["none", "bonferroni", "bh"]
-"""Which edges of a pair of layers are significant: by p-values as they are, Bonferroni, or Benjamini-Hochberg."""
+LABELS = {
+    "raw": "singular value",
+    "median": "singular value / median of the layer",
+    "largest": "singular value / largest of the layer",
+}
 
 
 class GraphEdges(NamedTuple):
@@ -53,7 +57,7 @@ def spectral_graph(
         result: of `modejax.svr.svr`.
         scale: see `Scale`.
         level: probability below which an edge is significant; the default is that of three standard deviations.
-        correction: over the edges of a pair of layers, see `Correction`.
+        correction: over the edges of a pair of layers: `"none"`, `"bonferroni"` or `"bh"`.
         max_edges: the strongest of a pair that are drawn, at most.
 
     Returns:
@@ -171,16 +175,9 @@ def plot_svr(
     beside = [other for other in ax.get_shared_y_axes().get_siblings(ax) if other is not ax and other.has_data()]
     tops = [other.get_ylim()[1] for other in beside]  # of frames side by side the highest counts
     ax.set_ylim(0, max(1.05 * max(float(each.max(initial=0)) for each in graph.heights), *tops, 1e-12))
-    ax.set_ylabel(_LABELS[scale])
+    ax.set_ylabel(LABELS[scale])
     ax.spines[["top", "right"]].set_visible(False)
     return ax
-
-
-_LABELS = {
-    "raw": "singular value",
-    "median": "singular value / median of the layer",
-    "largest": "singular value / largest of the layer",
-}
 
 
 def _short(name: str) -> str:

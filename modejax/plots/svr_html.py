@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from modejax._files import replaced
-from modejax.plots.svr_graph import _LABELS, Correction, Scale, spectral_graph
+from modejax.plots.svr_graph import LABELS, Scale, spectral_graph
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from modejax.svr import SVR
+    from modejax.svr.graph import Correction
 
 __all__ = ["svr_figure", "write_svr_html"]
 
@@ -106,7 +107,7 @@ def svr_figure(
         title=title or f"{len(edges.E)} edges with p below {level:g}{test}{left}",
         template="simple_white",
         xaxis={"tickvals": list(range(len(names))), "ticktext": names},
-        yaxis={"title": {"text": _LABELS[scale]}, "rangemode": "tozero"},
+        yaxis={"title": {"text": LABELS[scale]}, "rangemode": "tozero"},
     )
     return figure
 

@@ -126,18 +126,18 @@ def run(
     folder = check_folder(out)
     widths, draws = ((16, 32), 3) if quick else ((32, 64, 128), 20)
     cosines = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-    with threadpool_limits(1):  # many small matrices: a second thread only waits
-        planted = [find_planted(w, cosine, draws, s) for w in widths for cosine in cosines for s in range(count)]
-    report("planted networks done")
     runs = dominant_runs(quick, seeds)
     nets, rows = {}, []
     for name, config in runs.items():
         own = name.removeprefix("digits, ") + " plain" if name.startswith("digits") else "vgg"
         nets[name] = trained = trained_run(folder, file_name(own, config), config, report)
         places = itertools.product(range(len(trained.epochs)), range(config.seeds))
-        with threadpool_limits(1):
+        with threadpool_limits(1):  # many small matrices: a second thread only waits
             rows += [{"network": name, **row} for place, s in places for row in measure(trained, place, s)]
     report("trained networks measured")
+    with threadpool_limits(1):
+        planted = [find_planted(w, cosine, draws, s) for w in widths for cosine in cosines for s in range(count)]
+    report("planted networks done")
     vgg = nets["VGG-like"]
     write_study(
         folder,

@@ -36,39 +36,41 @@ __all__ = ["measure", "run"]
 LEVEL = null.level_of_sigma(3)
 
 
-def measure(trained: Trained, checkpoint: int, seed: int) -> list[dict[str, Any]]:
-    """Measure the graph of one dense network.
+def measure(trained: Trained) -> list[dict[str, Any]]:
+    """Measure the graphs of dense networks at all checkpoints.
 
     Args:
         trained: the networks of a run.
-        checkpoint: which weights.
-        seed: which network.
 
     Returns:
-        One row for each pair of layers: share of significant edges at three standard deviations, sizes of the leading
-        blocks that share most beyond chance (0 where chance explains them), entropy over that of equal edges; and one
-        row for the
-        network: log10 of the path metric and of the sum of squared weights.
+        For each checkpoint and seed one row for each pair of layers: share of significant edges at three standard
+        deviations, of all networks in one batched call; mean size of the leading blocks that share most beyond chance
+        (0 where chance explains them); entropy over that of equal edges. And one row for the network: accuracy, log10
+        of the path metric and of the sum of squared weights.
     """
-    result = svr(kernels(trained.weights, checkpoint, seed))
-    own = {"epoch": float(trained.epochs[checkpoint]), "seed": seed}
+    places = list(itertools.product(range(len(trained.epochs)), range(trained.accuracy.shape[1])))
+    networks = [kernels(trained.weights, place, seed) for place, seed in places]
+    shares = members(networks)["share"].to_numpy().reshape(len(networks), -1)
     rows = []
-    for pair in result.pairs:
-        block = derived.internal_dimension(pair.E, pair.c, pair.z)
-        rows.append(
-            {
-                **own, "layers": f"{pair.writer}-{pair.reader}", "c": pair.c,
-                "share": float(pair.significant(LEVEL).mean()),
-                "dimension": (block.reader + block.writer) / 2 if block.significant else 0.0,
-                "entropy": derived.entropy(pair.E, normalised=True),
-            }
-        )  # fmt: skip
-    whole = {
-        "accuracy": float(trained.accuracy[checkpoint, seed]),
-        "path": math.log10(result.path_metric()),
-        "squares": math.log10(sum(float((layer.S**2).sum()) for layer in result.layers)),
-    }
-    return [*rows, {**own, "layers": "all", **whole}]
+    for (place, seed), network, share in zip(places, networks, shares, strict=True):
+        result = svr(network)
+        own = {"epoch": float(trained.epochs[place]), "seed": seed}
+        for index, pair in enumerate(result.pairs):
+            block = derived.internal_dimension(pair.E, pair.c, pair.z)
+            rows.append(
+                {
+                    **own, "layers": f"{pair.writer}-{pair.reader}", "c": pair.c, "share": float(share[index]),
+                    "dimension": (block.reader + block.writer) / 2 if block.significant else 0.0,
+                    "entropy": derived.entropy(pair.E, normalised=True),
+                }
+            )  # fmt: skip
+        whole = {
+            "accuracy": float(trained.accuracy[place, seed]),
+            "path": math.log10(result.path_metric()),
+            "squares": math.log10(sum(float((layer.S**2).sum()) for layer in result.layers)),
+        }
+        rows.append({**own, "layers": "all", **whole})
+    return rows
 
 
 def run(
@@ -98,9 +100,8 @@ def run(
     folder = check_folder(out)
     config = fc_run(quick, count)
     trained = trained_run(folder, file_name("fc", config), config, report)
-    places = itertools.product(range(len(trained.epochs)), range(count))
     with threadpool_limits(1):  # many small matrices: a second thread only waits
-        rows = [row for place, seed in places for row in measure(trained, place, seed)]
+        rows = measure(trained)
     report("graphs measured")
     configs = sweeps(quick, seeds or (2 if quick else 3))
     leading = configs["modes"].modes or ()
