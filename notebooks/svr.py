@@ -65,7 +65,7 @@ print(f"128 channels, 128 x 128 edges, Bonferroni: a cosine of {limit.cosine:.3f
 # %% [markdown]
 # ## 2. A trained network
 #
-# A sweep of dense networks on digits; one of them as a graph, at the start and in the end. Squares are dense layers, darker
+# A sweep of dense networks on digits; one of them as a graph, beside an untrained one. Squares are dense layers, darker
 # lines are larger edges, blue neurons feed the leading neurons of the next layer.
 
 # %%
@@ -87,7 +87,7 @@ largest = nets[-1]
 start = largest.network.init(jax.random.key(0))
 graphs = [svr([np.asarray(kernel) for kernel in largest.network.kernels(params)]) for params in (start, largest.params)]
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), dpi=80, layout="constrained", sharey=True)
-for ax, graph, title in zip(axes, graphs, ("at the start", "trained"), strict=True):
+for ax, graph, title in zip(axes, graphs, ("untrained", "trained"), strict=True):
     plot_svr(graph, ax, max_edges=40, colour_bar=graph is graphs[1])
     ax.set_title(title)
 

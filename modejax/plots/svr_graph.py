@@ -75,8 +75,8 @@ def spectral_graph(
     """
     if scale not in get_args(Scale):
         raise InputError(f"unknown scale {scale!r}; allowed: {', '.join(get_args(Scale))}")
-    if not max_edges >= 0:
-        raise InputError(f"max_edges must not be negative, got {max_edges!r}")
+    if isinstance(max_edges, bool) or not isinstance(max_edges, int) or max_edges < 0:
+        raise InputError(f"max_edges must be an integer of at least 0, got {max_edges!r}")
     over = {"raw": lambda S: 1.0, "median": np.median, "largest": np.max}[scale]
     heights = [layer.S / (over(layer.S) or 1.0) for layer in result.layers]
     read = {pair.writer for pair in result.pairs}

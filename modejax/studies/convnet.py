@@ -1,8 +1,8 @@
 """Small networks of convolutions and dense layers for the studies of the singular value representation.
 
-Flax NNX modules trained by optax. All seeds are trained in one program, and the steps between two checkpoints are one
-scan. A convolution is a product of matrices over patches: on two CPU cores a step is ten times faster than with the
-convolution of XLA, which is slower still under vmap.
+Flax NNX modules trained by optax. All seeds are trained in one program, and an epoch is one scan. A convolution is a
+product of matrices over patches: on two CPU cores a step is ten times faster than with the convolution of XLA, which is
+slower still under vmap.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class ConvNet(nnx.Module):
             x = conv(x)
             x = nnx.relu(self.norms[index](x) if self.norms else x)
             if index in self.pools:
-                x = nnx.max_pool(x, (2, 2), (2, 2)) if x.shape[1] % 2 else _pooled(x)
+                x = nnx.max_pool(x, (2, 2), (2, 2)) if x.shape[1] % 2 or x.shape[2] % 2 else _pooled(x)
         x = x.reshape(x.shape[0], -1)
         for layer in self.dense[:-1]:
             x = nnx.relu(layer(x))

@@ -113,7 +113,8 @@ def test_the_page_has_few_traces_and_tells_its_numbers(conv, tmp_path):
         ({"scale": "log"}, "unknown scale 'log'; allowed: raw, median, largest"),
         ({"correction": "holm"}, "unknown correction 'holm'; allowed: none, bonferroni, bh"),
         ({"level": 0}, "level=0; allowed: a probability"),
-        ({"max_edges": -1}, "max_edges must not be negative, got -1"),
+        ({"max_edges": -1}, "max_edges must be an integer of at least 0, got -1"),
+        ({"max_edges": None}, "max_edges must be an integer of at least 0, got None"),
     ],
 )
 def test_options_that_are_refused(planted, tmp_path, options, message):
