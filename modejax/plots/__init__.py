@@ -2,7 +2,8 @@
 
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
 subject: `accuracy`, `truncation`, `pruning`, `learning`, `importance`; `power_law`, `removal`, `least_modes`,
-`comparison` and `mixture` for what modes mean; `online` for online learning; `report` saves the figures of a sweep and
+`comparison` and `mixture` for what modes mean; `online` for online learning; `svr_graph`, `svr_html` and `svr` for
+singular value representations; `report` saves the figures of a sweep and
 writes the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first
 picture is drawn. Training and its arithmetic may not come in.
 """
@@ -38,6 +39,16 @@ if TYPE_CHECKING:
     from modejax.plots.report import save_figures as save_figures
     from modejax.plots.report import table as table
     from modejax.plots.report import write_report as write_report
+    from modejax.plots.svr import plot_bars as plot_bars
+    from modejax.plots.svr import plot_edges as plot_edges
+    from modejax.plots.svr import plot_filters as plot_filters
+    from modejax.plots.svr import plot_near_kernel as plot_near_kernel
+    from modejax.plots.svr import plot_patterns as plot_patterns
+    from modejax.plots.svr import plot_significant as plot_significant
+    from modejax.plots.svr import plot_survival as plot_survival
+    from modejax.plots.svr_graph import plot_svr as plot_svr
+    from modejax.plots.svr_html import svr_figure as svr_figure
+    from modejax.plots.svr_html import write_svr_html as write_svr_html
     from modejax.plots.truncation import plot_emergence as plot_emergence
     from modejax.plots.truncation import plot_truncation as plot_truncation
 
@@ -63,6 +74,17 @@ __getattr__, __dir__, __all__ = lazy(
         "removal": ["plot_removal"],
         "pruning": ["plot_node_scores", "plot_pruning", "plot_sparsity"],
         "report": ["save_figures", "table", "write_report"],
+        "svr": [
+            "plot_bars",
+            "plot_edges",
+            "plot_filters",
+            "plot_near_kernel",
+            "plot_patterns",
+            "plot_significant",
+            "plot_survival",
+        ],
+        "svr_graph": ["plot_svr"],
+        "svr_html": ["svr_figure", "write_svr_html"],
         "truncation": ["plot_emergence", "plot_truncation"],
     },
 )

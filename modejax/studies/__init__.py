@@ -2,7 +2,8 @@
 
 One file a study; a study calls the library and the plots, writes its folder, and holds no numerics of its own. A study
 is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`. What they share is in `common` and
-`files`; `mdl_files`, `mdl_runs` and `interp_files` add what only those of modes and of interpolation need.
+`files`; `mdl_files`, `mdl_runs` and `interp_files` add what only those of modes and of interpolation need, `svr_runs`,
+`svr_planted` and `convnet` what those of singular value representations need.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ STUDIES = {
     "spectral-sparse": "spectral_sparse:run",
     "spectral-student-teacher": "spectral_student:run",
     "spectral-width": "spectral_width:run",
+    "svr-batchnorm": "svr_batchnorm:run",
+    "svr-dominant": "svr_dominant:run",
+    "svr-null": "svr_null:run",
+    "svr-training": "svr_training:run",
 }
 """Name to module (in this package) and function; imported when asked for."""
 
