@@ -1,0 +1,199 @@
+"""Weight files as mappings from names to arrays, read when asked for; no file is written to and no pickle is run."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modejax.errors import InputError
+
+__all__ = ["Weights", "read_weights"]
+
+
+class Weights(Mapping[str, np.ndarray]):
+    """Named arrays of which shapes are known and values are read when asked for.
+
+    Attributes:
+        shapes: for each name the shape of the array.
+        source: where they come from, for messages.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], load: Callable[[str], Any], source: str) -> None:
+        self.shapes = dict(shapes)
+        self.source = source
+        self._load = load
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.shapes:
+            raise KeyError(name)
+        return np.asarray(self._load(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __repr__(self) -> str:
+        count = sum(math.prod(shape) for shape in self.shapes.values())
+        return f"Weights({self.source}: {len(self)} arrays, {count} numbers)"
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any], source: str) -> Weights:
+        """Return arrays that are in memory.
+
+        Example:
+            >>> Weights.of({"fc.weight": np.zeros((2, 3))}, "doctest")
+            Weights(doctest: 1 arrays, 6 numbers)
+        """
+        if isinstance(arrays, Weights):
+            return arrays
+        return cls({name: tuple(np.shape(each)) for name, each in arrays.items()}, arrays.__getitem__, source)
+
+
+def read_weights(path: str | os.PathLike[str]) -> Weights:
+    """Open a weight file.
+
+    Args:
+        path: `FILE.safetensors`; `FILE.npz`; `FILE.pt`, `.pth` or `.bin` of PyTorch, if torch is installed (state dicts
+            only, opened with `weights_only`); or the folder of an Orbax checkpoint.
+
+    Returns:
+        The arrays by name, in the order of the file. Parts of a name are separated by dots.
+
+    Raises:
+        InputError: the file is missing, damaged, holds pickles, or has another format.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(Path(folder) / "net.npz", **{"fc.weight": np.zeros((2, 3))})
+        ...     read_weights(Path(folder) / "net.npz").shapes
+        {'fc.weight': (2, 3)}
+    """
+    path = Path(path)
+    readers = {
+        ".safetensors": _safetensors,
+        ".npz": _npz,
+        ".pt": _torch,
+        ".pth": _torch,
+        ".bin": _torch,
+    }
+    if path.is_dir():
+        return _orbax(path)
+    if path.suffix not in readers:
+        raise InputError(
+            f"{path} has a format that is not known; allowed: {', '.join(readers)}, or a folder of an Orbax checkpoint"
+        )
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give a weight file ({', '.join(readers)}) or a checkpoint folder")
+    return readers[path.suffix](path)
+
+
+def _safetensors(path: Path) -> Weights:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        handle = safe_open(path, framework="flax")
+        with handle as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as safetensors ({error})") from None
+
+    def load(name: str) -> np.ndarray:
+        with safe_open(path, framework="flax") as file:  # as Flax: it knows bfloat16
+            return np.asarray(file.get_tensor(name))
+
+    return Weights(shapes, load, str(path))
+
+
+def _npz(path: Path) -> Weights:
+    def header(member: Any) -> tuple[tuple[int, ...], np.dtype]:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+        return shape, dtype
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                with archive.open(info) as member:
+                    shape, dtype = header(member)
+                name = info.filename.removesuffix(".npy")
+                if dtype.hasobject:
+                    raise InputError(f"{path}: the array {name} is a pickle, which is not read; save arrays of numbers")
+                shapes[name] = shape
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as an .npz archive of numbers ({error})") from None
+
+    def load(name: str) -> np.ndarray:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[name]
+
+    renamed = {name.replace("/", "."): name for name in shapes}
+    return Weights({new: shapes[old] for new, old in renamed.items()}, lambda name: load(renamed[name]), str(path))
+
+
+def _torch(path: Path) -> Weights:
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise InputError(f"{path} needs PyTorch, which is not installed; install it, or save as .safetensors") from None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what its unpickler raises
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as a PyTorch state dict ({first}); save model.state_dict(), not the model"
+        ) from None
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping):
+        raise InputError(f"{path} holds a {type(state).__name__}; allowed: a state dict. Save model.state_dict()")
+    tensors = {str(name): each for name, each in state.items() if isinstance(each, torch.Tensor)}
+
+    def load(name: str) -> np.ndarray:
+        tensor = tensors[name].detach()
+        return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+
+    return Weights({name: tuple(each.shape) for name, each in tensors.items()}, load, str(path))
+
+
+def _orbax(path: Path) -> Weights:
+    import orbax.checkpoint as ocp
+
+    from modejax.weights.trees import named_arrays
+
+    folder = path / "default" if (path / "default").is_dir() else path
+    try:
+        with ocp.StandardCheckpointer() as reader:
+            found = reader.metadata(folder.absolute()).item_metadata
+            if found is None:
+                raise ValueError("no metadata")
+            tree = reader.restore(folder.absolute(), _abstract(found.tree))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path} is not the folder of an Orbax checkpoint ({first})") from None
+    return Weights.of(named_arrays(tree), str(path))
+
+
+def _abstract(tree: Any) -> Any:
+    """Return shapes and types to restore into, on the device at hand whatever machine wrote the checkpoint."""
+    import jax
+
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def each(leaf: Any) -> Any:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here) if hasattr(leaf, "shape") else leaf
+
+    return jax.tree.map(each, tree)
