@@ -2,9 +2,9 @@
 
 Read `base` first: it holds the contract, a NamedTuple of pure functions over arrays. `dense`, `mode`, `low_rank`, `svd`
 and `spectral` fulfil it; `spectral_start` says how the last one starts, `spectral_operator` writes its operator out.
-`mode_conv` and `spectral_conv` are convolutions, with their geometry in `convolution`; `masked` makes the weights of any
-layer sparse, `biased` adds a bias, and `from_kernel` starts a layer from a trained kernel. A layer knows one map between
-two layers of units; networks, training and data may not come in.
+`mode_conv` and `spectral_conv` are convolutions, with their geometry in `convolution`; `masked` makes the weights of
+any layer sparse, `biased` adds a bias, and `from_kernel` starts a layer from a trained kernel. A layer knows one map
+between two layers of units; networks, training and data may not come in.
 """
 
 from modejax.layers.base import Layer as Layer

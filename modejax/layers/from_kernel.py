@@ -6,9 +6,9 @@ window).
 
 The gauge: how a term of size s is split between its factors does not change the function, but moves under training.
 Here all entries of the factors of one mode have the same root mean square, as in the layer's own start, where all
-entries come from one distribution: in three factors xi_out = r sqrt(n_out) U_mu, sigma = r, xi_in = r sqrt(n_in) V_mu with
-r = (s_mu / sqrt(n_in n_out))^(1/3); in two factors with r = (s_mu / sqrt(n_in n_out))^(1/2) and no sigma. An optimiser
-with one step size for every entry, as Adam, then changes the three by the same share. Every order of the modes
+entries come from one distribution: in three factors xi_out = r sqrt(n_out) U_mu, sigma = r, xi_in = r sqrt(n_in) V_mu
+with r = (s_mu / sqrt(n_in n_out))^(1/3); in two factors with the power 1/2 and no sigma. An optimiser
+with one step size for every entry, as Adam, then changes all factors by the same share. Every order of the modes
 (importance, |sigma|, size) is that of s in this gauge.
 
 Decompositions are made on the host in float64, whatever the type of the kernel; factors have the kernel's type.
@@ -149,7 +149,7 @@ def mode_from_modes(found: SingularModes, modes: int | None = None) -> ModeParam
     xi_in = xi_in.reshape(count, *found.shape[1:])
     kind = ModeParams if len(found.shape) == 2 else ModeConvParams
     named = {"xi_out": xi_out, "sigma": root, "xi_in": xi_in}
-    parts = {name: jnp.asarray(value.astype(found.dtype)) for name, value in named.items()}
+    parts: dict[str, Any] = {name: jnp.asarray(value.astype(found.dtype)) for name, value in named.items()}
     if kind is ModeParams:
         parts["scale"] = None
     return kind(**parts, active=jnp.ones(count, bool))
@@ -247,10 +247,8 @@ def spectral_conv_from_kernel(
     wide, dtype = check_kernel(kernel), np.asarray(kernel).dtype
     left = _eigenvalues("in", lambda_in, 1.0, ("in",), wide.shape[1])
     right = _eigenvalues("out", lambda_out, 0.0, ("out",), wide.shape[0])
-    parts = (left, right, _divided(wide, left, right))
-    return SpectralConvParams(
-        *(jnp.asarray(part.astype(dtype)) for part in parts), None if bias is None else jnp.asarray(bias)
-    )
+    left, right, phi = (jnp.asarray(part.astype(dtype)) for part in (left, right, _divided(wide, left, right)))
+    return SpectralConvParams(left, right, phi, None if bias is None else jnp.asarray(bias))
 
 
 def _balanced(found: SingularModes, count: int, factors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

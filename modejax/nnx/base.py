@@ -98,9 +98,7 @@ class LayerModule(nnx.Module):
                 allowed = choices(name for name, value in named.items() if value is not None and name != "bias")
                 raise InputError(f"{what} names {unknown[0]!r}, which this layer has not; allowed: {allowed}")
         if factor_init and any(isinstance(size, Extent) for size in (in_features, out_features)):
-            raise InputError(
-                "factor_init would fill the padding of an Extent; give the sizes as integers or leave it out"
-            )
+            raise InputError("factor_init would fill the padding of an Extent; give integers or leave it out")
         for name, value in named.items():
             if value is None:
                 setattr(self, name, nnx.data(None))
@@ -173,7 +171,7 @@ class LayerModule(nnx.Module):
         dense = self.layer.kernel(self.params())
         return jnp.moveaxis(dense, (0, 1), (-1, -2))
 
-    def _apply(self, inputs: Float[Array, ...]) -> Float[Array, ...]:
+    def _apply(self, inputs: Array) -> Array:
         """Apply the pure layer to inputs with any leading axes, features (or channels) last."""
         if inputs.ndim < 1 + self._space or inputs.shape[-1] != self.in_features:
             raise InputError(
@@ -190,7 +188,7 @@ class LayerModule(nnx.Module):
             rows *= size
         layer = self._layer(max(rows, 1))
 
-        def apply(x: Float[Array, ...]) -> Float[Array, ...]:
+        def apply(x: Array) -> Array:
             return self._example(x, functools.partial(layer.apply, params))
 
         for _ in batch:
@@ -198,7 +196,7 @@ class LayerModule(nnx.Module):
         with jax.default_matmul_precision(_precision_name(self.precision)):  # pyright: ignore[reportArgumentType]
             return apply(inputs)
 
-    def _example(self, x: Float[Array, ...], apply: Callable) -> Float[Array, ...]:
+    def _example(self, x: Array, apply: Callable) -> Array:
         """Apply the pure layer to one example; a convolution moves its axes around it."""
         return apply(x)
 

@@ -115,7 +115,7 @@ def decompose(
         count = wanted.get(path)
         if isinstance(modes, int) and count is not None:
             count = min(count, found.rank)
-        options = {"modes": count, "energy": energy, "found": found}
+        options: dict[str, Any] = {"modes": count, "energy": energy, "found": found}
         if family == "spectral":
             options = {"variant": variant, "eigenvectors": eigenvectors}
         new = from_dense(module, family, **options)
@@ -155,7 +155,9 @@ def report_table(layers: Sequence[LayerReport], left: Sequence[tuple[str, str]] 
         head   8x6        6      2  90.0 %          36     54     56     96
         all                                         36     54     56     96
     """
-    rows = [("layer", "kernel", "rank", "modes", "energy", "parameters", "dense", "FLOPs", "dense")]
+    rows: list[tuple[str, ...]] = [
+        ("layer", "kernel", "rank", "modes", "energy", "parameters", "dense", "FLOPs", "dense")
+    ]
     for layer in layers:
         sizes = "x".join(map(str, layer.shape))
         numbers = (layer.parameters, layer.dense_parameters, layer.flops, layer.dense_flops)
