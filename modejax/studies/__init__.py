@@ -16,6 +16,8 @@ from modejax.errors import InputError, choices
 __all__ = ["STUDIES", "find_study"]
 
 STUDIES = {
+    "flax-decompose": "flax_decompose:run",
+    "flax-mnist": "flax_mnist:run",
     "interp-classes": "interp_classes:run",
     "interp-conditioning": "interp_conditioning:run",
     "interp-depth": "interp_depth:run",
