@@ -72,14 +72,12 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
         network, start = chain(found, own, [each.rank for each in found], config.activation)
         curves = kept_accuracy(network, start, data)
         measured["as given"] = test_accuracy(network, start, data)
-        network, cut = chain(
-            [d.found for d in line], _of(line, done, biases), [d.modes for d in line], config.activation
-        )
+        network, cut = chain(found, own, [each.modes for each in line], config.activation)
         measured["cut"] = test_accuracy(network, cut, data)
         if config.epochs:
             options = {"learning_rate": config.learning_rate, "batch": config.batch_size, "seed": config.seed}
             tuned = fine_tune(network, cut, data, config.epochs, **options)
-            measured[f"after {config.epochs} epochs in mode space"] = test_accuracy(network, tuned, data)
+            measured[f"cut, then {config.epochs} epochs in mode space"] = test_accuracy(network, tuned, data)
             params, biases = _tuned(tuned, line, done)
         for name, value in measured.items():
             yield f"test accuracy {name}: {100 * value:.2f} %"
@@ -268,8 +266,6 @@ def _energies(done: list[_Decomposition]) -> dict[str, np.ndarray]:
 def _draw_accuracy(
     figure: Figure, curves: KeptAccuracy, line: list[_Decomposition], measured: dict[str, float]
 ) -> None:
-    names = [each.kernel.name for each in line]
+    layers = {each.kernel.name: values for each, values in zip(line, curves.layer, strict=True)}
     levels = {name: value for name, value in measured.items() if name != "cut"}
-    plot_kept_accuracy(
-        figure.subplots(), curves.kept, curves.together, dict(zip(names, curves.layer, strict=True)), levels
-    )
+    plot_kept_accuracy(figure.subplots(), curves.kept, curves.together, layers, levels)
