@@ -62,6 +62,7 @@ class Options(TypedDict, total=False):
 class LayerModule(nnx.Module):
     """A pure layer as an NNX module: one `nnx.Param` a trained array, one `Frozen` a fixed one, by the field's name."""
 
+    bias: nnx.Param | None
     _space = 0
     """Dimensions of space of an example; a convolution sets it."""
 

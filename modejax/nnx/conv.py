@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from modejax import layers
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.nnx.base import LayerModule, Options
+from modejax.nnx.base import Frozen, LayerModule, Options
 from modejax.nnx.linear import with_bias
 
 __all__ = ["ModeConv", "SpectralConv"]
@@ -105,6 +105,11 @@ class ModeConv(_Conv):
         ((2, 14, 14, 8), 152, (3, 3, 3, 8))
     """
 
+    xi_out: nnx.Param
+    sigma: nnx.Param
+    xi_in: nnx.Param
+    active: Frozen
+
     def __init__(
         self,
         in_features: int | Extent,
@@ -156,6 +161,10 @@ class SpectralConv(_Conv):
         >>> SpectralConv(3, 8, (3, 3), rngs=nnx.Rngs(0)).num_parameters()
         19
     """
+
+    lambda_in: nnx.Param
+    lambda_out: nnx.Param
+    phi: nnx.Variable
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from modejax import layers
 from modejax.extent import Extent, as_extent
 from modejax.layers.spectral import VariantName
-from modejax.nnx.base import LayerModule, Options
+from modejax.nnx.base import Frozen, LayerModule, Options
 
 __all__ = ["LowRankLinear", "ModeLinear", "SpectralLinear"]
 
@@ -58,6 +58,11 @@ class ModeLinear(_Linear):
         (4525, (784, 100))
     """
 
+    xi_out: nnx.Param
+    sigma: nnx.Param
+    xi_in: nnx.Param
+    active: Frozen
+
     def __init__(
         self,
         in_features: int | Extent,
@@ -96,6 +101,10 @@ class LowRankLinear(_Linear):
         >>> LowRankLinear(784, 100, modes=5, use_bias=False, rngs=nnx.Rngs(0)).num_parameters()
         4420
     """
+
+    xi_out: nnx.Param
+    xi_in: nnx.Param
+    active: Frozen
 
     def __init__(
         self,
@@ -141,6 +150,9 @@ class SpectralLinear(_Linear):
         >>> layer.num_parameters(), type(layer.phi).__name__
         (1784, 'Frozen')
     """
+
+    lambda_in: nnx.Variable
+    lambda_out: nnx.Variable
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ KINDS = (
 
 MODELS = {"conv": "conv net", "attention": "attention block"}
 
-_RATES = (0.001, 0.003, 0.01, 0.03)
+_RATES = (0.003, 0.01, 0.03)
 
 
 def build(model: str, kind: Kind, side: int, classes: int, seed: int) -> Any:
@@ -40,7 +40,7 @@ def build(model: str, kind: Kind, side: int, classes: int, seed: int) -> Any:
     rngs = nnx.Rngs(seed)
     if model == "conv":
         return ConvNet(kind, side, classes, rngs)
-    return AttentionNet(kind, side, classes, rngs, patch=4 if side % 4 == 0 and side > 8 else 2)
+    return AttentionNet(kind, side, classes, rngs)
 
 
 def _best_rate(model: str, kind: Kind, data: Dataset, examples: int, rates: Sequence[float]) -> float:

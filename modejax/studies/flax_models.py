@@ -66,11 +66,12 @@ class ConvNet(nnx.Module):
 
 
 class AttentionNet(nnx.Module):
-    """Patches as tokens, one block of attention with 4 heads and a two-layer perceptron, mean over tokens."""
+    """16 patches as tokens, one block of attention with 4 heads and a two-layer perceptron, mean over tokens."""
 
-    def __init__(self, kind: Kind, side: int, classes: int, rngs: nnx.Rngs, *, patch: int = 4, width: int = 64) -> None:
-        self.side, self.patch, self.heads = side, patch, 4
-        tokens = (side // patch) ** 2
+    def __init__(self, kind: Kind, side: int, classes: int, rngs: nnx.Rngs, *, width: int = 64) -> None:
+        self.side, self.heads = side, 4
+        patch = side // 4
+        tokens = 16
         self.embed = kind.linear(patch * patch, width, rngs)
         self.position = nnx.Param(0.02 * jax.random.normal(rngs.params(), (tokens, width)))
         self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(3)])
@@ -80,7 +81,7 @@ class AttentionNet(nnx.Module):
 
     def __call__(self, x: Float[Array, "batch pixels"]) -> Float[Array, "batch classes"]:
         """Return the logits."""
-        rows, n, p = len(x), self.side // self.patch, self.patch
+        rows, n, p = len(x), 4, self.side // 4
         patches = x.reshape(rows, n, p, n, p).transpose(0, 1, 3, 2, 4).reshape(rows, n * n, p * p)
         h = self.embed(patches) + self.position[...][None]
         z = self.norms[0](h)
