@@ -196,7 +196,7 @@ def test_widths_are_one_axis_of_a_vmap_by_extents():
     np.testing.assert_array_equal(modules.xi_out[0, :3, :2], alone.xi_out[...])
     np.testing.assert_array_equal(modules.xi_in[0, :2], alone.xi_in[...])
     assert not np.asarray(modules.xi_out[0, 3:]).any()
-    assert modules.bias[0].tolist() == [1] * 3 + [0] * 5
+    assert modules.bias[...][0].tolist() == [1] * 3 + [0] * 5
     x = jax.random.normal(jax.random.key(1), (2, 6))
     z = nnx.vmap(lambda module, x: module(x), in_axes=(0, None))(modules, x)
     np.testing.assert_allclose(z[0, :, :3] - 1, alone(x), rtol=0, atol=1e-5)
