@@ -35,8 +35,8 @@ class Config:
     """Small widths and few repeats."""
     widths: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
     """Inputs and outputs of the map."""
-    modes: tuple[int, ...] = (16, 32, 64, 128, 256)
-    """Numbers of modes."""
+    modes: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 1024, 2048)
+    """Numbers of modes, up to the width; those beyond 256 are for the crossover of wide maps."""
     batch: int = 128
     """Examples a step."""
     repeats: int = 9

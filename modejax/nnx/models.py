@@ -106,6 +106,8 @@ def decompose(
     reports, left, replaced = [], [], {}
     for path, module in chosen.items():
         try:
+            if family == "low_rank" and isinstance(module, nnx.Conv):
+                raise InputError("a two-factor layer has no window; use the family mode")
             kernel = canonical_kernel(module)
             found = singular_modes(kernel)
             found.count()

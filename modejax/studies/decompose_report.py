@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +37,7 @@ class _Decomposition(NamedTuple):
     kernel: Kernel
     found: SingularModes
     modes: int
+    bias: np.ndarray | None
 
 
 def decompose_file(config: DecomposeConfig) -> Iterator[str]:
@@ -58,7 +59,6 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
     weights = read_weights(source)
     _check_apart(source, folder)
     done = _decompose(weights, config)
-    biases = [None if each.kernel.bias is None else weights[each.kernel.bias] for each in done]
     # A chain that does not fit the data is refused before anything is written.
     line, data = _chain_and_data(weights, done, config)
     reports = [_report(each) for each in done]
@@ -68,21 +68,22 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
     measured: dict[str, float] = {}
     curves = None
     if data is not None:
-        found, own = [each.found for each in line], [biases[done.index(each)] for each in line]
-        network, start = chain(found, own, [each.rank for each in found], config.activation)
+        found, biases = [each.found for each in line], [each.bias for each in line]
+        network, start = chain(found, biases, [each.rank for each in found], config.activation)
         curves = kept_accuracy(network, start, data)
         measured["as given"] = test_accuracy(network, start, data)
-        network, cut = chain(found, own, [each.modes for each in line], config.activation)
+        network, cut = chain(found, biases, [each.modes for each in line], config.activation)
         measured["cut"] = test_accuracy(network, cut, data)
         if config.epochs:
             options = {"learning_rate": config.learning_rate, "batch": config.batch_size, "seed": config.seed}
             tuned = fine_tune(network, cut, data, config.epochs, **options)
-            measured[f"cut, then {config.epochs} epochs in mode space"] = test_accuracy(network, tuned, data)
-            params, biases = _tuned(tuned, line, done)
+            name = f"cut, then {config.epochs} epoch{'s' * (config.epochs > 1)} in mode space"
+            measured[name] = test_accuracy(network, tuned, data)
+            done, params = _tuned(tuned, line, done)
         for name, value in measured.items():
             yield f"test accuracy {name}: {100 * value:.2f} %"
 
-    written = _write_arrays(source, folder, weights, done, params, biases)
+    written = _write_arrays(source, folder, weights, done, params)
     _write_tables(folder, config, reports, measured, curves)
     size = (6.4, 4.2)
     save_drawing(folder / "figures" / "energy.png", lambda fig: plot_kept_energy(fig.subplots(), _energies(done)), size)
@@ -119,20 +120,19 @@ def _decompose(weights: Weights, config: DecomposeConfig) -> list[_Decomposition
     types = {str(weights[each.key].dtype) for each in kernels}
     if len(types) > 1:
         raise InputError(f"{weights.source} has kernels of mixed types {', '.join(sorted(types))}; convert them to one")
-    found = []
+    done = []
     for each in kernels:
         try:
-            found.append(singular_modes(canonical(weights[each.key], each.layout)))
+            found = singular_modes(canonical(weights[each.key], each.layout))
+            wanted = None if config.modes is None else min(config.modes, max(found.rank, 1))
+            count = found.count(wanted, config.energy)
         except InputError as error:
             raise InputError(f"{each.key}: {error}") from None
-    most = max(each.rank for each in found)
+        done.append(_Decomposition(each, found, count, None if each.bias is None else weights[each.bias]))
+    most = max(each.found.rank for each in done)
     if config.modes is not None and config.modes > most:
         raise InputError(f"modes={config.modes} is above the rank of every kernel ({most} at most); give fewer")
-    counts = [
-        each.count(energy=config.energy) if config.modes is None else each.count(min(config.modes, max(each.rank, 1)))
-        for each in found
-    ]
-    return [_Decomposition(*each) for each in zip(kernels, found, counts, strict=True)]
+    return done
 
 
 def _report(done: _Decomposition) -> LayerReport:
@@ -188,12 +188,15 @@ def _chain_and_data(
 
 def _tuned(
     params: Params, line: list[_Decomposition], done: list[_Decomposition]
-) -> tuple[list[LayerParams], list[np.ndarray | None]]:
-    """Return trained factors and biases in the order of the file."""
+) -> tuple[list[_Decomposition], list[LayerParams]]:
+    """Return the maps with their trained biases, and the trained factors, in the order of the file."""
     by_key = {each.kernel.key: part for each, part in zip(line, params, strict=True)}
     parts = [by_key[each.kernel.key] for each in done]
-    factors = [getattr(part, "map", part) for part in parts]
-    return factors, [None if getattr(part, "bias", None) is None else np.asarray(part.bias) for part in parts]
+    biases = [None if each.bias is None else np.asarray(part.bias) for each, part in zip(done, parts, strict=True)]
+    return (
+        [each._replace(bias=bias) for each, bias in zip(done, biases, strict=True)],
+        [getattr(part, "map", part) for part in parts],
+    )
 
 
 def _write_arrays(
@@ -202,13 +205,15 @@ def _write_arrays(
     weights: Weights,
     done: list[_Decomposition],
     params: list[LayerParams],
-    biases: list[Any],
 ) -> list[str]:
-    """Write the modes as `modes.npz` and the dense weights in the format of the file, and return the names."""
+    """Write the modes as `modes.npz` and the dense weights in the format of the file, and return the names.
+
+    The dense weights of PyTorch and Orbax go into a safetensors file.
+    """
     kernels = {each.kernel.key for each in done}
     dense = {name: weights[name] for name in weights}
     factors = {name: each for name, each in dense.items() if name not in kernels}
-    for each, part, bias in zip(done, params, biases, strict=True):
+    for each, part in zip(done, params, strict=True):
         kernel = each.kernel
         xi_out, sigma, xi_in = (np.asarray(array, np.float64) for array in (part.xi_out, part.sigma, part.xi_in))
         matrix = (xi_out * sigma) @ xi_in.reshape(each.modes, -1)
@@ -216,7 +221,7 @@ def _write_arrays(
         dense[kernel.key] = restore(matrix.reshape(each.found.shape), kernel.layout).astype(dtype)
         factors |= {f"{kernel.name}.{name}": np.asarray(getattr(part, name)) for name in ("xi_out", "sigma", "xi_in")}
         if kernel.bias is not None:
-            dense[kernel.bias] = factors[kernel.bias] = np.asarray(bias).astype(dense[kernel.bias].dtype)
+            dense[kernel.bias] = factors[kernel.bias] = np.asarray(each.bias).astype(dense[kernel.bias].dtype)
     _write_npz(folder / "modes.npz", factors)
     if source.suffix == ".npz":
         with np.load(source) as archive:

@@ -90,7 +90,7 @@ CASES = {
     "low_rank": lambda: linear("low_rank", param_dtype=jnp.float64),
     "spectral_conv": lambda: SpectralConv(2, 4, (3, 2), param_dtype=jnp.float64, rngs=nnx.Rngs(0)),
 }
-SLOW = ("low_rank", "spectral_conv")
+SLOW = ("low_rank", "mode_conv", "spectral_conv")
 
 
 @pytest.mark.usefixtures("float64")
@@ -120,18 +120,24 @@ def test_module_and_pure_layer_train_alike_and_frozen_factors_keep_their_bits(ca
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(optimiser))) == 2 * trained + 2
 
 
+GEOMETRIES = [
+    ({"kernel_size": (3, 2), "strides": (2, 1), "padding": "SAME"}, (2, 7, 6, 3)),
+    ({"kernel_size": (3, 4), "padding": "CIRCULAR", "strides": 2}, (2, 2, 6, 8, 3)),
+    ({"kernel_size": (2, 3), "padding": "VALID", "kernel_dilation": (1, 2)}, (6, 8, 3)),
+    ({"kernel_size": (3, 3), "padding": [(1, 0), 2], "input_dilation": 2}, (1, 5, 4, 3)),
+    ({"kernel_size": (3, 2), "padding": "REFLECT"}, (2, 6, 5, 3)),
+    ({"kernel_size": 3, "padding": "CAUSAL", "kernel_dilation": 2}, (2, 9, 3)),
+]
+
+
 @pytest.mark.parametrize(
-    ("options", "shape"),
+    ("kind", "options", "shape"),
     [
-        ({"kernel_size": (3, 2), "strides": (2, 1), "padding": "SAME"}, (2, 7, 6, 3)),
-        ({"kernel_size": (2, 3), "padding": "VALID", "kernel_dilation": (1, 2)}, (6, 8, 3)),
-        ({"kernel_size": (3, 3), "padding": [(1, 0), 2], "input_dilation": 2}, (1, 5, 4, 3)),
-        ({"kernel_size": (3, 4), "padding": "CIRCULAR", "strides": 2}, (2, 2, 6, 8, 3)),
-        ({"kernel_size": (3, 2), "padding": "REFLECT"}, (2, 6, 5, 3)),
-        ({"kernel_size": 3, "padding": "CAUSAL", "kernel_dilation": 2}, (2, 9, 3)),
+        pytest.param(kind, *case, marks=() if kind == "mode" and index < 2 else pytest.mark.slow)
+        for kind in ("mode", "spectral")
+        for index, case in enumerate(GEOMETRIES)
     ],
 )
-@pytest.mark.parametrize("kind", ["mode", pytest.param("spectral", marks=pytest.mark.slow)])
 def test_convolutions_have_the_geometry_of_flax(kind, options, shape):
     if kind == "mode":
         module = ModeConv(3, 5, modes=2, rngs=nnx.Rngs(0), **options)
@@ -141,6 +147,7 @@ def test_convolutions_have_the_geometry_of_flax(kind, options, shape):
     assert module.kernel().shape == dense.kernel[...].shape
     dense.kernel.set_value(module.kernel())
     set_bias(module)
+    assert module.bias is not None
     dense.bias.set_value(module.bias[...])
     x = jax.random.normal(jax.random.key(1), shape)
     np.testing.assert_allclose(module(x), dense(x), rtol=0, atol=1e-5)

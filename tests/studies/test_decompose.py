@@ -73,11 +73,11 @@ def test_an_npz_file_becomes_modes_and_dense_weights_of_the_same_layout(tmp_path
     text = capsys.readouterr().out
     assert "layers.0  64x12     12      5" in text
     measured = json.loads((tmp_path / "o" / "config.json").read_text())["accuracy"]
-    assert list(measured) == ["as given", "cut", "cut, then 1 epochs in mode space"]
+    assert list(measured) == ["as given", "cut", "cut, then 1 epoch in mode space"]
     given = np.mean(by_hand(weights, data.x_test * data.scale).argmax(axis=1) == data.y_test)
     assert measured["as given"] == pytest.approx(given, abs=1.5 / len(data.x_test))
     # One epoch from random weights learns a good deal.
-    assert measured["cut, then 1 epochs in mode space"] > measured["cut"] + 0.1
+    assert measured["cut, then 1 epoch in mode space"] > measured["cut"] + 0.1
     modes = np.load(tmp_path / "o" / "modes.npz")
     dense = np.load(tmp_path / "o" / "dense.npz")
     assert set(dense.files) == {name.replace(".", "/") for name in weights}
@@ -89,7 +89,7 @@ def test_an_npz_file_becomes_modes_and_dense_weights_of_the_same_layout(tmp_path
         assert not np.array_equal(dense[f"layers/{i}/bias"], weights[f"layers.{i}.bias"])
     after = {name.replace("/", "."): dense[name] for name in dense.files}
     trained = np.mean(by_hand(after, data.x_test * data.scale).argmax(axis=1) == data.y_test)
-    assert trained == pytest.approx(measured["cut, then 1 epochs in mode space"], abs=1.5 / len(data.x_test))
+    assert trained == pytest.approx(measured["cut, then 1 epoch in mode space"], abs=1.5 / len(data.x_test))
     table = list(csv.DictReader((tmp_path / "o" / "table.csv").read_text().splitlines()))
     assert [(row["path"], row["modes"]) for row in table] == [("layers.0", "5"), ("layers.2", "5")]
     assert {each.name for each in (tmp_path / "o" / "figures").iterdir()} == {"energy.png", "accuracy.png"}
