@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from modejax import online as online
     from modejax import plots as plots
     from modejax import pruning as pruning
+    from modejax import svr as svr
     from modejax import training as training
     from modejax import truncation as truncation
+    from modejax import weights as weights
     from modejax.data import load_dataset as load_dataset
     from modejax.errors import InputError as InputError
     from modejax.extent import Extent as Extent
@@ -64,7 +66,9 @@ __getattr__, __dir__, __all__ = _lazy(
         "sweep.run": ["run_sweep"],
         "sweep.trained": ["load_networks"],
         "data.catalog": ["load_dataset"],
+        "svr": [],
         "training": [],
         "truncation": [],
+        "weights": [],
     },
 )

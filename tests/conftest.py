@@ -6,6 +6,11 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax
 import pytest
+import scipy.linalg  # noqa: F401  (its BLAS is loaded now, so that the limit below reaches it)
+import threadpoolctl
+
+# Two processes of tests share the cores; threads of BLAS on top of them only wait for one another.
+threadpoolctl.threadpool_limits(1, user_api="blas")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

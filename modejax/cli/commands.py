@@ -14,6 +14,7 @@ from modejax.cli.online import OnlineCommand
 from modejax.cli.plan import PlanCommand
 from modejax.cli.reproduce import ReproduceCommand
 from modejax.cli.show import ShowCommand
+from modejax.cli.svr import SvrCommand
 from modejax.cli.sweep import SweepCommand
 
 __all__ = ["parse"]
@@ -26,6 +27,7 @@ _COMMANDS = (
     | Annotated[OnlineCommand, tyro.conf.subcommand("online", prefix_name=False)]
     | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose", prefix_name=False)]
     | Annotated[InterpolateCommand, tyro.conf.subcommand("interpolate", prefix_name=False)]
+    | Annotated[SvrCommand, tyro.conf.subcommand("svr", prefix_name=False)]
     | Annotated[ReproduceCommand, tyro.conf.subcommand("reproduce", prefix_name=False)]
 )
 

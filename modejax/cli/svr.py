@@ -1,0 +1,78 @@
+"""`modejax svr`: the singular value representation of a trained network: tables, a graph and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+__all__ = ["SvrCommand"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SvrCommand:
+    """Draw a trained network as a graph of spectral neurons whose edges are tested against chance."""
+
+    source: Annotated[
+        tyro.conf.Positional[Path],
+        tyro.conf.arg(
+            help="Weights: FILE.safetensors, FILE.npz, a PyTorch state dict (FILE.pt, with torch installed), a "
+            "folder of an Orbax checkpoint; or the run folder of a sweep, whose networks are counted together."
+        ),
+    ]
+    out: Path | None = None
+    """Folder of tables and figures; by default the file's name with -svr, or SOURCE/svr."""
+    method: Literal["svr", "cosvr"] = "svr"
+    """Whether the window of a convolution is read (svr) or written (cosvr) by a neuron."""
+    max_neurons: int | None = None
+    """Keep the leading neurons of each layer; by default all."""
+    null: Literal["beta", "chi2", "channel_haar", "rotation"] = "beta"
+    """What edges are by chance: exact, the released code's, for given kernels, or drawn."""
+    fold: Literal["none", "gamma", "full"] = "none"
+    """How a batch norm enters the kernel before it."""
+    sigma: float = 3.0
+    """Level of an edge as a one-sided normal label; 3 is a probability of 0.00135."""
+    correction: Literal["none", "bonferroni", "bh"] = "none"
+    """For the number of edges of a pair of layers."""
+    max_edges: int = 100
+    """Edges of a pair that tables and graph keep, the strongest."""
+    layout: Literal["torch", "flax", "plain"] | None = None
+    """Axes of the kernels: (out, in, *window) or (*window, in, out); by default what their names say."""
+    order: tuple[str, ...] = ()
+    """Names of the layers in the order of the network; by default inferred."""
+    groups: tuple[str, ...] = ()
+    """Groups of convolutions, as dw=8."""
+    flatten: Literal["channel_first", "channel_last"] | None = None
+    """How a convolution becomes units; by default PyTorch's or Flax's, by the layout."""
+    streams: tuple[str, ...] = ()
+    """Residual streams, as stem,block.conv2>next.conv1,head; those of torchvision's ResNets are known."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        from modejax.studies.svr_report import parse_groups, parse_streams, report_svr
+        from modejax.svr.null import level_of_sigma
+
+        options = {
+            "method": self.method,
+            "max_neurons": self.max_neurons,
+            "null": self.null,
+            "fold": self.fold,
+            "layout": self.layout,
+            "order": self.order,
+            "groups": parse_groups(self.groups),
+            "flatten": self.flatten,
+            "streams": parse_streams(self.streams),
+        }
+        level = level_of_sigma(self.sigma)
+        for line in report_svr(
+            self.source,
+            self.out,
+            level=level,
+            correction=self.correction,
+            max_edges=self.max_edges,
+            options=options,
+        ):
+            print(line)
+        return 0

@@ -1,0 +1,222 @@
+"""The report behind `modejax svr`: a weight file or a run folder in, tables, a graph and figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modejax._files import replaced
+from modejax.errors import InputError
+from modejax.studies.common import save_drawing
+from modejax.studies.files import check_folder
+from modejax.svr import SVR, Stream, describe, members, svr
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["parse_groups", "parse_streams", "report_svr"]
+
+_SHOWN = 12
+"""Pairs of layers that a figure of one panel a pair shows."""
+
+
+def parse_groups(words: Sequence[str]) -> dict[str, int]:
+    """Return groups by layer from words such as `dw=8`.
+
+    Raises:
+        InputError: a word has another form.
+
+    Example:
+        >>> parse_groups(["dw=8"])
+        {'dw': 8}
+    """
+    found = {}
+    for word in words:
+        name, equals, count = word.rpartition("=")
+        if not equals or not count.isdigit():
+            raise InputError(f"groups {word!r}; allowed: LAYER=NUMBER, as dw=8")
+        found[name] = int(count)
+    return found
+
+
+def parse_streams(words: Sequence[str]) -> list[Stream] | None:
+    """Return residual streams from words such as `stem,a.conv2>b.conv1,head`; None for no word.
+
+    Raises:
+        InputError: a word has another form.
+
+    Example:
+        >>> parse_streams(["a,b>c"])
+        [Stream(writers=('a', 'b'), readers=('c',))]
+    """
+    found = []
+    for word in words:
+        writers, arrow, readers = word.partition(">")
+        if not arrow or not writers or not readers:
+            raise InputError(f"stream {word!r}; allowed: WRITER,WRITER>READER,READER")
+        found.append(Stream(tuple(writers.split(",")), tuple(readers.split(","))))
+    return found or None
+
+
+def report_svr(
+    source: Path,
+    out: Path | None = None,
+    *,
+    level: float = 0.00135,
+    correction: str = "none",
+    max_edges: int = 100,
+    options: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Write the singular value representation of a weight file, or count the edges of all networks of a run.
+
+    Args:
+        source: a weight file, an Orbax checkpoint, or the run folder of a sweep.
+        out: folder to write; by default SOURCE/svr, or beside the file, its name without the suffix and with `-svr`.
+        level: probability that an edge passes by chance.
+        correction: none, bonferroni or bh, over the edges of a pair.
+        max_edges: that tables and graphs keep, a pair.
+        options: of `svr.svr`.
+
+    Returns:
+        Lines to print: what was understood, a table, what was written and what to do next.
+
+    Raises:
+        InputError: see `svr.describe` and `svr.svr`; or a folder that is a file.
+    """
+    source = Path(source)
+    if (source / "config.json").is_file():
+        return _run(source, check_folder(out or source / "svr"), level)
+    options = dict(options or {})
+    names = ("layout", "order", "groups", "norms", "flatten", "streams")
+    understood = describe(source, **{name: options.pop(name) for name in names if options.get(name)})
+    for name in names:
+        options.pop(name, None)
+    folder = check_folder(out or (source / "svr" if source.is_dir() else source.with_name(f"{source.stem}-svr")))
+    result = svr(understood, **options)
+    # A file holds at most so many edges a pair: those of all pairs of a large network would fill the disk.
+    result.save(folder, level, correction=correction, max_edges=max_edges)
+    written = _figures(folder, result, level, correction, max_edges)
+    lines = ["understood:", *understood.lines(), ""]
+    lines += _table(result.layer_table(), ("layer", "neurons", "hidden", "route", "largest_S", "median_S", "clusters"))
+    shown = ("writer", "reader", "channels", "positions", "edges", "significant", "by_chance", "bonferroni", "bh")
+    lines += ["", *_table(result.summary(), (*shown, "leading_E", "leading_log10_p"))]
+    lines += [f"note: {note}" for note in result.notes if note not in understood.notes]
+    lines += _chains(result)
+    lines.append(f"wrote {folder}/edges.parquet, edges.csv, pairs.csv, layers.csv, graph.graphml, {', '.join(written)}")
+    lines.append(
+        "next: open graph.html; --null channel_haar where convolutions are smooth, --fold full where batch norms "
+        "rescale channels"
+    )
+    return lines
+
+
+def _chains(result: SVR) -> list[str]:
+    try:
+        chains = {"leading": result.leading_chain(), "dominant": result.dominant_chain()}
+    except InputError:  # a residual network has no single path
+        return []
+    return [
+        f"{name} chain: neurons {'-'.join(map(str, chain.neurons))}, product of edges {chain.product:.3g}, weakest "
+        f"{chain.weakest:.3g}, log10 p {chain.log_p / np.log(10):.1f}"
+        for name, chain in chains.items()
+    ]
+
+
+def _table(frame: Any, columns: Sequence[str]) -> list[str]:
+    return frame[list(columns)].to_string(index=False, float_format=lambda value: f"{value:.4g}").splitlines()
+
+
+def _figures(folder: Path, result: SVR, level: float, correction: Any, max_edges: int) -> list[str]:
+    from modejax.plots.svr import plot_edges, plot_filters, plot_survival
+    from modejax.plots.svr_graph import plot_svr
+    from modejax.plots.svr_html import write_svr_html
+
+    options = {"level": level, "correction": correction, "max_edges": max_edges}
+    write_svr_html(result, folder / "graph.html", **options)
+    width = max(6.0, 1.1 * len(result.layers))
+    save_drawing(
+        folder / "figures" / "graph.png",
+        lambda figure: plot_svr(result, figure.subplots(), scale="median", **options),
+        (width, 4.6),
+    )
+    pairs = result.pairs[:_SHOWN]
+    names = [layer.name for layer in result.layers]
+
+    def panels(figure: Figure, count: int) -> list[Any]:
+        columns = min(4, count)
+        axes = figure.subplots(-(-count // columns), columns, squeeze=False).ravel()
+        for ax in axes[count:]:
+            ax.set_axis_off()
+        return list(axes[:count])
+
+    def size(count: int) -> tuple[float, float]:
+        return 3.6 * min(4, count), 3.2 * -(-count // min(4, count))
+
+    def edges(figure: Figure) -> None:
+        for ax, pair in zip(panels(figure, len(pairs)), pairs, strict=True):
+            plot_edges(pair.E, pair.c, ax, names=(names[pair.writer], names[pair.reader]))
+
+    def survival(figure: Figure) -> None:
+        for ax, pair in zip(panels(figure, len(pairs)), pairs, strict=True):
+            plot_survival(pair.E, pair.c, pair.z, ax, label=f"{names[pair.writer]} to {names[pair.reader]}")
+
+    save_drawing(folder / "figures" / "edges.png", edges, size(len(pairs)))
+    save_drawing(folder / "figures" / "survival.png", survival, size(len(pairs)))
+    written = ["graph.html", "figures/graph.png", "figures/edges.png", "figures/survival.png"]
+    convs = [pair for pair in pairs if len(result.layers[pair.reader].window) == 2 and pair.V.shape[1] > 1]
+
+    def filters(figure: Figure) -> None:
+        for ax, pair in zip(panels(figure, len(convs)), convs, strict=True):
+            found = pair.filters(range(min(6, pair.E.shape[0])), range(min(6, pair.E.shape[1])))[:, :, 0, :]
+            plot_filters(found.reshape(len(found), *result.layers[pair.reader].window, -1), ax)
+            ax.set_title(f"{names[pair.writer]} to {names[pair.reader]}", fontsize=9)
+
+    if convs and result.method == "svr":
+        save_drawing(folder / "figures" / "filters.png", filters, size(len(convs)))
+        written.append("figures/filters.png")
+    return written
+
+
+def _run(source: Path, folder: Path, level: float) -> list[str]:
+    from modejax.plots.svr import plot_significant
+    from modejax.sweep.trained import load_networks
+
+    trained = load_networks(source)
+    keys = ("width", "modes", "seed", "learning_rate", "weight_decay", "sparsity")
+    labels = [{key: getattr(member, key) for key in keys} for member in trained]
+    kernels = [[np.asarray(kernel) for kernel in member.network.kernels(member.params)] for member in trained]
+    finite = [all(np.isfinite(kernel).all() for kernel in network) for network in kernels]
+    table: Any = members(
+        [network for network, good in zip(kernels, finite, strict=True) if good],
+        [label for label, good in zip(labels, finite, strict=True) if good],
+        level=level,
+    )
+    with replaced(folder / "members.csv") as part:
+        table.to_csv(part, index=False)
+    mean: Any = table.groupby(["width", "modes", "pair"], as_index=False)[["share", "leading_E", "neurons"]].mean()
+    widths = sorted(set(table.width))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots(1, table.pair.nunique(), squeeze=False, sharey=True)[0]
+        for pair, ax in enumerate(axes):
+            curves = {}
+            for modes in sorted(set(table.modes)):
+                rows = table[(table.pair == pair) & (table.modes == modes)]
+                each = [rows[rows.width == width].share.to_numpy() for width in widths]
+                most = max(len(values) for values in each)
+                padded = [np.pad(values, (0, most - len(values)), constant_values=np.nan) for values in each]
+                curves[f"{modes} modes" if modes else "full rank"] = np.array(padded)
+            plot_significant(widths, curves, ax, x_label="width", chance=level)
+            ax.set_title(f"pair {pair + 1} to {pair + 2}", fontsize=9)
+
+    save_drawing(folder / "figures" / "significant.png", draw, (4.4 * table.pair.nunique(), 3.8))
+    lines = _table(mean, list(mean.columns))
+    lost = len(finite) - sum(finite)
+    if lost:
+        lines.append(f"note: {lost} networks that are not finite were left out")
+    lines.append(f"wrote {folder}/members.csv and figures/significant.png")
+    lines.append("next: modejax.svr.svr(network.kernels(params)) for the graph of one of them")
+    return lines

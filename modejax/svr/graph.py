@@ -1,0 +1,493 @@
+"""The singular value representation of a network: neurons, edges with p-values, tables and graphs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from modejax._files import replaced
+from modejax.errors import InputError
+from modejax.svr import derived
+from modejax.svr.description import Description, Fold, PairSpec, describe, load_kernel
+from modejax.svr.edges import edges, effective_filters
+from modejax.svr.neurons import Method, SpectralLayer, check_memory, spectral_layer
+from modejax.svr.null import (
+    NULLS,
+    Null,
+    benjamini_hochberg,
+    beta_law_log_p,
+    beta_log_p,
+    bonferroni,
+    channel_haar_log_p,
+    chi2_log_p,
+    level_of_sigma,
+    quadratic_form_parameters,
+)
+from modejax.svr.rotation import rotation_log_p
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+
+__all__ = ["SVR", "Pair", "svr"]
+
+Correction = Literal["none", "bonferroni", "bh"]
+Scope = Literal["pair", "network"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pair:
+    """Edges between two layers.
+
+    Attributes:
+        writer: index of the layer that writes.
+        reader: index of the layer that reads.
+        E: shape (n, m), rows the reader's neurons, columns the writer's; float64.
+        c: channels between them.
+        z: positions over which an edge sums.
+        null: name of the law of its p-values; that of the whole network but for grouped readers.
+    """
+
+    writer: int
+    reader: int
+    E: Float[np.ndarray, "n m"]
+    c: int
+    z: int
+    null: Null
+    U: Float[np.ndarray, "c x m"] = dataclasses.field(repr=False)
+    V: Float[np.ndarray, "c z n"] = dataclasses.field(repr=False)
+    draws: int = dataclasses.field(default=200, repr=False)
+    seed: int = dataclasses.field(default=0, repr=False)
+
+    @functools.cached_property
+    def log_p(self) -> Float[np.ndarray, "n m"]:
+        """Natural logarithm of P(edge >= E) under the null, shape (n, m)."""
+        x, z = self.U.shape[1], self.V.shape[1]
+        if self.null == "chi2":
+            return chi2_log_p(self.E, self.c, max(x, z) if min(x, z) == 1 else x)
+        if self.null == "rotation":
+            return rotation_log_p(self.E, self.U, self.V, draws=self.draws, seed=self.seed)
+        if min(x, z) > 1:
+            return self._both_sides()
+        if self.null == "beta":
+            return beta_log_p(self.E, self.c, max(x, z))
+        # What is random has no positions; what is given has them all.
+        return channel_haar_log_p(self.E, self.V) if x == 1 else channel_haar_log_p(self.E.T, self.U).T
+
+    def _both_sides(self) -> np.ndarray:
+        """Return log p where both sides have positions: the form u' (V V' x I) u, matched by its moments."""
+        given, random = (self.U, self.V) if self.null == "beta" else (self.V, self.U)
+        G = np.einsum("cxn,cyn->nxy", given, given, optimize=True)
+        places = random.shape[1]
+        a, b = quadratic_form_parameters(places * np.einsum("nxx->n", G), places * (G**2).sum((1, 2)), self.c * places)
+        a, b = (each[None, :] if self.null == "beta" else each[:, None] for each in (a, b))
+        return beta_law_log_p(self.E, a, b)
+
+    def significant(self, level: float, correction: Correction = "none") -> np.ndarray:
+        """Return which edges pass a level, shape (n, m), with a correction over this pair.
+
+        Raises:
+            InputError: if the level or the correction is not allowed.
+        """
+        return _adjusted(self.log_p, correction) <= math.log(_check_level(level))
+
+    def filters(
+        self, readers: Sequence[int] | slice = slice(None), writers: Sequence[int] | slice = slice(None)
+    ) -> Float[np.ndarray, "n z x m"]:
+        """Return the effective filters of some neurons; the sum of their squares over positions is E."""
+        return effective_filters(self.U[:, :, writers], self.V[:, :, readers])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SVR:
+    """The graph of a network's spectral neurons.
+
+    Attributes:
+        layers: neurons of each layer.
+        pairs: edges of each pair of a writer and a reader.
+        description: what was understood of the network.
+        method: svr or cosvr.
+        null: the law of the p-values.
+        fold: how norms were folded into kernels.
+        notes: what a reader of the graph should know.
+    """
+
+    layers: tuple[SpectralLayer, ...]
+    pairs: tuple[Pair, ...]
+    description: Description = dataclasses.field(repr=False)
+    method: Method
+    null: Null
+    fold: Fold
+    notes: tuple[str, ...]
+
+    def table(
+        self,
+        level: float | None = None,
+        *,
+        correction: Correction = "none",
+        scope: Scope = "pair",
+        max_edges: int | None = None,
+    ) -> pd.DataFrame:
+        """Return the significant edges, strongest evidence first within each pair.
+
+        Args:
+            level: probability that an edge passes by chance; by default that of 3 sigma, 0.00135. 1 for all edges.
+            correction: `"none"`; `"bonferroni"`: the level is that of one false edge; `"bh"`: of the share of false
+                ones.
+            scope: over the edges of each pair, or of the whole network.
+            max_edges: at most this many a pair, those with the largest E.
+
+        Returns:
+            One row an edge: layers and neurons of writer and reader, their singular values, sizes of their clusters of
+            equal singular values (above 1: only sums over the cluster mean something), E, log10 of p and of the
+            corrected p.
+
+        Raises:
+            InputError: if a value is not allowed.
+        """
+        import pandas as pd
+
+        limit = math.log(_check_level(0.5 * math.erfc(3 / math.sqrt(2)) if level is None else level))
+        corrected = self._corrected(correction, scope)
+        frames = []
+        for pair, adjusted in zip(self.pairs, corrected, strict=True):
+            n, m = np.nonzero(adjusted <= limit)
+            order = np.lexsort((-pair.E[n, m], pair.log_p[n, m]))
+            if max_edges is not None:
+                order = order[np.argsort(-pair.E[n, m][order], kind="stable")[:max_edges]]
+                order = order[np.lexsort((-pair.E[n, m][order], pair.log_p[n, m][order]))]
+            n, m = n[order], m[order]
+            writer, reader = self.layers[pair.writer], self.layers[pair.reader]
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "writer": writer.name,
+                        "reader": reader.name,
+                        "writer_layer": pair.writer,
+                        "reader_layer": pair.reader,
+                        "writer_neuron": m,
+                        "reader_neuron": n,
+                        "writer_S": writer.S[m],
+                        "reader_S": reader.S[n],
+                        "writer_cluster": np.bincount(writer.cluster)[writer.cluster[m]],
+                        "reader_cluster": np.bincount(reader.cluster)[reader.cluster[n]],
+                        "E": pair.E[n, m],
+                        "log10_p": pair.log_p[n, m] / math.log(10),
+                        "log10_p_corrected": adjusted[n, m] / math.log(10),
+                    }
+                )
+            )
+        return pd.concat(frames, ignore_index=True)
+
+    def _corrected(self, correction: Correction, scope: Scope) -> list[np.ndarray]:
+        if scope not in ("pair", "network"):
+            raise InputError(f"unknown scope {scope!r}; allowed: pair, network")
+        if scope == "pair":
+            return [_adjusted(pair.log_p, correction) for pair in self.pairs]
+        flat = _adjusted(np.concatenate([pair.log_p.ravel() for pair in self.pairs]), correction)
+        ends = np.cumsum([pair.E.size for pair in self.pairs])[:-1]
+        return [part.reshape(pair.E.shape) for part, pair in zip(np.split(flat, ends), self.pairs, strict=True)]
+
+    def summary(self, sigma: float = 3.0) -> pd.DataFrame:
+        """Return one row a pair: edges beyond sigma and expected, corrected ones, dimension, entropy, leading edge.
+
+        Args:
+            sigma: label of the level of single edges.
+
+        Raises:
+            InputError: if sigma is not a number.
+        """
+        import pandas as pd
+
+        level = level_of_sigma(sigma)
+        rows = []
+        for pair in self.pairs:
+            found = derived.internal_dimension(pair.E, pair.c, pair.z)
+            rows.append(
+                {
+                    "writer": self.layers[pair.writer].name,
+                    "reader": self.layers[pair.reader].name,
+                    "channels": pair.c,
+                    "positions": pair.z,
+                    "edges": pair.E.size,
+                    "null": pair.null,
+                    "significant": int(pair.significant(level).sum()),
+                    "by_chance": level * pair.E.size,
+                    "share": float(pair.significant(level).mean()),
+                    "bonferroni": int(pair.significant(0.05, "bonferroni").sum()),
+                    "bh": int(pair.significant(0.05, "bh").sum()),
+                    "mean_cE": float(pair.c * pair.E.mean()),
+                    "leading_E": float(pair.E[0, 0]),
+                    "leading_log10_p": float(pair.log_p[0, 0] / math.log(10)),
+                    "dimension_reader": found.reader,
+                    "dimension_writer": found.writer,
+                    "dimension_significant": found.significant,
+                    "entropy": derived.entropy(pair.E, normalised=True),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def layer_table(self) -> pd.DataFrame:
+        """Return one row a layer: neurons kept and hidden, the way they were found, singular values, clusters."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "layer": layer.name,
+                    "neurons": len(layer.S),
+                    "hidden": layer.hidden,
+                    "route": layer.route,
+                    "residual": layer.residual,
+                    "largest_S": float(layer.S[0]),
+                    "median_S": float(np.median(layer.S)),
+                    "smallest_S": float(layer.S[-1]),
+                    "clusters": int((np.bincount(layer.cluster) > 1).sum()),
+                }
+                for layer in self.layers
+            ]
+        )
+
+    def aggregated(self, index: int) -> Float[np.ndarray, "a b"]:
+        """Return the edges of a pair summed over clusters of equal singular values, which no choice of basis changes.
+
+        Args:
+            index: of the pair.
+        """
+        pair = self.pairs[index]
+        return derived.aggregate(pair.E, self.layers[pair.reader].cluster, self.layers[pair.writer].cluster)
+
+    def path(self) -> list[Pair]:
+        """Return the pairs of a chain of layers in their order.
+
+        Raises:
+            InputError: if the network is not a chain.
+        """
+        if [(pair.writer, pair.reader) for pair in self.pairs] != [(i, i + 1) for i in range(len(self.layers) - 1)]:
+            raise InputError("the network is not a chain of layers, so that it has no single path through all of them")
+        return list(self.pairs)
+
+    def dominant_chain(self) -> derived.Chain:
+        """Return the chain of neurons through all layers that is least likely by chance.
+
+        Raises:
+            InputError: if the network is not a chain.
+        """
+        chain = self.path()
+        return derived.dominant_chain([pair.E for pair in chain], [pair.log_p for pair in chain])
+
+    def leading_chain(self) -> derived.Chain:
+        """Return the chain of the first neuron of each layer.
+
+        Its p-value is not corrected, since the chain is chosen beforehand.
+
+        Raises:
+            InputError: if the network is not a chain.
+        """
+        chain = self.path()
+        found = tuple(float(pair.E[0, 0]) for pair in chain)
+        p = derived.chain_log_p([float(pair.log_p[0, 0]) for pair in chain])
+        return derived.Chain((0,) * len(self.layers), found, math.prod(found), min(found), p)
+
+    def path_metric(self, *, weighted: bool = True, least: float = 0.0) -> float:
+        """Return the sum over all paths of the product of edges and singular values (`derived.path_metric`).
+
+        Raises:
+            InputError: if the network is not a chain.
+        """
+        edges_ = [pair.E for pair in self.path()]
+        return derived.path_metric([layer.S for layer in self.layers], edges_, weighted=weighted, least=least)
+
+    def intensities(self) -> list[Float[np.ndarray, " r"]]:
+        """Return the intensity of each neuron of each layer: the largest over its readers, ones without any."""
+        found: list[np.ndarray | None] = [None] * len(self.layers)
+        for pair in self.pairs:
+            new = derived.node_intensity(pair.E, pair.c)
+            old = found[pair.writer]
+            found[pair.writer] = new if old is None else np.maximum(old, new)
+        return [np.ones(len(layer.S)) if each is None else each for layer, each in zip(self.layers, found, strict=True)]
+
+    def graph(self, level: float | None = None, **options: Any) -> nx.DiGraph:
+        """Return the graph of the significant edges.
+
+        Args:
+            level: see `table`.
+            **options: see `table`.
+
+        Returns:
+            Nodes `"LAYER:NEURON"` with layer, neuron, S and intensity; edges from writer to reader with E and log10_p.
+        """
+        import networkx as nx
+
+        graph = nx.DiGraph(method=self.method, null=self.null, fold=self.fold)
+        for index, (layer, shades) in enumerate(zip(self.layers, self.intensities(), strict=True)):
+            for neuron, (gain, shade) in enumerate(zip(layer.S, shades, strict=True)):
+                graph.add_node(
+                    f"{layer.name}:{neuron}",
+                    name=layer.name,
+                    layer=index,
+                    neuron=neuron,
+                    S=float(gain),
+                    intensity=float(shade),
+                )
+        for row in self.table(level, **options).to_dict("records"):
+            graph.add_edge(
+                f"{row['writer']}:{row['writer_neuron']}",
+                f"{row['reader']}:{row['reader_neuron']}",
+                E=row["E"],
+                log10_p=row["log10_p"],
+            )
+        return graph
+
+    def save(self, folder: Path, level: float | None = None, **options: Any) -> list[Path]:
+        """Write `edges.parquet`, `edges.csv`, `pairs.csv`, `layers.csv` and `graph.graphml`, each whole or not at all.
+
+        Args:
+            folder: where; made when it is missing.
+            level: see `table`.
+            **options: see `table`.
+
+        Returns:
+            The files.
+        """
+        import networkx as nx
+
+        table = self.table(level, **options)
+        graph = self.graph(level, **options)
+        written = {
+            "edges.parquet": lambda path: table.to_parquet(path, index=False),
+            "edges.csv": lambda path: table.to_csv(path, index=False),
+            "pairs.csv": lambda path: self.summary().to_csv(path, index=False),
+            "layers.csv": lambda path: self.layer_table().to_csv(path, index=False),
+            "graph.graphml": lambda path: nx.write_graphml(graph, path),
+        }
+        for name, write in written.items():
+            with replaced(folder / name) as part:
+                write(part)
+        return [folder / name for name in written]
+
+
+def _check_level(level: float) -> float:
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
+        raise InputError(f"level={level!r}; allowed: a probability above 0 and at most 1")
+    return float(level)
+
+
+def _adjusted(log_p: np.ndarray, correction: Correction) -> np.ndarray:
+    match correction:
+        case "none":
+            return log_p
+        case "bonferroni":
+            return bonferroni(log_p)
+        case "bh":
+            return benjamini_hochberg(log_p)
+    raise InputError(f"unknown correction {correction!r}; allowed: none, bonferroni, bh")
+
+
+def svr(
+    network: Any,
+    *,
+    method: Method = "svr",
+    max_neurons: int | None = None,
+    null: Null = "beta",
+    fold: Fold = "none",
+    eps: float = 1e-5,
+    draws: int = 200,
+    seed: int = 0,
+    **description: Any,
+) -> SVR:
+    """Return the singular value representation of a network.
+
+    Args:
+        network: a weight file, arrays, a Flax module or a `Description`; see `describe`.
+        method: `"svr"`: a neuron reads a bank of spatial filters and writes a channel pattern; `"cosvr"`: the other
+            way.
+        max_neurons: keep the leading neurons of each layer. It hides what layers hardly write (near-kernels), which is
+            noted.
+        null: law of the p-values: `"beta"` (exact), `"chi2"` (the released code's), `"channel_haar"` (smooth kernels
+            are no evidence), `"rotation"` (drawn; the least p is 1 / (1 + draws x writer's neurons)).
+        fold: how a norm enters its layer's kernel: `"none"`, `"gamma"`, `"full"`; see `load_kernel`.
+        eps: the norm's epsilon.
+        draws: rotations of the empirical null.
+        seed: of rotations and of random vectors.
+        **description: options of `describe`: layout, order, groups, norms, flatten, streams.
+
+    Returns:
+        The representation. p-values are computed when they are asked for.
+
+    Raises:
+        InputError: an option or the network is not allowed; see `describe` and `spectral_layer`.
+
+    References:
+        Meller and Berkouk, Singular Value Representation, AISTATS 2023, arXiv 2302.08183.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> found = svr([rng.standard_normal((16, 8)), rng.standard_normal((10, 16))])
+        >>> found.pairs[0].E.shape, len(found.table(level=1.0))
+        ((10, 8), 80)
+    """
+    if null not in NULLS:
+        raise InputError(f"unknown null {null!r}; allowed: {', '.join(NULLS)}")
+    if isinstance(draws, bool) or draws < 1:
+        raise InputError(f"draws={draws!r}; allowed: at least 1")
+    understood = describe(network, **description)
+    if len(understood.layers) < 2:
+        raise InputError(f"{understood.weights.source} has one layer, so no edges; allowed: two or more")
+    for spec in understood.layers:
+        check_memory(spec.name, (spec.width_out, spec.width_in, *spec.kernel.shape[2:]), max_neurons)
+    layers = tuple(
+        spectral_layer(
+            load_kernel(understood, i, fold, eps),
+            name=understood.layers[i].name,
+            method=method,
+            max_neurons=max_neurons,
+            seed=seed + i,
+        )
+        for i in range(len(understood.layers))
+    )
+    pairs, grouped = [], []
+    for spec in understood.pairs:
+        U, V = _joined(layers, spec)
+        law = null
+        if understood.layers[spec.reader].groups > 1 and null in ("beta", "chi2"):
+            law = "channel_haar"
+            grouped.append(layers[spec.reader].name)
+        places = U.shape[1] * V.shape[1]
+        pairs.append(Pair(spec.writer, spec.reader, edges(U, V), U.shape[0], places, law, U, V, draws, seed))
+    notes = list(understood.notes)
+    if grouped:
+        notes.append(f"patterns of {', '.join(grouped)} lie in one group each: their edges are tested by channel_haar")
+    hidden = [f"{layer.name} ({layer.hidden})" for layer in layers if layer.hidden]
+    if hidden:
+        notes.append(f"neurons left out, and near-kernels with them: {', '.join(hidden)}")
+    poor = [f"{layer.name} ({layer.residual:.1e})" for layer in layers if layer.residual > 1e-3]
+    if poor:
+        notes.append(f"leading neurons found to a residual of S_0 times: {', '.join(poor)}")
+    if fold != "none" and not any(layer.norm for layer in understood.layers):
+        notes.append(f"fold={fold}, but no norm was found")
+    return SVR(layers, tuple(pairs), understood, method, null, fold, tuple(notes))
+
+
+def _joined(layers: tuple[SpectralLayer, ...], spec: PairSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Return the patterns of writer and reader over the channels between them; what is flattened becomes positions."""
+    U, V = layers[spec.writer].U, layers[spec.reader].V
+    return _positions(U, spec.spread, spec.order), _positions(V, spec.flattened, spec.order)
+
+
+def _positions(patterns: np.ndarray, count: int, order: str) -> np.ndarray:
+    if count == 1:
+        return patterns
+    units, places, neurons = patterns.shape
+    channels = units // count
+    if order == "channel_first":
+        return patterns.reshape(channels, count * places, neurons)
+    split = patterns.reshape(count, channels, places, neurons)
+    return split.swapaxes(0, 1).reshape(channels, count * places, neurons)
