@@ -60,7 +60,12 @@ class Options(TypedDict, total=False):
 
 
 class LayerModule(nnx.Module):
-    """A pure layer as an NNX module: one `nnx.Param` a trained array, one `Frozen` a fixed one, by the field's name."""
+    """A pure layer as an NNX module: one `nnx.Param` a trained array, one `Frozen` a fixed one, by the field's name.
+
+    Attributes:
+        bias: the bias, None without.
+        structure: shapes of the functional parameters.
+    """
 
     bias: nnx.Param | None
     _space = 0
@@ -81,18 +86,23 @@ class LayerModule(nnx.Module):
         factor_metadata: Mapping[str, Mapping[str, Any]] = _NOTHING,
         bias_metadata: Mapping[str, Any] = _NOTHING,
         first: Layer | None = None,
-        rngs: nnx.Rngs,
+        params: LayerParams | None = None,
+        rngs: nnx.Rngs | None,
     ) -> None:
-        # `first` draws the start where the number of modes is padded; by default the layer that is applied.
+        # `first` draws the start where the number of modes is padded; by default the layer that is applied. With
+        # `params` nothing is drawn, the bias included.
         n_in, n_out = as_extent(in_features), as_extent(out_features)
         self.in_features, self.out_features = n_in.capacity, n_out.capacity
         self.use_bias = use_bias
         self.dtype, self.param_dtype, self.precision = dtype, param_dtype, precision
         self.promote_dtype = promote_dtype
         _precision_name(precision)
-        layer = self.layer
-        named = dict(_named((first or layer).init(rngs.params(), n_in, n_out)))
-        trained = dict(_named(layer.trainable(_structure(layer, self.in_features, self.out_features))))
+        start = params
+        if start is None:
+            assert rngs is not None
+            start = (first or self.layer).init(rngs.params(), n_in, n_out)
+        self.structure = nnx.static(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), start))
+        named, trained = dict(_named(start)), dict(_named(self.layer.trainable(start)))
         for what, given in (("factor_init", factor_init), ("factor_metadata", factor_metadata)):
             unknown = [name for name in given if named.get(name) is None or name == "bias"]
             if unknown:
@@ -107,10 +117,11 @@ class LayerModule(nnx.Module):
             metadata = factor_metadata.get(name, _NOTHING)
             if name == "bias":
                 metadata = bias_metadata
-                value = jnp.where(n_out.mask, bias_init(rngs.params(), value.shape, param_dtype), 0)
-            elif name in factor_init:
+                if rngs is not None:
+                    value = jnp.where(n_out.mask, bias_init(rngs.params(), value.shape, param_dtype), 0)
+            elif name in factor_init and rngs is not None:
                 value = factor_init[name](rngs.params(), value.shape, param_dtype)
-            elif jnp.issubdtype(value.dtype, jnp.floating):
+            if jnp.issubdtype(value.dtype, jnp.floating):
                 value = value.astype(param_dtype)
             setattr(self, name, (nnx.Param if trained[name] else Frozen)(value, **metadata))
         if not use_bias:
@@ -126,7 +137,6 @@ class LayerModule(nnx.Module):
 
     def params(self) -> LayerParams:
         """Return the arrays as the functional parameters of `layer`."""
-        structure = _structure(self.layer, self.in_features, self.out_features)
 
         def read(name: str, shape: Any) -> Array:
             value = getattr(self, name)[...]
@@ -137,7 +147,7 @@ class LayerModule(nnx.Module):
                 )
             return value
 
-        return _filled(structure, read)
+        return _filled(self.structure, read)
 
     def set_params(self, params: LayerParams) -> None:
         """Put functional parameters into the module, for example those of a sweep.
@@ -148,8 +158,7 @@ class LayerModule(nnx.Module):
         Raises:
             InputError: if they are those of another layer or of other sizes, or their types are mixed.
         """
-        structure = _structure(self.layer, self.in_features, self.out_features)
-        wanted = {name: shape for name, shape in _named(structure) if shape is not None}
+        wanted = {name: shape for name, shape in _named(self.structure) if shape is not None}
         given = {name: value for name, value in _named(params) if value is not None}
         if wanted.keys() != given.keys():
             raise InputError(f"this layer has the arrays {choices(wanted)}, got {choices(given)}")
@@ -209,11 +218,6 @@ def _precision_name(precision: PrecisionLike) -> str | None:
             raise InputError(f"precision must be one for both sides of a product here, got {precision!r}")
         precision = precision[0]
     return precision.name.lower() if isinstance(precision, jax.lax.Precision) else precision  # pyright: ignore
-
-
-@functools.lru_cache(maxsize=512)
-def _structure(layer: Layer, fan_in: int, fan_out: int) -> LayerParams:
-    return jax.eval_shape(lambda: layer.init(jax.random.key(0), fan_in, fan_out))
 
 
 def _named(params: LayerParams, prefix: str = "") -> Iterator[tuple[str, Any]]:

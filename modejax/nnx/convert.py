@@ -112,7 +112,7 @@ def from_dense(
     if family not in FAMILIES:
         raise InputError(f"unknown family {family!r}; allowed: {', '.join(FAMILIES)}")
     kernel = canonical_kernel(module)
-    bias = None if module.bias is None else module.bias[...]
+    bias = None if module.bias is None else jnp.copy(module.bias[...])  # of its own, should buffers be donated
     common: dict[str, Any] = {
         "use_bias": bias is not None,
         "dtype": module.dtype,
@@ -199,6 +199,4 @@ def to_dense(module: LayerModule) -> nnx.Linear | nnx.Conv:
 
 def _made(kind: type[LayerModule], params: LayerParams, n_in: int, n_out: int, **options: Any) -> Any:
     """Make a module of known parameters without drawing its start."""
-    module = nnx.eval_shape(lambda: kind(n_in, n_out, rngs=nnx.Rngs(0), **options))
-    module.set_params(params)
-    return module
+    return kind(n_in, n_out, params=params, rngs=None, **options)
