@@ -65,10 +65,10 @@ def mode_conv(
 
     Example:
         >>> import jax
-        >>> layer = mode_conv(4, (3, 3), strides=2)
-        >>> params = layer.init(jax.random.key(0), 3, 8)
-        >>> layer.apply(params, jnp.ones((3, 28, 28))).shape, layer.num_parameters(3, 8)
-        ((8, 14, 14), 144)
+        >>> layer = mode_conv(2, (3,), strides=2)
+        >>> params = layer.init(jax.random.key(0), 8, 4)
+        >>> layer.apply(params, jnp.ones((8, 28))).shape, layer.num_parameters(8, 4)
+        ((4, 14), 58)
     """
     modes = as_extent(modes)
     where = geometry(window, strides, padding, kernel_dilation, input_dilation)

@@ -7,9 +7,9 @@ back; `models` does so for a whole model. Numerics of a layer may not come in: t
 Example:
     >>> from flax import nnx
     >>> from modejax.nnx import ModeLinear, from_dense
-    >>> dense = nnx.Linear(784, 100, rngs=nnx.Rngs(0))
-    >>> from_dense(dense, modes=10).num_parameters()
-    8950
+    >>> dense = nnx.Linear(8, 4, rngs=nnx.Rngs(0))
+    >>> from_dense(dense, modes=2).num_parameters()
+    30
 """
 
 from typing import TYPE_CHECKING

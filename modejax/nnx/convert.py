@@ -104,8 +104,8 @@ def from_dense(
             module cannot be turned (see `canonical_kernel`).
 
     Example:
-        >>> dense = nnx.Linear(6, 4, rngs=nnx.Rngs(0))
-        >>> x = jnp.ones((2, 6))
+        >>> dense = nnx.Linear(8, 4, rngs=nnx.Rngs(0))
+        >>> x = jnp.ones((2, 8))
         >>> bool(jnp.allclose(from_dense(dense)(x), dense(x), atol=1e-5))
         True
     """
@@ -164,8 +164,9 @@ def to_dense(module: LayerModule) -> nnx.Linear | nnx.Conv:
         InputError: if the module is another one.
 
     Example:
-        >>> layer = ModeLinear(6, 4, modes=2, rngs=nnx.Rngs(0))
-        >>> bool(jnp.allclose(to_dense(layer)(jnp.ones(6)), layer(jnp.ones(6)), atol=1e-5))
+        >>> layer = ModeLinear(8, 4, modes=2, rngs=nnx.Rngs(0))
+        >>> x = jnp.ones((2, 8))
+        >>> bool(jnp.allclose(to_dense(layer)(x), layer(x), atol=1e-5))
         True
     """
     if not isinstance(module, LayerModule):

@@ -53,9 +53,9 @@ class ModeLinear(_Linear):
         See `modejax.layers.mode`.
 
     Example:
-        >>> layer = ModeLinear(784, 100, modes=5, rngs=nnx.Rngs(0))
+        >>> layer = ModeLinear(8, 4, modes=2, rngs=nnx.Rngs(0))
         >>> layer.num_parameters(), layer.kernel().shape
-        (4525, (784, 100))
+        (30, (8, 4))
     """
 
     xi_out: nnx.Param
@@ -98,8 +98,8 @@ class LowRankLinear(_Linear):
         InputError: if a size, the start or an option is not allowed.
 
     Example:
-        >>> LowRankLinear(784, 100, modes=5, use_bias=False, rngs=nnx.Rngs(0)).num_parameters()
-        4420
+        >>> LowRankLinear(8, 4, modes=2, use_bias=False, rngs=nnx.Rngs(0)).num_parameters()
+        24
     """
 
     xi_out: nnx.Param
@@ -146,9 +146,9 @@ class SpectralLinear(_Linear):
         See `modejax.layers.spectral`.
 
     Example:
-        >>> layer = SpectralLinear(784, 500, rngs=nnx.Rngs(0))
+        >>> layer = SpectralLinear(8, 4, rngs=nnx.Rngs(0))
         >>> layer.num_parameters(), type(layer.phi).__name__
-        (1784, 'Frozen')
+        (16, 'Frozen')
     """
 
     lambda_in: nnx.Variable

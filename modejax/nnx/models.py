@@ -78,10 +78,10 @@ def decompose(
 
     Example:
         >>> from modejax.nnx import decompose
-        >>> model = nnx.Sequential(nnx.Linear(8, 6, rngs=nnx.Rngs(0)), nnx.relu, nnx.Linear(6, 3, rngs=nnx.Rngs(1)))
-        >>> found = decompose(model, 4)
+        >>> model = nnx.Sequential(nnx.Linear(8, 4, rngs=nnx.Rngs(0)), nnx.relu, nnx.Linear(4, 2, rngs=nnx.Rngs(1)))
+        >>> found = decompose(model, 3)
         >>> [(layer.path, layer.modes, layer.parameters) for layer in found.layers]
-        [('layers/0', 4, 66), ('layers/2', 3, 33)]
+        [('layers/0', 3, 43), ('layers/2', 2, 16)]
     """
     if family not in FAMILIES:
         raise InputError(f"unknown family {family!r}; allowed: {', '.join(FAMILIES)}")

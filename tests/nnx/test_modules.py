@@ -152,7 +152,7 @@ class Stack(nnx.Module):
         @nnx.split_rngs(splits=count)
         @nnx.vmap
         def create(rngs):
-            return ModeLinear(5, 5, 2, rngs=rngs)
+            return ModeLinear(4, 4, 3, rngs=rngs)
 
         self.layers = create(rngs)
 
@@ -166,7 +166,7 @@ class Stack(nnx.Module):
 
 def test_scan_vmap_and_remat_give_what_the_layers_give_one_by_one():
     stack = Stack(3, nnx.Rngs(0))
-    x = jax.random.normal(jax.random.key(1), (4, 5))
+    x = jax.random.normal(jax.random.key(1), (5, 4))
     value, gradient = nnx.jit(nnx.value_and_grad(lambda stack: jnp.sum(stack(x) ** 2)))(stack)
 
     def by_hand(params):
@@ -190,16 +190,16 @@ def test_widths_are_one_axis_of_a_vmap_by_extents():
         rngs = nnx.Rngs(params=key)
         return ModeLinear(6, Extent(8, width), Extent(4, modes), rngs=rngs, bias_init=nnx.initializers.ones)
 
-    modules: Any = create(jax.random.key(0), jnp.array([3, 8]), jnp.array([2, 4]))
-    alone = ModeLinear(6, 3, 2, rngs=nnx.Rngs(params=jax.random.key(0)))
-    np.testing.assert_array_equal(modules.xi_out[0, :3, :2], alone.xi_out[...])
-    np.testing.assert_array_equal(modules.xi_in[0, :2], alone.xi_in[...])
-    assert not np.asarray(modules.xi_out[0, 3:]).any()
-    assert modules.bias[...][0].tolist() == [1] * 3 + [0] * 5
+    modules: Any = create(jax.random.key(0), jnp.array([4, 8]), jnp.array([3, 4]))
+    alone = ModeLinear(6, 4, 3, rngs=nnx.Rngs(params=jax.random.key(0)))
+    np.testing.assert_array_equal(modules.xi_out[0, :4, :3], alone.xi_out[...])
+    np.testing.assert_array_equal(modules.xi_in[0, :3], alone.xi_in[...])
+    assert not np.asarray(modules.xi_out[0, 4:]).any()
+    assert modules.bias[...][0].tolist() == [1] * 4 + [0] * 4
     x = jax.random.normal(jax.random.key(1), (2, 6))
     z = nnx.vmap(lambda module, x: module(x), in_axes=(0, None))(modules, x)
-    np.testing.assert_allclose(z[0, :, :3] - 1, alone(x), rtol=0, atol=1e-5)
-    assert not np.asarray(z[0, :, 3:]).any()
+    np.testing.assert_allclose(z[0, :, :4] - 1, alone(x), rtol=0, atol=1e-5)
+    assert not np.asarray(z[0, :, 4:]).any()
 
 
 def test_types_precision_initialisers_and_sharding_are_those_of_flax():
