@@ -7,6 +7,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import lax
 from jaxtyping import Float
 
 from modejax.errors import InputError
@@ -37,11 +38,16 @@ def canonical_kernel(module: nnx.Linear | nnx.Conv) -> Float[np.ndarray, "out_fe
     """Return the kernel of a dense module as (out_features, in_features, *window), on the host.
 
     Raises:
-        InputError: if the module is another one, has groups or a mask, its kernel has another shape than its sizes say
-            (as in a stack of layers made by `nnx.vmap`), or the types of kernel and bias differ.
+        InputError: if the module is another one, has a product of its own, groups or a mask, its kernel has another
+            shape than its sizes say (as in a stack of layers made by `nnx.vmap`), or kernel and bias differ in type.
     """
-    if not isinstance(module, nnx.Linear | nnx.Conv):
+    if type(module) not in (nnx.Linear, nnx.Conv):  # a subclass may do more than its kernel says, as LoRALinear does
         raise InputError(f"only nnx.Linear and nnx.Conv can be turned into modes, got {type(module).__name__}")
+    product = module.conv_general_dilated if isinstance(module, nnx.Conv) else module.dot_general
+    if product not in (lax.dot_general, lax.conv_general_dilated) or module.preferred_element_type is not None:
+        raise InputError(
+            f"this {type(module).__name__} has a product of its own, which modes would lose; leave it dense"
+        )
     window = ()
     if isinstance(module, nnx.Conv):
         if module.feature_group_count != 1:

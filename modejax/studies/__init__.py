@@ -2,7 +2,8 @@
 
 One file a study; a study calls the library and the plots, writes its folder, and holds no numerics of its own. A study
 is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`. What they share is in `common` and
-`files`; `mdl_files`, `mdl_runs` and `interp_files` add what only those of modes and of interpolation need.
+`files`; `mdl_files`, `mdl_runs` and `interp_files` add what only those of modes and of interpolation need,
+`flax_models` and `chains` what those of Flax models and `modejax decompose` do.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def _test(model: Any, data: Dataset) -> float:
 
 
 def _best_rates(data: Dataset, sizes: tuple[int, ...], epochs: int, batch: int) -> tuple[float, float]:
-    """Return the rates of fine-tuning and of mode networks: the best for 20 modes after an epoch, on held-out images."""
+    """Return the rates of fine-tuning and of mode networks: the best for 20 modes after an epoch, on other images."""
     part = len(data.x_train) - 10_000
     dense = train(
         perceptron(Kind("dense", "dense"), sizes, nnx.Rngs(1000)), data, epochs, _RATE, batch=batch, examples=part

@@ -201,6 +201,8 @@ def rank_two():
         (mixed, {}, "kernel and bias have the types float32 and bfloat16"),
         (stacked, {}, r"has the shape \(4, 3, 2\) instead of \(3, 2\)"),
         (lambda: nnx.Embed(3, 2, rngs=nnx.Rngs(0)), {}, "only nnx.Linear and nnx.Conv"),
+        (lambda: nnx.LoRALinear(3, 2, lora_rank=1, rngs=nnx.Rngs(0)), {}, "got LoRALinear"),
+        (lambda: dense_linear(preferred_element_type=jnp.float32), {}, "a product of its own"),
         (lambda: nnx.Conv(2, 2, (2,), mask=jnp.ones((2, 2, 2)), rngs=nnx.Rngs(0)), {}, "would lose its mask"),
     ],
 )
