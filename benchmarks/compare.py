@@ -78,6 +78,26 @@ def spectral_rows(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def nnx_rows(content: dict[str, Any]) -> list[str]:
+    """Return the lines of a table for `nnx_linear`."""
+    modes = list(dict.fromkeys(p for row in content["rows"] for p in row["ratios"]))
+    lines = [
+        f"| width | dense, steps/s | {' | '.join(f'P = {p}' for p in modes)} | equal at P = | by multiplications |",
+        "| --- " * (len(modes) + 4) + "|",
+    ]
+    for row in content["rows"]:
+        rates = {name: 1 / statistics.median(repeats) for name, repeats in row["seconds"].items()}
+        cells = [f"{rates[p]:.0f} ({1 / row['ratios'][p]:.2f})" if p in rates else "-" for p in modes]
+        least, most = modes[0], modes[-1]
+        equal = f"{row['crossover']:.0f}" if row["crossover"] else ""
+        if not equal:
+            equal = f"above {most}" if row["ratios"][max(row["ratios"], key=int)] < 1 else f"below {least}"
+        lines.append(
+            f"| {row['width']} | {rates['dense']:.0f} | {' | '.join(cells)} | {equal} | {row['predicted']:.0f} |"
+        )
+    return lines
+
+
 def truncation_rows(content: dict[str, Any]) -> list[str]:
     """Return the lines of a table for `truncation`."""
     lines = [
@@ -135,6 +155,7 @@ def draw(scalings: list[dict[str, Any]], path: Path) -> None:
 def main(config: Config) -> None:
     """Print one table a file."""
     tables = {
+        "nnx_linear": nnx_rows,
         "scaling": scaling_rows,
         "spectral": spectral_rows,
         "sweep_vs_sequential": sweep_rows,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modejax import layers as layers
     from modejax import modes as modes
     from modejax import networks as networks
+    from modejax import nnx as nnx
     from modejax import online as online
     from modejax import plots as plots
     from modejax import pruning as pruning
@@ -53,6 +54,7 @@ __getattr__, __dir__, __all__ = _lazy(
         "layers": [],
         "networks": ["mlp", "tied_mode_mlp"],
         "modes": [],
+        "nnx": [],
         "online": [],
         "plots": [],
         "pruning": [],

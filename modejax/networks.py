@@ -61,6 +61,7 @@ class Network(NamedTuple):
         penalty: `params -> scalar`, the sum over layers.
         num_parameters: `() -> int`, the number of trainable parameters.
         sizes: the extents of all layers of units, input and output included.
+        biases: `params -> tuple of b or None`, one entry a map; None for a network without biases.
     """
 
     init: Callable[[PRNGKeyArray], Params]
@@ -73,6 +74,7 @@ class Network(NamedTuple):
     penalty: Callable[[Params], Float[Array, ""]]
     num_parameters: Callable[[], int]
     sizes: tuple[Extent, ...]
+    biases: Callable[[Params], tuple[Float[Array, " fan_out"] | None, ...]] | None = None
 
 
 def activations(sizes: Sequence[Extent], activation: str | Activation) -> Callable:
@@ -161,6 +163,7 @@ def mlp(
         penalty=penalty,
         num_parameters=lambda: sum(layers[i].num_parameters(extents[i], extents[i + 1]) for i in range(maps)),
         sizes=extents,
+        biases=lambda params: tuple(getattr(part, "bias", None) for part in params),  # a layer with one has the field
     )
 
 

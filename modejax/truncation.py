@@ -180,6 +180,8 @@ def kept_curves(
 ) -> TruncationCurves:
     """Count right answers on a block of examples for every number of modes kept.
 
+    Biases are no modes and stay.
+
     Args:
         network: the network.
         loss: the loss, which says what a right answer is.
@@ -218,9 +220,14 @@ def kept_curves(
     is_wanted = jnp.zeros(capacity + 1, dtype=bool).at[positions].set(True)
     every = len(wanted) > capacity
     padded = [None if modes is None else _padded(modes, capacity) for modes in order]
+    biases = (None,) * maps if network.biases is None else network.biases(params)
 
     def between(h: Float[Array, "rows units"], start: int, stop: int) -> Float[Array, "rows units"]:
         return jax.vmap(lambda row: network.between(params, row, start, stop))(h)
+
+    def plus_bias(z: Float[Array, "rows units"], index: int) -> Float[Array, "rows units"]:
+        bias = biases[index]
+        return z if bias is None else z + bias[None, :]
 
     def activate(z: Float[Array, "rows units"], index: int) -> Float[Array, "rows units"]:
         return jax.vmap(lambda row: network.activate(row, index))(z)
@@ -235,7 +242,7 @@ def kept_curves(
                 h = between(h, index, index + 1)
             else:
                 weight = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < k, modes.weight, 0)
-                h = activate(_through(modes._replace(weight=weight), h), index)
+                h = activate(plus_bias(_through(modes._replace(weight=weight), h), index), index)
         return h
 
     def curves(index: int, h: Float[Array, "rows fan_in"], rests: Sequence[Callable]) -> Int[Array, "rests kept"]:
@@ -262,7 +269,7 @@ def kept_curves(
         xi_out = jnp.pad(modes.xi_out.T, ((1, 0), (0, 0)))
         # Made from the empty mode, not from zeros, so that vmap sees at once what depends on the member and traces
         # the scan once.
-        empty = u[0][:, None] * xi_out[0][None, :]
+        empty = plus_bias(u[0][:, None] * xi_out[0][None, :], index)
         _, counted = jax.lax.scan(keep_one_more, empty, (jnp.arange(capacity + 1, dtype=jnp.int32), u, xi_out))
         return counted[positions].T
 

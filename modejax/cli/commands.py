@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from modejax.cli.data import DataCommand
+from modejax.cli.decompose import DecomposeCommand
 from modejax.cli.interpolate import InterpolateCommand
 from modejax.cli.online import OnlineCommand
 from modejax.cli.plan import PlanCommand
@@ -24,6 +25,7 @@ _COMMANDS = (
     | Annotated[ShowCommand, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[DataCommand, tyro.conf.subcommand("data", prefix_name=False)]
     | Annotated[OnlineCommand, tyro.conf.subcommand("online", prefix_name=False)]
+    | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose", prefix_name=False)]
     | Annotated[InterpolateCommand, tyro.conf.subcommand("interpolate", prefix_name=False)]
     | Annotated[SvrCommand, tyro.conf.subcommand("svr", prefix_name=False)]
     | Annotated[ReproduceCommand, tyro.conf.subcommand("reproduce", prefix_name=False)]

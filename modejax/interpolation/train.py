@@ -12,50 +12,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from modejax.errors import InputError
-from modejax.extent import Extent, as_extent
-from modejax.layers import Layer, LayerParams, dense, mode
+from modejax.extent import Extent
+from modejax.layers import BiasedParams, biased, dense, mode
 from modejax.networks import Network, Params, mlp
 from modejax.training.optimiser import adam, merge, split
 
 __all__ = ["BiasedParams", "FitMember", "Fits", "biased", "fit_grid", "sign_classes"]
-
-
-class BiasedParams(NamedTuple):
-    """Parameters of a layer with a bias added."""
-
-    map: LayerParams
-    bias: Float[Array, " fan_out"]
-
-
-def biased(layer: Layer) -> Layer:
-    """Add a trained bias, which starts at 0, to a layer without one.
-
-    Args:
-        layer: the layer, for example `layers.mode(3)`.
-
-    Returns:
-        The layer z = W x + b; its `modes` are those of the layer inside.
-
-    Example:
-        >>> biased(mode(3)).num_parameters(10, 5)
-        53
-    """
-
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> BiasedParams:
-        return BiasedParams(layer.init(key, fan_in, fan_out), jnp.zeros(as_extent(fan_out).capacity))
-
-    return Layer(
-        init=init,
-        apply=lambda params, x: layer.apply(params.map, x) + params.bias,
-        kernel=lambda params: layer.kernel(params.map),
-        trainable=lambda params: BiasedParams(layer.trainable(params.map), True),  # pyright: ignore
-        penalty=lambda params: layer.penalty(params.map),
-        num_parameters=lambda n_in, n_out: layer.num_parameters(n_in, n_out) + as_extent(n_out).known("num_parameters"),
-        modes=None if layer.modes is None else lambda params: layer.modes(params.map),  # pyright: ignore
-    )
 
 
 def sign_classes(n: int, features: int, seed: int) -> tuple[Float[np.ndarray, "n features"], np.ndarray]:

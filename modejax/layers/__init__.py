@@ -1,9 +1,10 @@
 """Parametrisations of a weight matrix, one file a family.
 
 Read `base` first: it holds the contract, a NamedTuple of pure functions over arrays. `dense`, `mode`, `low_rank`, `svd`
-and `spectral` fulfil it; `spectral_start` says how the last one starts, `spectral_operator` writes its operator out;
-`spectral_conv` is its convolution, `masked` makes the weights of any layer sparse. A layer knows one map between two
-layers of units; networks, training and data may not come in.
+and `spectral` fulfil it; `spectral_start` says how the last one starts, `spectral_operator` writes its operator out.
+`mode_conv` and `spectral_conv` are convolutions, with their geometry in `convolution`; `masked` makes the weights of
+any layer sparse, `biased` adds a bias, and `from_kernel` starts a layer from a trained kernel. A layer knows one map
+between two layers of units; networks, training and data may not come in.
 """
 
 from modejax.layers.base import Layer as Layer
@@ -12,8 +13,16 @@ from modejax.layers.base import Modes as Modes
 from modejax.layers.base import dense_is_cheaper as dense_is_cheaper
 from modejax.layers.base import no_penalty as no_penalty
 from modejax.layers.base import paper_scale as paper_scale
+from modejax.layers.biased import BiasedParams as BiasedParams
+from modejax.layers.biased import biased as biased
 from modejax.layers.dense import DenseParams as DenseParams
 from modejax.layers.dense import dense as dense
+from modejax.layers.from_kernel import SingularModes as SingularModes
+from modejax.layers.from_kernel import low_rank_from_modes as low_rank_from_modes
+from modejax.layers.from_kernel import mode_from_modes as mode_from_modes
+from modejax.layers.from_kernel import singular_modes as singular_modes
+from modejax.layers.from_kernel import spectral_conv_from_kernel as spectral_conv_from_kernel
+from modejax.layers.from_kernel import spectral_from_kernel as spectral_from_kernel
 from modejax.layers.low_rank import LowRankParams as LowRankParams
 from modejax.layers.low_rank import low_rank as low_rank
 from modejax.layers.masked import MASKS as MASKS
@@ -21,6 +30,8 @@ from modejax.layers.masked import MaskedParams as MaskedParams
 from modejax.layers.masked import masked as masked
 from modejax.layers.mode import ModeParams as ModeParams
 from modejax.layers.mode import mode as mode
+from modejax.layers.mode_conv import ModeConvParams as ModeConvParams
+from modejax.layers.mode_conv import mode_conv as mode_conv
 from modejax.layers.spectral import SPECTRAL_VARIANTS as SPECTRAL_VARIANTS
 from modejax.layers.spectral import SpectralParams as SpectralParams
 from modejax.layers.spectral import spectral as spectral

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from modejax.draws import subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Layer, no_penalty
+from modejax.layers.convolution import Padding, convolve, geometry
 from modejax.layers.spectral_start import draw_matrix, draw_vector, parse_distribution
 
 __all__ = ["SpectralConvParams", "spectral_conv"]
@@ -28,11 +29,13 @@ class SpectralConvParams(NamedTuple):
 
 
 def spectral_conv(
-    window: tuple[int, ...],
+    window: Sequence[int],
     *,
     eigenvectors: Literal["frozen", "trained"] = "frozen",
-    strides: int = 1,
-    padding: Literal["SAME", "VALID"] = "SAME",
+    strides: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    kernel_dilation: int | Sequence[int] = 1,
+    input_dilation: int | Sequence[int] = 1,
     phi: str | None = None,
     lambda_in: str = "uniform:0.97",
     lambda_out: str = "uniform:0.13",
@@ -48,8 +51,10 @@ def spectral_conv(
     Args:
         window: the size of the kernel along each dimension of space, for example (3, 3).
         eigenvectors: whether phi is trained beside the eigenvalues.
-        strides: steps of the window, the same along all dimensions.
-        padding: `SAME` keeps the size (at stride 1), `VALID` adds nothing around.
+        strides: steps of the window, one number or one a dimension.
+        padding: `SAME` keeps the size (at stride 1), `VALID` adds nothing around, pairs add (before, behind).
+        kernel_dilation: steps between the places of the window.
+        input_dilation: steps between the entries of the input.
         phi: the distribution of phi, as in `layers.spectral`; by default normal with the standard deviation
             sqrt(2 / (channels_in size of window)) (He).
         lambda_in: that of lambda_in.
@@ -74,13 +79,8 @@ def spectral_conv(
         >>> layer.apply(params, jnp.ones((3, 28, 28))).shape, layer.num_parameters(3, 8)
         ((8, 28, 28), 19)
     """
-    window = tuple(window)
-    if not window or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in window):
-        raise InputError(f"the window must be integers of at least 1, one for each dimension of space, got {window!r}")
-    if not isinstance(strides, int) or isinstance(strides, bool) or strides < 1:
-        raise InputError(f"strides must be an integer of at least 1, got {strides!r}")
-    if padding not in ("SAME", "VALID"):
-        raise InputError(f"unknown padding {padding!r} of a spectral convolution; allowed: SAME, VALID")
+    where = geometry(window, strides, padding, kernel_dilation, input_dilation)
+    window = where.window
     if eigenvectors not in ("frozen", "trained"):
         raise InputError(f"unknown eigenvectors {eigenvectors!r} of a spectral convolution; allowed: frozen, trained")
     block = None if phi is None else parse_distribution(phi, what="phi")
@@ -112,7 +112,7 @@ def spectral_conv(
         return difference.reshape(*difference.shape, *(1,) * len(window)) * params.phi
 
     def apply(params: SpectralConvParams, x: Float[Array, "channels_in ..."]) -> Float[Array, "channels_out ..."]:
-        z = lax.conv_general_dilated(x[None], kernel(params), (strides,) * len(window), padding)[0]
+        z = convolve(where, kernel(params), x)
         return z if params.bias is None else z + params.bias.reshape(-1, *(1,) * len(window))
 
     def trainable(params: SpectralConvParams) -> SpectralConvParams:

@@ -2,8 +2,10 @@
 
 One file a study; a study calls the library and the plots, writes its folder, and holds no numerics of its own. A study
 is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`. What they share is in `common` and
-`files`; `mdl_files`, `mdl_runs` and `interp_files` add what only those of modes and of interpolation need, `svr_runs`,
-`svr_planted` and `convnet` what those of singular value representations need.
+`files`; `mdl_files`, `mdl_runs` and `interp_files` add what only those of modes and of interpolation need,
+`flax_models` and `chains` what those of Flax models and `modejax decompose` do, `svr_runs`, `svr_planted` and `convnet`
+what those of singular value representations need. `interp_report`, `decompose_report` and `svr_report` are behind the
+commands of their names.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from modejax.errors import InputError, choices
 __all__ = ["STUDIES", "find_study"]
 
 STUDIES = {
+    "flax-decompose": "flax_decompose:run",
+    "flax-mnist": "flax_mnist:run",
     "interp-classes": "interp_classes:run",
     "interp-conditioning": "interp_conditioning:run",
     "interp-depth": "interp_depth:run",

@@ -139,7 +139,7 @@ def _figures(folder: Path, result: SVR, level: float, correction: Any, max_edges
     width = max(6.0, 1.1 * len(result.layers))
     save_drawing(
         folder / "figures" / "graph.png",
-        lambda figure: plot_svr(result, figure.subplots(), scale="median", **options),
+        lambda figure: plot_svr(result, figure.subplots(), scale="largest", **options),
         (width, 4.6),
     )
     pairs = result.pairs[:_SHOWN]

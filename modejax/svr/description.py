@@ -180,7 +180,7 @@ def describe(
         chosen = _in_order(kernels, groups, notes)
     found = find_norms(weights)
     specs = tuple(LayerSpec(kernel, None, groups.get(kernel.name or kernel.key, 1)) for kernel in chosen)
-    specs = _with_norms(specs, found, list(weights), norms or {}, notes)
+    specs = _with_norms(specs, found, weights, norms or {}, notes)
     index = {spec.name: i for i, spec in enumerate(specs)}
     if streams:
         for stream in streams:
@@ -267,26 +267,32 @@ def _in_order(kernels: list[Kernel], groups: Mapping[str, int], notes: list[str]
 def _with_norms(
     specs: tuple[LayerSpec, ...],
     found: list[Norm],
-    keys: list[str],
+    weights: Weights,
     told: Mapping[str, str],
     notes: list[str],
 ) -> tuple[LayerSpec, ...]:
     by_name = {norm.name: norm for norm in found}
     _check_names("norms", told.values(), by_name)
     chosen: dict[str, Norm] = {layer: by_name[norm] for layer, norm in told.items()}
-    position = {key: i for i, key in enumerate(keys)}
+    position = {key: i for i, key in enumerate(weights)}
     for norm in found if not told else ():
-        first = next(each for each in norm[1:] if each is not None)
-        fitting = [spec for spec in specs if spec.name not in chosen]
-        before = [spec for spec in fitting if position[spec.kernel.key] < position[first]]
-        same = [spec for spec in fitting if re.findall(r"\d+", spec.name) == re.findall(r"\d+", norm.name)]
-        last = max(before, key=lambda spec: position[spec.kernel.key], default=None)
-        home = same[0] if same and last not in same else last
+        key = next(each for each in norm[1:] if each is not None)
+        open_ = [spec for spec in specs if spec.name not in chosen]
+        before = [spec for spec in open_ if position[spec.kernel.key] < position[key]]
+        # Number and parent first: files that sort their names put norms far from their layers.
+        homes = [spec for spec in open_ if _numbers(spec.name) == _numbers(norm.name) != ("", ())]
+        homes += [max(before, key=lambda spec: position[spec.kernel.key])] if before else []
+        home = next((spec for spec in homes if spec.width_out == weights.shapes[key][0]), None)
         if home is None:
             notes.append(f"the norm {norm.name} follows no layer and is left out; give norms={{layer: norm}}")
         else:
             chosen[home.name] = norm
     return tuple(spec._replace(norm=chosen.get(spec.name)) for spec in specs)
+
+
+def _numbers(name: str) -> tuple[str, tuple[str, ...]]:
+    """Return the parent of a module and the numbers in its name."""
+    return name.rpartition(".")[0], tuple(re.findall(r"\d+", name))
 
 
 def _pair(specs: tuple[LayerSpec, ...], writer: int, reader: int, flatten: Flatten | None) -> PairSpec:

@@ -184,7 +184,10 @@ def _orbax(path: Path) -> Weights:
     except (OSError, ValueError, KeyError, TypeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path} is not the folder of an Orbax checkpoint ({first})") from None
-    return Weights.of(named_arrays(tree), str(path))
+    arrays = named_arrays(tree)
+    if all(name.endswith(".value") for name in arrays):  # the state of an NNX module: one dictionary a variable
+        arrays = {name.removesuffix(".value"): each for name, each in arrays.items()}
+    return Weights.of(arrays, str(path))
 
 
 def _abstract(tree: Any) -> Any:

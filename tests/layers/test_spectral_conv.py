@@ -76,7 +76,7 @@ def test_padded_channels_change_nothing():
         ((), {}, "the window must be integers of at least 1"),
         ((3, 0), {}, "the window must be integers of at least 1"),
         ((3, 2.0), {}, "the window must be integers of at least 1"),
-        ((3,), {"strides": 0}, "strides must be an integer of at least 1, got 0"),
+        ((3,), {"strides": 0}, "strides must be an integer of at least 1, or 1 of them, one a dimension, got 0"),
         ((3,), {"padding": "FULL"}, "unknown padding 'FULL'"),
         ((3,), {"eigenvectors": "fixed"}, "unknown eigenvectors 'fixed'"),
         ((3,), {"lambda_in": "constant:1", "lambda_out": "constant:1"}, "so that the kernel is 0"),

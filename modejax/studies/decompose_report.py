@@ -1,0 +1,276 @@
+"""The report behind `modejax decompose`: a weight file in; modes, dense weights, a table and figures out."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from modejax._files import replaced
+from modejax.data import Dataset, load_dataset
+from modejax.errors import InputError
+from modejax.layers import LayerParams, SingularModes, mode_from_modes, singular_modes
+from modejax.networks import Params
+from modejax.nnx.models import LayerReport, report_table
+from modejax.plots.decompose import plot_kept_accuracy, plot_kept_energy
+from modejax.studies.chains import KeptAccuracy, chain, fine_tune, kept_accuracy, test_accuracy
+from modejax.studies.common import save_drawing
+from modejax.studies.decompose_config import DecomposeConfig
+from modejax.studies.files import check_folder, write_text
+from modejax.weights import Kernel, Weights, canonical, find_kernels, find_norms, read_weights, restore
+from modejax.weights.kernels import natural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["decompose_file"]
+
+
+class _Decomposition(NamedTuple):
+    kernel: Kernel
+    found: SingularModes
+    modes: int
+    bias: np.ndarray | None
+
+
+def decompose_file(config: DecomposeConfig) -> Iterator[str]:
+    """Decompose every kernel of a weight file and write what came out; the file itself is never written to.
+
+    Args:
+        config: the file and the options.
+
+    Yields:
+        What was found and written, a line each.
+
+    Raises:
+        InputError: the file or an option is not allowed, kernels have mixed types, `modes` is above the rank of every
+            kernel, or the accuracy cannot be measured because the arrays are no chain that fits the data set.
+    """
+    _check(config)
+    source = config.source
+    folder = check_folder(Path("runs") / f"decompose-{source.stem}" if config.out is None else config.out)
+    weights = read_weights(source)
+    _check_apart(source, folder)
+    done = _decompose(weights, config)
+    # A chain that does not fit the data is refused before anything is written.
+    line, data = _chain_and_data(weights, done, config)
+    reports = [_report(each) for each in done]
+    yield report_table(reports)
+
+    params: list[LayerParams] = [mode_from_modes(each.found, each.modes) for each in done]
+    measured: dict[str, float] = {}
+    curves = None
+    if data is not None:
+        found, biases = [each.found for each in line], [each.bias for each in line]
+        network, start = chain(found, biases, [each.rank for each in found], config.activation)
+        curves = kept_accuracy(network, start, data)
+        measured["as given"] = test_accuracy(network, start, data)
+        network, cut = chain(found, biases, [each.modes for each in line], config.activation)
+        measured["cut"] = test_accuracy(network, cut, data)
+        if config.epochs:
+            options = {"learning_rate": config.learning_rate, "batch": config.batch_size, "seed": config.seed}
+            tuned = fine_tune(network, cut, data, config.epochs, **options)
+            name = f"cut, then {config.epochs} epoch{'s' * (config.epochs > 1)} in mode space"
+            measured[name] = test_accuracy(network, tuned, data)
+            done, params = _tuned(tuned, line, done)
+        for name, value in measured.items():
+            yield f"test accuracy {name}: {100 * value:.2f} %"
+
+    written = _write_arrays(source, folder, weights, done, params)
+    _write_tables(folder, config, reports, measured, curves)
+    size = (6.4, 4.2)
+    save_drawing(folder / "figures" / "energy.png", lambda fig: plot_kept_energy(fig.subplots(), _energies(done)), size)
+    if curves is not None:
+        path = folder / "figures" / "accuracy.png"
+        save_drawing(path, lambda fig: _draw_accuracy(fig, curves, line, measured), size)
+    yield f"wrote {folder}/config.json, table.csv, {', '.join(written)} and figures/*.png"
+    yield f"next: read the modes with numpy.load('{folder}/modes.npz'), or put {written[-1]} where {source.name} was"
+
+
+def _check(config: DecomposeConfig) -> None:
+    if (config.modes is None) == (config.energy is None):
+        raise InputError(f"give --modes P or --energy E, one of them; got {config.modes} and {config.energy}")
+    if config.modes is not None and config.modes < 1:
+        raise InputError(f"modes must be an integer of at least 1, got {config.modes}")
+    if config.epochs < 0 or config.batch_size < 1 or not config.learning_rate > 0:
+        raise InputError(
+            "epochs must be 0 or more, batch size 1 or more and the learning rate positive, got "
+            f"{config.epochs}, {config.batch_size} and {config.learning_rate}"
+        )
+    if config.epochs and config.dataset is None:
+        raise InputError(f"--epochs {config.epochs} trains on data; give --dataset, too")
+
+
+def _check_apart(source: Path, folder: Path) -> None:
+    """Refuse a folder in which an output would take the place of the input."""
+    given, target = source.resolve(), folder.resolve()
+    if given in (target, target / "modes.npz", target / f"dense{source.suffix}") or given in target.parents:
+        raise InputError(f"out={folder} would write over {source}; give another folder")
+
+
+def _decompose(weights: Weights, config: DecomposeConfig) -> list[_Decomposition]:
+    kernels = find_kernels(weights, config.layout)
+    types = {str(weights[each.key].dtype) for each in kernels}
+    if len(types) > 1:
+        raise InputError(f"{weights.source} has kernels of mixed types {', '.join(sorted(types))}; convert them to one")
+    done = []
+    for each in kernels:
+        try:
+            found = singular_modes(canonical(weights[each.key], each.layout))
+            wanted = None if config.modes is None else min(config.modes, max(found.rank, 1))
+            count = found.count(wanted, config.energy)
+        except InputError as error:
+            raise InputError(f"{each.key}: {error}") from None
+        done.append(_Decomposition(each, found, count, None if each.bias is None else weights[each.bias]))
+    most = max(each.found.rank for each in done)
+    if config.modes is not None and config.modes > most:
+        raise InputError(f"modes={config.modes} is above the rank of every kernel ({most} at most); give fewer")
+    return done
+
+
+def _report(done: _Decomposition) -> LayerReport:
+    shape, kernel = done.found.shape, done.kernel
+    n_out, n_in, size = shape[0], math.prod(shape[1:]), math.prod(shape)
+    bias = 0 if kernel.bias is None else n_out
+    return LayerReport(
+        kernel.name,
+        "Linear" if len(shape) == 2 else "Conv",
+        shape if kernel.layout != "flax" else (*shape[2:], shape[1], shape[0]),
+        done.found.rank,
+        done.modes,
+        done.found.kept_energy(done.modes),
+        size + bias,
+        done.modes * (n_in + n_out + 1) + bias,
+        2 * size,
+        2 * done.modes * (n_in + n_out),
+    )
+
+
+def _chain_and_data(
+    weights: Weights, done: list[_Decomposition], config: DecomposeConfig
+) -> tuple[list[_Decomposition], Dataset | None]:
+    """Return the maps in the order in which they are applied, and the data; refuse what is no perceptron."""
+    if config.dataset is None:
+        return [], None
+    advice = "leave --dataset out to decompose the kernels alone"
+    spatial = [each.kernel.key for each in done if len(each.found.shape) > 2]
+    if spatial:
+        raise InputError(
+            f"accuracy needs a chain of matrices, because the file does not say how a network is put together; "
+            f"{spatial[0]} is a convolution. Use modejax.nnx.decompose on the Flax model, or {advice}"
+        )
+    used = {each.kernel.key for each in done} | {each.kernel.bias for each in done}
+    norms = find_norms(weights)
+    others = [norm.name for norm in norms] or [name for name in weights if name not in used]
+    if others:
+        raise InputError(f"accuracy needs a chain of matrices and biases alone, but there is {others[0]}; {advice}")
+    data = load_dataset(config.dataset, data_dir=config.data_dir)
+    if data.targets == "values":
+        raise InputError(f"{data.name} has real values as labels, on which there is no accuracy; {advice}")
+    for line in (done, sorted(done, key=lambda each: natural(each.kernel.key))):
+        sizes = [line[0].found.shape[1], *(each.found.shape[0] for each in line)]
+        fits = all(each.found.shape[1] == n for each, n in zip(line, sizes, strict=False))
+        if fits and (sizes[0], sizes[-1]) == (data.num_features, data.num_outputs):
+            return line, data
+    shapes = ", ".join(f"{each.kernel.key} {each.found.shape[1]} -> {each.found.shape[0]}" for each in done)
+    raise InputError(
+        f"the kernels are no chain from the {data.num_features} features of {data.name} to its {data.num_outputs} "
+        f"outputs: {shapes}; {advice}, or give the data of this network"
+    )
+
+
+def _tuned(
+    params: Params, line: list[_Decomposition], done: list[_Decomposition]
+) -> tuple[list[_Decomposition], list[LayerParams]]:
+    """Return the maps with their trained biases, and the trained factors, in the order of the file."""
+    by_key = {each.kernel.key: part for each, part in zip(line, params, strict=True)}
+    parts = [by_key[each.kernel.key] for each in done]
+    biases = [None if each.bias is None else np.asarray(part.bias) for each, part in zip(done, parts, strict=True)]
+    return (
+        [each._replace(bias=bias) for each, bias in zip(done, biases, strict=True)],
+        [getattr(part, "map", part) for part in parts],
+    )
+
+
+def _write_arrays(
+    source: Path,
+    folder: Path,
+    weights: Weights,
+    done: list[_Decomposition],
+    params: list[LayerParams],
+) -> list[str]:
+    """Write the modes as `modes.npz` and the dense weights in the format of the file, and return the names.
+
+    The dense weights of PyTorch and Orbax go into a safetensors file.
+    """
+    kernels = {each.kernel.key for each in done}
+    dense = {name: weights[name] for name in weights}
+    factors = {name: each for name, each in dense.items() if name not in kernels}
+    for each, part in zip(done, params, strict=True):
+        kernel = each.kernel
+        xi_out, sigma, xi_in = (np.asarray(array, np.float64) for array in (part.xi_out, part.sigma, part.xi_in))
+        matrix = (xi_out * sigma) @ xi_in.reshape(each.modes, -1)
+        dtype = dense[kernel.key].dtype
+        dense[kernel.key] = restore(matrix.reshape(each.found.shape), kernel.layout).astype(dtype)
+        factors |= {f"{kernel.name}.{name}": np.asarray(getattr(part, name)) for name in ("xi_out", "sigma", "xi_in")}
+        if kernel.bias is not None:
+            dense[kernel.bias] = factors[kernel.bias] = np.asarray(each.bias).astype(dense[kernel.bias].dtype)
+    _write_npz(folder / "modes.npz", factors)
+    if source.suffix == ".npz":
+        with np.load(source) as archive:
+            names = {name.replace("/", "."): name for name in archive.files}
+        _write_npz(folder / "dense.npz", {names[name]: each for name, each in dense.items()})
+        return ["modes.npz", "dense.npz"]
+    from safetensors.numpy import save_file
+
+    with replaced(folder / "dense.safetensors") as part:
+        save_file({name: np.ascontiguousarray(each) for name, each in dense.items()}, part)
+    return ["modes.npz", "dense.safetensors"]
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    # An .npz file does not know bfloat16.
+    plain = {name: each.astype(np.float32) if each.dtype == jnp.bfloat16 else each for name, each in arrays.items()}
+    with replaced(path) as part, part.open("wb") as file:
+        np.savez(file, **plain)  # pyright: ignore[reportArgumentType]
+
+
+def _write_tables(
+    folder: Path,
+    config: DecomposeConfig,
+    reports: list[LayerReport],
+    measured: dict[str, float],
+    curves: KeptAccuracy | None,
+) -> None:
+    with replaced(folder / "table.csv") as part, part.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(LayerReport._fields)
+        writer.writerows([*row[:2], "x".join(map(str, row.shape)), *row[3:]] for row in reports)
+    if curves is not None:
+        with replaced(folder / "accuracy.csv") as part, part.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["kept", "all", *(f"map_{i + 1}" for i in range(len(curves.layer)))])
+            writer.writerows(zip(curves.kept, curves.together, *curves.layer, strict=True))
+    content = {**dataclasses.asdict(config), "accuracy": measured}
+    write_text(folder / "config.json", json.dumps(content, indent=2, default=str) + "\n")
+
+
+def _energies(done: list[_Decomposition]) -> dict[str, np.ndarray]:
+    """Return for each kernel the share of energy in 1, 2, ... modes."""
+    squares = {each.kernel.name: each.found.s[: each.found.rank] ** 2 for each in done}
+    return {name: np.cumsum(values) / np.sum(values) for name, values in squares.items()}
+
+
+def _draw_accuracy(
+    figure: Figure, curves: KeptAccuracy, line: list[_Decomposition], measured: dict[str, float]
+) -> None:
+    layers = {each.kernel.name: values for each, values in zip(line, curves.layer, strict=True)}
+    levels = {name: value for name, value in measured.items() if name != "cut"}
+    plot_kept_accuracy(figure.subplots(), curves.kept, curves.together, layers, levels)
