@@ -78,6 +78,16 @@ def spectral_rows(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def svr_rows(content: dict[str, Any]) -> list[str]:
+    """Return the lines of a table for `svr`."""
+    lines = ["| case, one core | seconds | largest resident set, GiB | before, GiB |", "| --- | --- | --- | --- |"]
+    for name, runs in content["cases"].items():
+        sizes = (max(run[key] for run in runs) / 2**30 for key in ("bytes", "bytes_before"))
+        cells = [name, _seconds([run["seconds"] for run in runs]), *(f"{size:.2f}" for size in sizes)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def nnx_rows(content: dict[str, Any]) -> list[str]:
     """Return the lines of a table for `nnx_linear`."""
     modes = list(dict.fromkeys(p for row in content["rows"] for p in row["ratios"]))
@@ -156,6 +166,7 @@ def main(config: Config) -> None:
     """Print one table a file."""
     tables = {
         "nnx_linear": nnx_rows,
+        "svr": svr_rows,
         "scaling": scaling_rows,
         "spectral": spectral_rows,
         "sweep_vs_sequential": sweep_rows,

@@ -5,10 +5,10 @@ pattern u of c channels, both of norm 1. Its mean is 1/c under every law below.
 
 - `beta` (exact): v is uniform on the sphere of c z dimensions. E ~ Beta(z/2, z (c-1)/2).
 - `chi2` (the released code): c z E ~ chi-square of z degrees of freedom, the limit for many channels; too strict for
-few.
+  few.
 - `channel_haar`: v stays as it is and u is uniform on the sphere of c dimensions, so that smoothness over positions is
-no evidence.
-  E is a quadratic form, here a Beta law with its mean and variance.
+  no evidence. E is a quadratic form, here a Beta law with its mean and variance; between the extremes of smoothness it
+  lets up to twice as many false edges through as its level says.
 - `rotation`: as `channel_haar`, by drawing rotations (`svr.rotation`).
 
 References:
