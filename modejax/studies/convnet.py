@@ -220,7 +220,8 @@ def train(run: ConvRun, report: Callable[[str], None] = print) -> Trained:
             return each.mean(), nnx.state(net, nnx.BatchStat)
 
         gradient, stats = jax.grad(loss, has_aux=True)(params)
-        update, memory = optimiser.update(gradient, memory, params)
+        with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers into floats
+            update, memory = optimiser.update(gradient, memory, params)
         return optax.apply_updates(params, update), stats, memory
 
     @jax.jit

@@ -18,7 +18,7 @@ from modejax.svr import null, svr
 OURS = [name for name in STUDIES if name.startswith("svr-")]
 TINY = ConvRun(
     images=64, channels=(4, 8), pools=(0,), hidden=(6,), epochs=1, checkpoints=(0, 0.5, 1), seeds=2, penalty=1e-3,
-    optimiser="sgd", learning_rate=0.05,
+    optimiser="adam_l2", learning_rate=0.005,
 )  # fmt: skip
 
 
