@@ -1,6 +1,7 @@
 """Strict settings for every test: no silent promotion of types or ranks."""
 
 import os
+import re
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
@@ -16,6 +17,19 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Two devices on every machine, so that the sharded path is always exercised.
 jax.config.update("jax_num_cpu_devices", 2)
+
+
+_LONG_EXAMPLES = re.compile(r"\b(run_sweep|run_members|predicted_plateaus|learning_rate_limit)\(")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Make the examples of docstrings that train or solve something slow ones; each takes seconds to compile."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and any(
+            _LONG_EXAMPLES.search(each.source) for each in item.dtest.examples
+        ):
+            item.add_marker("slow")
 
 
 @pytest.fixture

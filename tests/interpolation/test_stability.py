@@ -104,6 +104,7 @@ def test_planted_redundancies_are_found():
     assert layer_report(*build_hinge(X, Y, theta=0.25), X, Y)[0]["redundancy"] == "o2+o5"
 
 
+@pytest.mark.slow
 def test_checkpoints_are_compared_in_a_row():
     points, y = sign_classes(40, 6, 0)
     H = one_hot(y, 4)

@@ -35,6 +35,7 @@ def test_the_order_is_that_of_the_claim():
     assert "S-QR, released" in claims(rows(ranks.__getitem__))[0]
 
 
+@pytest.mark.slow
 def test_a_run_writes_what_it_measured(tmp_path, monkeypatch):
     chosen = [family for family in FAMILIES if family.name in ("single set", "two sets", "dense")]
     monkeypatch.setattr(spectral_width, "FAMILIES", tuple(chosen))

@@ -48,6 +48,7 @@ for precision, epochs in (("float64", 1), ("float32", 2)):
 """
 
 
+@pytest.mark.slow
 def test_one_two_and_eight_devices_give_the_same_numbers():
     done = subprocess.run(
         [sys.executable, "-c", EIGHT], env=ENVIRONMENT, capture_output=True, text=True, timeout=BOUND, check=False

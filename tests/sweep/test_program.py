@@ -75,10 +75,10 @@ def alone(plan, dataset, member, epochs, steps=None, group=0):
     [
         ("mode", "one"),
         pytest.param("mode", "each", marks=pytest.mark.slow),
-        ("svd", "one"),
+        pytest.param("svd", "one", marks=pytest.mark.slow),
         ("tied_mode", "one"),
         ("low_rank", "one"),
-        ("dense", "one"),
+        pytest.param("dense", "one", marks=pytest.mark.slow),
     ],
 )
 def test_member_in_a_sweep_equals_member_alone_float64(blobs, layer, buckets):

@@ -97,6 +97,7 @@ def test_masks_in_lower_precision(blobs):
     assert (result.test_accuracy.isel(epoch=-1) > 0.5).all()
 
 
+@pytest.mark.slow
 def test_a_sparse_spectral_member_equals_itself_alone(blobs):
     options = ("variant=qr_triangular", "start=reduction_sparse")
     config = SweepConfig(
