@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from modejax.errors import InputError
 from modejax.svr.description import Description, Fold, PairSpec, describe, load_kernel
-from modejax.svr.edges import squared_sum
+from modejax.svr.edges import as_positions, squared_sum
 from modejax.svr.null import level_of_sigma, threshold
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _one(kernels: tuple[Array, ...], cuts: Array, level: Array, pairs: tuple[Pai
     for index, pair in enumerate(pairs):
         U, _, _, writers = found[pair.writer]
         _, _, V, readers = found[pair.reader]
-        V = _unflatten(V, pair)
+        V = as_positions(V, pair.flattened, pair.order)
         E = squared_sum(U[:, None, :], V)
         tested = readers[:, None] & writers[None, :]
         passed = (cuts[index] <= E) if null == "beta" else (_haar_p(E, V) <= level)
@@ -143,16 +143,6 @@ def _neurons(kernel: Float[Array, "o i ..."]) -> tuple[Array, Array, Array, Bool
     right = (B.T @ left) / jnp.where(active, S, jnp.inf)[None, :]
     U, V = (left, right) if wide else (right, left)
     return U, S, V.reshape(into, -1, V.shape[1]), active
-
-
-def _unflatten(V: Float[Array, "units z n"], pair: PairSpec) -> Float[Array, "c z n"]:
-    if pair.flattened == 1:
-        return V
-    units, places, neurons = V.shape
-    c = units // pair.flattened
-    if pair.order == "channel_first":
-        return V.reshape(c, pair.flattened * places, neurons)
-    return V.reshape(pair.flattened, c, places, neurons).swapaxes(0, 1).reshape(c, -1, neurons)
 
 
 def _haar_p(E: Float[Array, "n m"], V: Float[Array, "c z n"]) -> Float[Array, "n m"]:

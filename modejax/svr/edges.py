@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from jaxtyping import Array, Float
 
 from modejax.errors import InputError
 
-__all__ = ["edges", "effective_filters"]
+__all__ = ["as_positions", "edges", "effective_filters", "squared_sum"]
 
 
 def edges(U: Float[np.ndarray, "c x m"], V: Float[np.ndarray, "c z n"]) -> Float[np.ndarray, "n m"]:
@@ -82,3 +84,29 @@ def effective_filters(U: Float[np.ndarray, "c x m"], V: Float[np.ndarray, "c z n
         (3, 9, 1, 1)
     """
     return np.einsum("czn,cxm->nzxm", V, U, optimize=True)
+
+
+def as_positions(patterns: Any, count: int, order: str) -> Any:
+    """Return patterns over units as patterns over channels and positions, where a convolution was flattened.
+
+    Args:
+        patterns: (units, positions, neurons), a NumPy or JAX array; units are channels times `count`.
+        count: positions that were flattened; 1 leaves the patterns as they are.
+        order: `"channel_first"` where the positions of a channel stand together, `"channel_last"` where the channels of
+            a position do.
+
+    Returns:
+        Shape (channels, count positions, neurons).
+
+    Example:
+        >>> as_positions(np.arange(6.0).reshape(6, 1, 1), 2, "channel_last")[:, :, 0].tolist()
+        [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]
+    """
+    if count == 1:
+        return patterns
+    units, places, neurons = patterns.shape
+    channels = units // count
+    if order == "channel_first":
+        return patterns.reshape(channels, count * places, neurons)
+    split = patterns.reshape(count, channels, places, neurons)
+    return split.swapaxes(0, 1).reshape(channels, count * places, neurons)

@@ -16,7 +16,7 @@ from modejax._files import replaced
 from modejax.errors import InputError
 from modejax.svr import derived
 from modejax.svr.description import Description, Fold, PairSpec, describe, load_kernel
-from modejax.svr.edges import edges, effective_filters
+from modejax.svr.edges import as_positions, edges, effective_filters
 from modejax.svr.neurons import Method, SpectralLayer, check_memory, spectral_layer
 from modejax.svr.null import (
     NULLS,
@@ -479,15 +479,4 @@ def svr(
 def _joined(layers: tuple[SpectralLayer, ...], spec: PairSpec) -> tuple[np.ndarray, np.ndarray]:
     """Return the patterns of writer and reader over the channels between them; what is flattened becomes positions."""
     U, V = layers[spec.writer].U, layers[spec.reader].V
-    return _positions(U, spec.spread, spec.order), _positions(V, spec.flattened, spec.order)
-
-
-def _positions(patterns: np.ndarray, count: int, order: str) -> np.ndarray:
-    if count == 1:
-        return patterns
-    units, places, neurons = patterns.shape
-    channels = units // count
-    if order == "channel_first":
-        return patterns.reshape(channels, count * places, neurons)
-    split = patterns.reshape(count, channels, places, neurons)
-    return split.swapaxes(0, 1).reshape(channels, count * places, neurons)
+    return as_positions(U, spec.spread, spec.order), as_positions(V, spec.flattened, spec.order)

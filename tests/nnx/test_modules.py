@@ -90,7 +90,7 @@ CASES = {
     "low_rank": lambda: linear("low_rank", param_dtype=jnp.float64),
     "spectral_conv": lambda: SpectralConv(2, 4, (3, 2), param_dtype=jnp.float64, rngs=nnx.Rngs(0)),
 }
-SLOW = ("low_rank", "mode_conv", "spectral_conv")
+SLOW = ("svd", "low_rank", "mode_conv", "spectral_conv")
 
 
 @pytest.mark.usefixtures("float64")
@@ -229,6 +229,7 @@ def test_types_precision_initialisers_and_sharding_are_those_of_flax():
     assert nnx.graphdef(same) == nnx.graphdef(other)  # one compiled function for both
 
 
+@pytest.mark.slow
 def test_an_orbax_checkpoint_comes_back_and_one_of_another_shape_is_refused(tmp_path):
     import orbax.checkpoint as ocp
 
