@@ -253,9 +253,11 @@ def _in_order(kernels: list[Kernel], groups: Mapping[str, int], notes: list[str]
             into, out = two.shape[1], one.shape[0]
             hint = ""
             if len(two.shape) > 2 and out % into == 0 and two.shape[0] % (out // into) == 0:
+                count = out // into
                 hint = (
-                    f"; is {two.name} a convolution of {out // into} groups? Say groups={{{two.name!r}: {out // into}}}"
+                    f"; is {two.name} a convolution of {count} groups? Say groups={{{two.name!r}: {count}}}, or on the "
                 )
+                hint += f"command line --groups {two.name}={count}"
             raise InputError(
                 f"{two.name or two.key} reads {into} channels and {one.name or one.key} before it writes {out}; "
                 "allowed: layers in the order of the network, of matching widths. Give order=[...], or streams=[...] "

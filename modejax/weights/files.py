@@ -150,10 +150,10 @@ def _torch(path: Path) -> Weights:
         raise InputError(f"{path} needs PyTorch, which is not installed; install it, or save as .safetensors") from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what its unpickler raises
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # torch raises what its unpickler raises, with advice that is none here
         raise InputError(
-            f"{path} cannot be read as a PyTorch state dict ({first}); save model.state_dict(), not the model"
+            f"{path} cannot be read as a PyTorch state dict of tensors alone ({type(error).__name__}); save "
+            "model.state_dict(), not the model"
         ) from None
     for wrapper in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):

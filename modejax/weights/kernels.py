@@ -162,7 +162,8 @@ def find_norms(weights: Mapping[str, Any]) -> list[Norm]:
     modules: dict[str, dict[str, str]] = {}
     for key, shape in shapes.items():
         name, last = _split(key)
-        modules.setdefault(name, {})[last] = key if len(shape) == 1 else ""
+        if shape:  # a counter of batches has no axis
+            modules.setdefault(name, {})[last] = key if len(shape) == 1 else ""
     found = []
     for name, parts in modules.items():
         if "" in parts.values():  # a kernel lives here

@@ -59,6 +59,7 @@ def test_norms_are_told_from_kernels_in_flax_linen_keras_and_torch_names():
         "bn.bias": np.ones(3),
         "bn.running_mean": np.ones(3),
         "bn.running_var": np.ones(3),
+        "bn.num_batches_tracked": np.array(7),
     }
     linen = named_arrays(
         {
