@@ -18,7 +18,8 @@ def named_arrays(tree: Any) -> dict[str, Any]:
 
     Args:
         tree: a Flax NNX module (in the order of its attributes) or state, Linen variables or parameters, or any nesting
-            of dictionaries, lists and tuples of arrays. Random states are left out.
+            of dictionaries, lists and tuples of arrays. Random states are left out. Modules of `modejax.nnx` give their
+            dense kernel and bias.
 
     Returns:
         Arrays by name, parts separated by dots, as `"layers.0.kernel"`.
@@ -50,6 +51,11 @@ def _leaves(tree: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[
         if id(tree) in seen:  # shared modules count where they first stand
             return
         seen.add(id(tree))
+        if callable(
+            getattr(type(tree), "kernel", None)
+        ):  # a mode or spectral layer stands for a kernel in Flax's layout
+            yield from _leaves({"kernel": tree.kernel(), "bias": getattr(tree, "bias", None)}, path, seen)
+            return
         entries = [(key, value) for key, value in vars(tree).items() if _is_graph(value)]
     elif isinstance(tree, Mapping) or (hasattr(tree, "items") and not hasattr(tree, "shape")):
         entries = list(tree.items())

@@ -13,6 +13,7 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 from modejax.errors import InputError
+from modejax.nnx import ModeLinear
 from modejax.svr import Stream, describe, haar, load_kernel, members, svr
 
 
@@ -270,6 +271,16 @@ def test_a_flax_module_is_understood():
             self.body = nnx.Conv(6, 4, (3, 3), rngs=rngs)
             self.head = nnx.Linear(4 * 9, 10, rngs=rngs)
 
+    class Modes(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs):
+            self.first = ModeLinear(9, 8, modes=3, rngs=rngs)
+            self.second = ModeLinear(8, 5, modes=3, use_bias=False, rngs=rngs)
+
+    low = svr(Modes(nnx.Rngs(0)))
+    assert [(layer.name, int((1e-5 * layer.S[0] < layer.S).sum())) for layer in low.layers] == [
+        ("first", 3),
+        ("second", 3),
+    ]
     found = svr(Net(nnx.Rngs(0)), fold="full")
     assert [layer.name for layer in found.layers] == ["stem", "body", "head"]
     assert found.description.layers[0].norm is not None
