@@ -51,10 +51,9 @@ def _leaves(tree: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[
         if id(tree) in seen:  # shared modules count where they first stand
             return
         seen.add(id(tree))
-        if callable(
-            getattr(type(tree), "kernel", None)
-        ):  # a mode or spectral layer stands for a kernel in Flax's layout
-            yield from _leaves({"kernel": tree.kernel(), "bias": getattr(tree, "bias", None)}, path, seen)
+        kernel = getattr(type(tree), "kernel", None)
+        if callable(kernel):  # a mode or spectral layer stands for a kernel in Flax's layout
+            yield from _leaves({"kernel": kernel(tree), "bias": getattr(tree, "bias", None)}, path, seen)
             return
         entries = [(key, value) for key, value in vars(tree).items() if _is_graph(value)]
     elif isinstance(tree, Mapping) or (hasattr(tree, "items") and not hasattr(tree, "shape")):
