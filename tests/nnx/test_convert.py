@@ -74,6 +74,19 @@ def test_fewer_modes_are_the_best_matrix_of_that_rank():
         assert module.modes == modes
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float16])
+def test_kernels_of_half_precision_have_their_full_rank(dtype):
+    kernel = np.random.default_rng(0).standard_normal((128, 128)).astype(dtype)
+    found = singular_modes(kernel)
+    assert found.rank == 128
+    assert found.kept_energy(found.count(energy=0.95)) >= 0.95
+
+
+def test_a_share_of_energy_is_kept_where_many_small_values_hold_it():
+    found = singular_modes(np.diag(np.r_[1.0, np.full(127, 1e-5)]).astype(np.float32))
+    assert found.kept_energy(found.count(energy=1 - 1e-9)) >= 1 - 1e-9
+
+
 @pytest.mark.parametrize("shape", [(5, 9), (4, 2, 3, 3)])
 def test_the_gauge_is_balanced_and_every_order_is_that_of_the_singular_values(shape):
     found = singular_modes(np.random.default_rng(0).standard_normal(shape))
