@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +17,7 @@ from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
 from modejax.layers import LayerParams, SingularModes, mode_from_modes, singular_modes
 from modejax.networks import Params
-from modejax.nnx.models import LayerReport, report_table
+from modejax.nnx.models import LayerReport, layer_report, report_table
 from modejax.plots.decompose import plot_kept_accuracy, plot_kept_energy
 from modejax.studies.chains import KeptAccuracy, chain, fine_tune, kept_accuracy, test_accuracy
 from modejax.studies.common import save_drawing
@@ -137,20 +136,8 @@ def _decompose(weights: Weights, config: DecomposeConfig) -> list[_Decomposition
 
 def _report(done: _Decomposition) -> LayerReport:
     shape, kernel = done.found.shape, done.kernel
-    n_out, n_in, size = shape[0], math.prod(shape[1:]), math.prod(shape)
-    bias = 0 if kernel.bias is None else n_out
-    return LayerReport(
-        kernel.name,
-        "Linear" if len(shape) == 2 else "Conv",
-        shape if kernel.layout != "flax" else (*shape[2:], shape[1], shape[0]),
-        done.found.rank,
-        done.modes,
-        done.found.kept_energy(done.modes),
-        size + bias,
-        done.modes * (n_in + n_out + 1) + bias,
-        2 * size,
-        2 * done.modes * (n_in + n_out),
-    )
+    stored = shape if kernel.layout != "flax" else (*shape[2:], shape[1], shape[0])
+    return layer_report(kernel.name, stored, done.found, done.modes, kernel.bias is not None)
 
 
 def _chain_and_data(

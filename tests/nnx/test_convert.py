@@ -162,6 +162,30 @@ def test_a_whole_model_is_decomposed_and_the_original_stays():
     jax.tree.map(np.testing.assert_array_equal, before, jax.device_get(nnx.state(model)))
 
 
+class Tied(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.first = nnx.Linear(4, 4, rngs=rngs)
+        self.second = nnx.Linear(4, 4, rngs=rngs)
+        self.second.kernel = self.first.kernel
+        self.general = nnx.LinearGeneral(3, 4, rngs=rngs)
+        self.up = nnx.ConvTranspose(2, 3, (3, 3), rngs=rngs)
+        self.head = nnx.Linear(4, 2, rngs=rngs)
+        self.conv = nnx.Conv(1, 2, (3, 3), rngs=rngs)
+
+
+def test_tied_layers_stay_tied_and_every_dense_kernel_is_named():
+    found = decompose(Tied(nnx.Rngs(0)), 1)
+    assert found.model.first.kernel is found.model.second.kernel
+    reasons = dict(found.left)
+    assert set(reasons) == {"first", "second", "general", "up"}
+    assert "shares its kernel with second" in reasons["first"]
+    assert "got ConvTranspose" in reasons["up"]
+    assert [path for path, _ in decompose(Tied(nnx.Rngs(0)), 1, only=["head", "up"]).left] == ["up"]
+    # FLOPs of a convolution are for one place and have no sum with those of a matrix.
+    sums = found.table().splitlines()[3]
+    assert sums.split() == ["all", *(str(n) for n in ((4 + 2 + 1 + 2) + (9 + 2 + 1 + 2), 10 + 20)), "-", "-"]
+
+
 def test_layers_are_chosen_by_path():
     model = Block(nnx.Rngs(0))
     assert [layer.path for layer in decompose(model, only="maps/*").layers] == ["maps/0", "maps/1"]
