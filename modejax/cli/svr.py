@@ -38,12 +38,18 @@ class SvrCommand:
     """For the number of edges of a pair of layers."""
     max_edges: int = 100
     """Edges of a pair that tables and graph keep, the strongest."""
+    eps: float = 1e-5
+    """Of the batch norms, for --fold full."""
+    draws: int = 200
+    """Rotations of the drawn null."""
     layout: Literal["torch", "flax", "plain"] | None = None
     """Axes of the kernels: (out, in, *window) or (*window, in, out); by default what their names say."""
     order: tuple[str, ...] = ()
     """Names of the layers in the order of the network; by default inferred."""
     groups: tuple[str, ...] = ()
     """Groups of convolutions, as dw=8."""
+    norms: tuple[str, ...] = ()
+    """Norms of layers, as conv1=bn1; by default inferred."""
     flatten: Literal["channel_first", "channel_last"] | None = None
     """How a convolution becomes units; by default PyTorch's or Flax's, by the layout."""
     streams: tuple[str, ...] = ()
@@ -51,7 +57,7 @@ class SvrCommand:
 
     def run(self) -> int:
         """Run the command and return its exit code."""
-        from modejax.studies.svr_report import parse_groups, parse_streams, report_svr
+        from modejax.studies.svr_report import parse_groups, parse_norms, parse_streams, report_svr
         from modejax.svr.null import level_of_sigma
 
         options = {
@@ -61,7 +67,10 @@ class SvrCommand:
             "fold": self.fold,
             "layout": self.layout,
             "order": self.order,
+            "eps": self.eps,
+            "draws": self.draws,
             "groups": parse_groups(self.groups),
+            "norms": parse_norms(self.norms),
             "flatten": self.flatten,
             "streams": parse_streams(self.streams),
         }

@@ -17,7 +17,7 @@ from modejax.svr import SVR, Stream, describe, members, svr
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["parse_groups", "parse_streams", "report_svr"]
+__all__ = ["parse_groups", "parse_norms", "parse_streams", "report_svr"]
 
 _SHOWN = 12
 """Pairs of layers that a figure of one panel a pair shows."""
@@ -40,6 +40,22 @@ def parse_groups(words: Sequence[str]) -> dict[str, int]:
             raise InputError(f"groups {word!r}; allowed: LAYER=NUMBER, as dw=8")
         found[name] = int(count)
     return found
+
+
+def parse_norms(words: Sequence[str]) -> dict[str, str]:
+    """Return norms by layer from words such as `conv1=bn1`.
+
+    Raises:
+        InputError: a word has another form.
+
+    Example:
+        >>> parse_norms(["conv1=bn1"])
+        {'conv1': 'bn1'}
+    """
+    pairs = [word.partition("=") for word in words]
+    if not all(layer and norm for layer, _, norm in pairs):
+        raise InputError(f"norms {' '.join(words)!r}; allowed: LAYER=NORM, as conv1=bn1")
+    return {layer: norm for layer, _, norm in pairs}
 
 
 def parse_streams(words: Sequence[str]) -> list[Stream] | None:
@@ -87,9 +103,20 @@ def report_svr(
         InputError: see `svr.describe` and `svr.svr`; or a folder that is a file.
     """
     source = Path(source)
-    if (source / "config.json").is_file():
-        return _run(source, check_folder(out or source / "svr"), level)
+    if not 0 < level < 1:
+        raise InputError(f"a probability of {level:g} by chance; allowed: above 0 and below 1. Give another --sigma")
+    if max_edges < 1:
+        raise InputError(f"max_edges={max_edges}; allowed: at least 1")
     options = dict(options or {})
+    if (source / "config.json").is_file() and (source / "checkpoint").is_dir():  # a run of modejax sweep
+        plain = {"method": "svr", "fold": "none", "null": options.get("null", "beta"), "eps": 1e-5, "draws": 200}
+        other = [name for name, value in options.items() if value and value != plain.get(name)]
+        if other or correction != "none" or plain["null"] not in ("beta", "channel_haar"):
+            raise InputError(
+                f"{source} is a run, whose networks are counted together; allowed with it: --sigma and --null beta or "
+                "channel_haar. Use modejax.svr.svr on the kernels of one network for all else"
+            )
+        return _run(source, check_folder(out or source / "svr"), level, plain["null"])
     names = ("layout", "order", "groups", "norms", "flatten", "streams")
     understood = describe(source, **{name: options.pop(name) for name in names if options.get(name)})
     for name in names:
@@ -180,43 +207,54 @@ def _figures(folder: Path, result: SVR, level: float, correction: Any, max_edges
     return written
 
 
-def _run(source: Path, folder: Path, level: float) -> list[str]:
+def _run(source: Path, folder: Path, level: float, null: Any) -> list[str]:
     from modejax.plots.svr import plot_significant
+    from modejax.sweep.result import load_result
     from modejax.sweep.trained import load_networks
 
     trained = load_networks(source)
     keys = ("width", "modes", "seed", "learning_rate", "weight_decay", "sparsity")
     labels = [{key: getattr(member, key) for key in keys} for member in trained]
     kernels = [[np.asarray(kernel) for kernel in member.network.kernels(member.params)] for member in trained]
-    finite = [all(np.isfinite(kernel).all() for kernel in network) for network in kernels]
+    status = load_result(source).status
+    good = [
+        not int(status.sel({key: label[key] for key in status.dims}, method="nearest").item())
+        and all(np.isfinite(kernel).all() for kernel in network)
+        for label, network in zip(labels, kernels, strict=True)
+    ]
+    if not any(good):
+        raise InputError(f"no network of {source} stayed finite; there is nothing to count")
     table: Any = members(
-        [network for network, good in zip(kernels, finite, strict=True) if good],
-        [label for label, good in zip(labels, finite, strict=True) if good],
+        [network for network, fine in zip(kernels, good, strict=True) if fine],
+        [label for label, fine in zip(labels, good, strict=True) if fine],
         level=level,
+        null=null,
     )
+    kinds = ["modes", *(key for key in keys[3:] if table[key].nunique() > 1)]
     with replaced(folder / "members.csv") as part:
         table.to_csv(part, index=False)
-    mean: Any = table.groupby(["width", "modes", "pair"], as_index=False)[["share", "leading_E", "neurons"]].mean()
+    mean: Any = table.groupby(["width", *kinds, "pair"], as_index=False)[["share", "leading_E", "neurons"]].mean()
     widths = sorted(set(table.width))
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(1, table.pair.nunique(), squeeze=False, sharey=True)[0]
         for pair, ax in enumerate(axes):
             curves = {}
-            for modes in sorted(set(table.modes)):
-                rows = table[(table.pair == pair) & (table.modes == modes)]
+            for kind, rows in table[table.pair == pair].groupby(kinds):
                 each = [rows[rows.width == width].share.to_numpy() for width in widths]
                 most = max(len(values) for values in each)
                 padded = [np.pad(values, (0, most - len(values)), constant_values=np.nan) for values in each]
-                curves[f"{modes} modes" if modes else "full rank"] = np.array(padded)
+                name = [f"{kind[0]} modes" if kind[0] else "full rank"]
+                name += [f"{key.replace('_', ' ')} {value:g}" for key, value in zip(kinds[1:], kind[1:], strict=True)]
+                curves[", ".join(name)] = np.array(padded)
             plot_significant(widths, curves, ax, x_label="width", chance=level)
             ax.set_title(f"pair {pair + 1} to {pair + 2}", fontsize=9)
 
     save_drawing(folder / "figures" / "significant.png", draw, (4.4 * table.pair.nunique(), 3.8))
     lines = _table(mean, list(mean.columns))
-    lost = len(finite) - sum(finite)
+    lost = len(good) - sum(good)
     if lost:
-        lines.append(f"note: {lost} networks that are not finite were left out")
+        lines.append(f"note: {lost} networks whose status is not 0 were left out")
     lines.append(f"wrote {folder}/members.csv and figures/significant.png")
     lines.append("next: modejax.svr.svr(network.kernels(params)) for the graph of one of them")
     return lines

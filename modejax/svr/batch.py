@@ -120,7 +120,7 @@ def _one(kernels: tuple[Array, ...], cuts: Array, level: Array, pairs: tuple[Pai
                 (passed & tested).sum(dtype=float),
                 tested.sum(dtype=float),
                 E[0, 0],
-                U.shape[0] * jnp.where(tested, E, 0).sum() / tested.sum(dtype=float),
+                U.shape[0] * jnp.where(tested, E, 0).sum() / jnp.maximum(tested.sum(dtype=float), 1),
             )
         )
     return MemberEdges(
@@ -166,6 +166,7 @@ def members(
     level: float | None = None,
     null: Literal["beta", "channel_haar"] = "beta",
     fold: Fold = "none",
+    eps: float = 1e-5,
     **description: Any,
 ) -> pd.DataFrame:
     """Count the significant edges of many networks: the members of a sweep, or checkpoints of a training.
@@ -178,6 +179,7 @@ def members(
         level: probability that an edge passes by chance; by default that of 3 sigma.
         null: see `member_edges`.
         fold: how norms enter; see `load_kernel`.
+        eps: the norm's epsilon.
         **description: options of `describe`.
 
     Returns:
@@ -208,18 +210,20 @@ def members(
         layers = understood[indices[0]].layers
         if any(spec.groups > 1 for spec in layers):
             raise InputError("a batch takes no grouped convolutions; use svr for each network")
-        stacks = [np.stack([load_kernel(understood[i], layer, fold) for i in indices]) for layer in range(len(layers))]
+        stacks = [
+            np.stack([load_kernel(understood[i], layer, fold, eps) for i in indices]) for layer in range(len(layers))
+        ]
         counted = jax.tree.map(np.asarray, member_edges(stacks, pairs, level=level, null=null))
         for place, index in enumerate(indices):
             rows[index] = [
                 {
                     **(names[index] if names is not None else {"member": index}),
-                    "writer": layers[pair.writer].name,
-                    "reader": layers[pair.reader].name,
+                    "writer": understood[index].layers[pair.writer].name,
+                    "reader": understood[index].layers[pair.reader].name,
                     "pair": k,
                     "tested": int(counted.tested[place, k]),
                     "significant": int(counted.significant[place, k]),
-                    "share": float(counted.significant[place, k] / counted.tested[place, k]),
+                    "share": float(counted.significant[place, k] / max(counted.tested[place, k], 1)),
                     "by_chance": level,
                     "leading_E": float(counted.leading[place, k]),
                     "mean_cE": float(counted.mean[place, k]),

@@ -51,7 +51,7 @@ class InternalDimension(NamedTuple):
     significant: bool
 
 
-def internal_dimension_cut(c: int, z: int, n: int, m: int) -> float:
+def internal_dimension_cut(c: int, z: float, n: int, m: int) -> float:
     """Return the cut of the excess, passed between Haar frames in at most about 5 % of draws.
 
     The excess of a block of a readers and b writers has the variance 2/z a (1 - a/(c z)) b (1 - b/c) to leading order;
@@ -69,14 +69,16 @@ def internal_dimension_cut(c: int, z: int, n: int, m: int) -> float:
         109.6
     """
 
-    def widest(count: int, whole: int) -> float:
+    def widest(count: int, whole: float) -> float:
         a = min(count, whole / 2)
         return a * (1 - a / whole)
 
     return 3.1 * math.sqrt(2 / z * widest(n, c * z) * widest(m, c))
 
 
-def internal_dimension(E: Float[np.ndarray, "n m"], c: int, z: int = 1, *, released: bool = False) -> InternalDimension:
+def internal_dimension(
+    E: Float[np.ndarray, "n m"], c: int, z: float = 1, *, released: bool = False
+) -> InternalDimension:
     """Return the sizes (a, b) of the leading blocks with the largest excess T(a, b) = c sum_{n<a, m<b} E - a b.
 
     Args:
@@ -301,15 +303,23 @@ def near_kernel(
         >>> found.H.shape, bool(np.allclose((found.H**2).sum(0), 1))
         ((8, 8), True)
     """
-    c = writer.shape[0]
-    if reader.shape[1] != c:
-        raise InputError(
-            f"the writer has {c} output channels and the reader {reader.shape[1]} inputs; allowed: the same"
-        )
+    c = _common_channels(writer, reader)
     rng = np.random.default_rng(seed)
     U, write_gain = _channel_basis(writer.reshape(c, -1), rng)
     V, read_gain = _channel_basis(np.moveaxis(reader, 1, 0).reshape(c, -1), rng)
     return NearKernel(np.abs(V.T @ U), write_gain, read_gain, U, V)
+
+
+def _common_channels(writer: np.ndarray, reader: np.ndarray) -> int:
+    c = writer.shape[0]
+    if reader.ndim < 2 or reader.shape[1] != c:
+        raise InputError(
+            f"the writer has the shape {writer.shape} and the reader {reader.shape}; allowed: (out, in, *window), the "
+            "inputs of the reader being the outputs of the writer (take a flattened reader apart into positions first)"
+        )
+    if not (np.isfinite(writer).all() and np.isfinite(reader).all()):
+        raise InputError("a kernel has entries that are not finite; allowed: numbers")
+    return c
 
 
 def _channel_basis(A: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -317,7 +327,7 @@ def _channel_basis(A: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
     R = np.asarray(np.linalg.qr(A.T.astype(np.float64), mode="r"))
     U, S, _ = np.linalg.svd(R.T)
     S = np.concatenate([S, np.zeros(len(U) - len(S))])
-    number = clusters(S)
+    number = clusters(S, A.dtype)
     for index in np.flatnonzero(np.bincount(number) > 1):
         inside = number == index
         U[:, inside] = U[:, inside] @ haar(rng, int(inside.sum()))
@@ -381,6 +391,7 @@ def dead_channels(
         >>> dead_channels(np.diag([1.0, 0.0]), np.diag([1.0, 0.0])).both
         1
     """
+    _common_channels(writer, reader)
     out = np.sqrt((np.asarray(writer, np.float64) ** 2).reshape(len(writer), -1).sum(1))
     into = np.sqrt((np.asarray(np.moveaxis(reader, 1, 0), np.float64) ** 2).reshape(reader.shape[1], -1).sum(1))
     return DeadChannels(out <= share * out.max(), into <= share * into.max())

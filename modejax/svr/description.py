@@ -47,7 +47,7 @@ class LayerSpec(NamedTuple):
     @property
     def name(self) -> str:
         """The module's name."""
-        return self.kernel.name or self.kernel.key
+        return self.kernel.name
 
     @property
     def width_in(self) -> int:
@@ -160,32 +160,54 @@ def describe(
             raise InputError(
                 "a list with convolutions needs a layout: torch (out, in, *window) or flax (*window, in, out)"
             )
-    kernels = find_kernels(weights, layout)
+    if order is not None:
+        if len(set(order)) != len(order):
+            raise InputError(f"order {list(order)} names a layer twice; allowed: each once")
+        kept = {key: shape for key, shape in weights.shapes.items() if len(shape) < 2 or _module(key) in order}
+        kernels = find_kernels(Weights(kept, weights.__getitem__, weights.source), layout)
+    else:
+        kernels = find_kernels(weights, layout)
     notes: list[str] = []
+    used = {kernel.key for kernel in kernels}
+    left = [key for key, shape in weights.shapes.items() if len(shape) > 1 and key not in used]
+    if left:
+        notes.append(f"left out: {', '.join(left[:6])}{' ...' if len(left) > 6 else ''}")
     groups = dict(groups or {})
-    named = {kernel.name or kernel.key: kernel for kernel in kernels}
+    named = {kernel.name: kernel for kernel in kernels}
     if len(named) != len(kernels):
         raise InputError("two layers have the same name; give arrays different names")
     for what, names in (("order", order or ()), ("groups", groups), ("norms", norms or {})):
         _check_names(what, names, named)
-    bad = {name: count for name, count in groups.items() if count < 1 or named[name].shape[0] % count}
+    bad = {name: n for name, n in groups.items() if type(n) is not int or n < 1 or named[name].shape[0] % n}
     if bad:
-        raise InputError(f"groups {bad} do not divide the output channels; allowed: divisors of them")
+        raise InputError(f"groups {bad} do not divide the output channels; allowed: integers that divide them")
+    own = streams is not None
     streams = tuple(streams) if streams is not None else _resnet(list(named))
     if order is not None:
         chosen = [named[name] for name in order]
+    elif own:
+        chosen = kernels
     elif streams:
         chosen = sorted(kernels, key=lambda kernel: _resnet_key(kernel.name))
     else:
         chosen = _in_order(kernels, groups, notes)
     found = find_norms(weights)
-    specs = tuple(LayerSpec(kernel, None, groups.get(kernel.name or kernel.key, 1)) for kernel in chosen)
+    specs = tuple(LayerSpec(kernel, None, groups.get(kernel.name, 1)) for kernel in chosen)
     specs = _with_norms(specs, found, weights, norms or {}, notes)
     index = {spec.name: i for i, spec in enumerate(specs)}
     if streams:
         for stream in streams:
             _check_names("streams", (*stream.writers, *stream.readers), index)
         joined = _stream_pairs(streams, index)
+        joining = {*(i for i, _ in joined), *(j for _, j in joined)}
+        for stream in streams:
+            alone = [name for name in (*stream.writers, *stream.readers) if index[name] not in joining]
+            late = [name for name in stream.readers if all(index[name] < index[each] for each in stream.writers)]
+            if alone or late:
+                raise InputError(
+                    f"in the stream {stream} no writer comes before {choices(late or alone)}; the layers are taken in "
+                    f"the order {', '.join(index)}. Give order=[...]"
+                )
         notes.append(f"residual: {len(streams)} streams, {len(joined)} pairs of a writer and a reader")
     else:
         joined = [(i, i + 1) for i in range(len(specs) - 1)]
@@ -203,6 +225,11 @@ def _weights(network: Any) -> Weights:
     return Weights.of(named_arrays(network), "the network")
 
 
+def _module(key: str) -> str:
+    name, _, last = key.rpartition(".")
+    return name if name and last in ("weight", "kernel") else key
+
+
 def _check_names(what: str, names: Any, known: Mapping[str, Any]) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -216,14 +243,14 @@ def _ratio(writer: tuple[int, int], reader: tuple[int, int], convs: tuple[bool, 
         return 1, 1
     if convs[0] and not convs[1] and into % out == 0:
         return into // out, 1
-    if convs[1] and not convs[0] and out % into == 0:
+    if convs[1] and not convs[0] and into > 1 and out % into == 0:
         return 1, out // into
     return None
 
 
 def _follows(one: Kernel, two: Kernel, groups: Mapping[str, int]) -> tuple[int, int] | None:
     def widths(kernel: Kernel) -> tuple[int, int]:
-        return kernel.shape[1] * groups.get(kernel.name or kernel.key, 1), kernel.shape[0]
+        return kernel.shape[1] * groups.get(kernel.name, 1), kernel.shape[0]
 
     return _ratio(widths(one), widths(two), (len(one.shape) > 2, len(two.shape) > 2))
 
@@ -233,37 +260,43 @@ def _in_order(kernels: list[Kernel], groups: Mapping[str, int], notes: list[str]
         ratios = [_follows(a, b, groups) for a, b in itertools.pairwise(some)]
         return all(each is not None and (spread or each[1] == 1) for each in ratios)
 
-    if fits(kernels, spread=False):
-        return kernels
     by_name = sorted(kernels, key=lambda kernel: natural(kernel.name))
     families: dict[str, list[Kernel]] = {}
     for kernel in by_name:
         families.setdefault(re.sub(r"[\d_.]+.*", "", kernel.name), []).append(kernel)
-    orders = [by_name]
+    names = [kernel.name for kernel in kernels]
+    sorted_file = len(names) > 1 and names == sorted(names)  # its order says nothing of the network's
+    orders = [by_name, kernels] if sorted_file else [kernels, by_name]
     if len(families) <= 6:
         orders += [list(itertools.chain(*some)) for some in itertools.permutations(families.values())]
-    for some in orders:
-        if fits(some, spread=False):
+    fitting = [some for some in orders if fits(some, spread=False)]
+    if fitting:
+        chosen = fitting[0]
+        if chosen != kernels or (sorted_file and any(some not in (kernels, by_name) for some in fitting)):
             notes.append("the order of the layers was found from their names and widths: check it, or give order=")
-            return some
+            if len(chosen[0].shape) > 2 and chosen[0].shape[1] == 1 and chosen[0] != kernels[0]:
+                notes.append(f"{chosen[0].name} reads one channel; if it is a depthwise convolution, give groups=")
+        return chosen
     if fits(kernels, spread=True):  # a decoder: a matrix before a convolution
         return kernels
     for one, two in itertools.pairwise(kernels):
         if not _follows(one, two, groups):
-            into, out = two.shape[1], one.shape[0]
-            hint = ""
-            if len(two.shape) > 2 and out % into == 0 and two.shape[0] % (out // into) == 0:
-                count = out // into
-                hint = (
-                    f"; is {two.name} a convolution of {count} groups? Say groups={{{two.name!r}: {count}}}, or on the "
-                )
-                hint += f"command line --groups {two.name}={count}"
-            raise InputError(
-                f"{two.name or two.key} reads {into} channels and {one.name or one.key} before it writes {out}; "
-                "allowed: layers in the order of the network, of matching widths. Give order=[...], or streams=[...] "
-                f"for a residual network{hint}"
-            )
+            raise InputError(_mismatch(one, two))
     raise AssertionError("an order that does not fit has a pair that does not")
+
+
+def _mismatch(one: Kernel, two: Kernel) -> str:
+    into, out = two.shape[1], one.shape[0]
+    text = (
+        f"{two.name} reads {into} channels and {one.name} before it writes {out}; allowed: layers in the order of the "
+        "network, of matching widths (a convolution may be flattened for a matrix). Give order=[...], or streams=[...] "
+        "for a residual network"
+    )
+    count = out // into
+    if len(two.shape) > 2 and out % into == 0 and two.shape[0] % count == 0:
+        text += f"; is {two.name} a convolution of {count} groups? Say groups={{{two.name!r}: {count}}}, or on the "
+        text += f"command line --groups {two.name}={count}"
+    return text
 
 
 def _with_norms(
@@ -274,10 +307,14 @@ def _with_norms(
     notes: list[str],
 ) -> tuple[LayerSpec, ...]:
     by_name = {norm.name: norm for norm in found}
-    _check_names("norms", told.values(), by_name)
+    unknown = [name for name in told.values() if name not in by_name]
+    if unknown:
+        raise InputError(f"norms names {choices(unknown)}, which is no norm; the norms are {choices(by_name)}")
     chosen: dict[str, Norm] = {layer: by_name[norm] for layer, norm in told.items()}
     position = {key: i for i, key in enumerate(weights)}
-    for norm in found if not told else ():
+    for norm in found:
+        if norm.name in told.values():
+            continue
         key = next(each for each in norm[1:] if each is not None)
         open_ = [spec for spec in specs if spec.name not in chosen]
         before = [spec for spec in open_ if position[spec.kernel.key] < position[key]]
@@ -302,10 +339,7 @@ def _pair(specs: tuple[LayerSpec, ...], writer: int, reader: int, flatten: Flatt
     convs = (len(one.kernel.shape) > 2, len(two.kernel.shape) > 2)
     ratio = _ratio((one.width_in, one.width_out), (two.width_in, two.width_out), convs)
     if ratio is None:
-        raise InputError(
-            f"{two.name} reads {two.width_in} channels and {one.name} writes {one.width_out}; allowed: the same, or a "
-            "multiple of it where a convolution is flattened for a matrix"
-        )
+        raise InputError(_mismatch(one.kernel, two.kernel))
     if flatten not in (None, "channel_first", "channel_last"):
         raise InputError(f"unknown flatten {flatten!r}; allowed: channel_first, channel_last")
     order = flatten or ("channel_last" if two.kernel.layout == "flax" else "channel_first")

@@ -53,6 +53,7 @@ class Pair:
         c: channels between them.
         z: positions over which an edge sums.
         null: name of the law of its p-values; that of the whole network but for grouped readers.
+        groups: of the writer, whose patterns lie in one group of channels each where it is above 1.
     """
 
     writer: int
@@ -63,8 +64,17 @@ class Pair:
     null: Null
     U: Float[np.ndarray, "c x m"] = dataclasses.field(repr=False)
     V: Float[np.ndarray, "c z n"] = dataclasses.field(repr=False)
+    groups: int = 1
     draws: int = dataclasses.field(default=200, repr=False)
     seed: int = dataclasses.field(default=0, repr=False)
+
+    @property
+    def effective_positions(self) -> float:
+        """Positions that count: z, or fewer where the null takes the readers' smoothness as given."""
+        if self.null in ("beta", "chi2") or self.U.shape[1] > 1:
+            return self.z
+        G = np.einsum("cxn,cyn->nxy", self.V, self.V, optimize=True)
+        return float(1 / (G**2).sum((1, 2)).mean())
 
     @functools.cached_property
     def log_p(self) -> Float[np.ndarray, "n m"]:
@@ -78,6 +88,8 @@ class Pair:
             return self._both_sides()
         if self.null == "beta":
             return beta_log_p(self.E, self.c, max(x, z))
+        if self.groups > 1:
+            return self._in_groups()
         # What is random has no positions; what is given has them all.
         return channel_haar_log_p(self.E, self.V) if x == 1 else channel_haar_log_p(self.E.T, self.U).T
 
@@ -89,6 +101,22 @@ class Pair:
         a, b = quadratic_form_parameters(places * np.einsum("nxx->n", G), places * (G**2).sum((1, 2)), self.c * places)
         a, b = (each[None, :] if self.null == "beta" else each[:, None] for each in (a, b))
         return beta_law_log_p(self.E, a, b)
+
+    def _in_groups(self) -> np.ndarray:
+        """Return log p for writers that are uniform on the channels of their own group."""
+        log_p = np.zeros_like(self.E)
+        size = self.c // self.groups
+        energy = (self.U[:, 0] ** 2).reshape(self.groups, size, -1).sum(1)
+        for group in range(self.groups):
+            mine = energy.argmax(0) == group
+            block = self.V[group * size : (group + 1) * size]
+            G = np.einsum("cxn,cyn->nxy", block, block, optimize=True)
+            trace = np.einsum("nxx->n", G)
+            read = trace > 1e-12
+            a, b = quadratic_form_parameters(trace[read], (G**2).sum((1, 2))[read], size)
+            rows = np.ix_(read, mine)
+            log_p[rows] = beta_law_log_p(self.E[rows], a[:, None], b[:, None])
+        return log_p
 
     def significant(self, level: float, correction: Correction = "none") -> np.ndarray:
         """Return which edges pass a level, shape (n, m), with a correction over this pair.
@@ -154,6 +182,8 @@ class SVR:
         """
         import pandas as pd
 
+        if max_edges is not None and (type(max_edges) is not int or max_edges < 1):
+            raise InputError(f"max_edges={max_edges!r}; allowed: an integer of at least 1, or None for all")
         limit = math.log(_check_level(0.5 * math.erfc(3 / math.sqrt(2)) if level is None else level))
         corrected = self._corrected(correction, scope)
         frames = []
@@ -209,7 +239,7 @@ class SVR:
         level = level_of_sigma(sigma)
         rows = []
         for pair in self.pairs:
-            found = derived.internal_dimension(pair.E, pair.c, pair.z)
+            found = derived.internal_dimension(pair.E, pair.c, pair.effective_positions)
             rows.append(
                 {
                     "writer": self.layers[pair.writer].name,
@@ -436,11 +466,17 @@ def svr(
     """
     if null not in NULLS:
         raise InputError(f"unknown null {null!r}; allowed: {', '.join(NULLS)}")
-    if isinstance(draws, bool) or draws < 1:
-        raise InputError(f"draws={draws!r}; allowed: at least 1")
+    if type(draws) is not int or draws < 1:
+        raise InputError(f"draws={draws!r}; allowed: an integer of at least 1")
     understood = describe(network, **description)
     if len(understood.layers) < 2:
         raise InputError(f"{understood.weights.source} has one layer, so no edges; allowed: two or more")
+    sparse = [layer.name for layer in understood.layers if layer.groups > 1]
+    if sparse and (method == "cosvr" or null == "rotation"):
+        raise InputError(
+            f"{', '.join(sparse)} have groups; allowed with them: the method svr, and the nulls beta, chi2 and "
+            "channel_haar"
+        )
     for spec in understood.layers:
         check_memory(spec.name, (spec.width_out, spec.width_in, *spec.kernel.shape[2:]), max_neurons)
     layers = tuple(
@@ -461,7 +497,9 @@ def svr(
             law = "channel_haar"
             grouped.append(layers[spec.reader].name)
         places = U.shape[1] * V.shape[1]
-        pairs.append(Pair(spec.writer, spec.reader, edges(U, V), U.shape[0], places, law, U, V, draws, seed))
+        groups = understood.layers[spec.writer].groups
+        E = edges(U, V)
+        pairs.append(Pair(spec.writer, spec.reader, E, U.shape[0], places, law, U, V, groups, draws, seed))
     notes = list(understood.notes)
     if grouped:
         notes.append(f"patterns of {', '.join(grouped)} lie in one group each: their edges are tested by channel_haar")
@@ -471,6 +509,9 @@ def svr(
     poor = [f"{layer.name} ({layer.residual:.1e})" for layer in layers if layer.residual > 1e-3]
     if poor:
         notes.append(f"leading neurons found to a residual of S_0 times: {', '.join(poor)}")
+    needed = max((20 * pair.E.shape[0] for pair in pairs), default=0)
+    if null == "rotation" and draws < needed:
+        notes.append(f"{draws} rotations find no edge that passes a correction for all; {needed} draws could")
     if fold != "none" and not any(layer.norm for layer in understood.layers):
         notes.append(f"fold={fold}, but no norm was found")
     return SVR(layers, tuple(pairs), understood, method, null, fold, tuple(notes))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import psutil
@@ -69,13 +69,14 @@ def haar(rng: np.random.Generator, rows: int, columns: int | None = None) -> np.
     return Q * np.where(np.diag(R) < 0, -1.0, 1.0)
 
 
-def clusters(S: Float[np.ndarray, " r"], gap: float = _GAP) -> np.ndarray:
+def clusters(S: Float[np.ndarray, " r"], precision: Any = np.float64, gap: float = _GAP) -> np.ndarray:
     """Number the clusters of equal singular values.
 
-    Values below 1e-12 of the largest (1e-6 for float32) are one cluster, too.
+    Values below 1e-12 of the largest (1e-6 for float32) are one cluster, too: directions that the map does not know.
 
     Args:
         S: singular values, falling.
+        precision: type of the kernel.
         gap: relative distance below which neighbours belong together.
 
     Returns:
@@ -85,7 +86,7 @@ def clusters(S: Float[np.ndarray, " r"], gap: float = _GAP) -> np.ndarray:
         >>> clusters(np.array([2.0, 1.0, 1.0, 0.0, 0.0])).tolist()
         [0, 1, 1, 2, 2]
     """
-    floor = S[0] * (1e-12 if S.dtype == np.float64 else 1e-6) if len(S) else 0.0
+    floor = S[0] * (1e-12 if np.dtype(precision) == np.float64 else 1e-6) if len(S) else 0.0
     apart = (S[:-1] - S[1:] > gap * S[:-1]) & (S[:-1] > floor)
     return np.concatenate([[0], np.cumsum(apart)]).astype(np.int64)[: len(S)]
 
@@ -114,12 +115,12 @@ def singular_triples(
     if _by_krylov(least, kept):
         U, S, V = _krylov(A, kept, rng)
         return U, S, V, "krylov"
-    A = A.astype(np.float64)
+    precision, A = A.dtype, A.astype(np.float64)
     route, triples = "gram", _gram(A)
     if triples is None:
         route, triples = "exact", _exact(A)
     U, S, V = (each[..., :kept] for each in triples)
-    number = clusters(S)
+    number = clusters(S, precision)
     for index in np.flatnonzero(np.bincount(number) > 1):
         inside = number == index
         Q = haar(rng, int(inside.sum()))
@@ -255,8 +256,8 @@ def spectral_layer(
     """
     if method not in ("svr", "cosvr"):
         raise InputError(f"unknown method {method!r}; allowed: svr, cosvr")
-    if max_neurons is not None and (isinstance(max_neurons, bool) or max_neurons < 1):
-        raise InputError(f"max_neurons={max_neurons!r}; allowed: at least 1, or None for all")
+    if max_neurons is not None and (type(max_neurons) is not int or max_neurons < 1):
+        raise InputError(f"max_neurons={max_neurons!r}; allowed: an integer of at least 1, or None for all")
     kernel = np.asarray(kernel)
     if kernel.ndim < 2 or kernel.size == 0:
         raise InputError(f"{name} has the shape {kernel.shape}; allowed: (out, in, *window) with entries")
@@ -278,7 +279,7 @@ def spectral_layer(
         V.reshape(*shapes[1], -1),
         tuple(window),
         min(matrix.shape) - len(S),
-        clusters(S),
+        clusters(S, matrix.dtype),
         route,
         residual,
     )

@@ -7,8 +7,9 @@ pattern u of c channels, both of norm 1. Its mean is 1/c under every law below.
 - `chi2` (the released code): c z E ~ chi-square of z degrees of freedom, the limit for many channels; too strict for
   few.
 - `channel_haar`: v stays as it is and u is uniform on the sphere of c dimensions, so that smoothness over positions is
-  no evidence. E is a quadratic form, here a Beta law with its mean and variance; between the extremes of smoothness it
-  lets up to twice as many false edges through as its level says.
+  no evidence. E is a quadratic form, here a Beta law with its mean and variance. It is exact for isotropic and for
+  constant patterns. Between them it is too lenient in the tail: 64 channels, 3x3, a correlation of 0.5 between
+  neighbours: 1.9 times at a level of 1e-3, 3.2 at 1e-4, 5.5 at 1e-5.
 - `rotation`: as `channel_haar`, by drawing rotations (`svr.rotation`).
 
 References:
@@ -47,6 +48,8 @@ __all__ = [
 ]
 
 Null = Literal["beta", "chi2", "channel_haar", "rotation"]
+_MOST = 1 - 1e-14
+"""An edge of 1 is known to rounding only; its p-value is that of this."""
 NULLS: tuple[Null, ...] = ("beta", "chi2", "channel_haar", "rotation")
 
 
@@ -92,7 +95,7 @@ def beta_log_p(E: ArrayLike, c: int, z: int = 1) -> np.ndarray:
     """
     _check(c, z)
     E = np.asarray(E, np.float64)
-    return np.zeros_like(E) if c == 1 else beta_log_tail(E, z / 2, z * (c - 1) / 2)
+    return np.zeros_like(E) if c == 1 else beta_log_tail(np.minimum(E, _MOST), z / 2, z * (c - 1) / 2)
 
 
 def chi2_log_p(E: ArrayLike, c: int, z: int = 1) -> np.ndarray:
@@ -192,7 +195,7 @@ def channel_haar_log_p(E: Float[np.ndarray, "n m"], V: Float[np.ndarray, "c z n"
 def beta_law_log_p(E: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the log tail of Beta laws, 0 where the parameters are infinite (no variance)."""
     known = np.isfinite(a) & np.isfinite(b)
-    found = beta_log_tail(E, np.where(known, a, 1.0), np.where(known, b, 1.0))
+    found = beta_log_tail(np.minimum(E, _MOST), np.where(known, a, 1.0), np.where(known, b, 1.0))
     return np.where(np.broadcast_to(known, found.shape), found, 0.0)
 
 

@@ -64,7 +64,7 @@ def chi2_log_tail(x: ArrayLike, freedom: ArrayLike) -> np.ndarray:
     """
     x, freedom = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(freedom, np.float64))
     log_tail = np.array(special.chdtrc(freedom, x))
-    small = log_tail < _LEAST
+    small = (log_tail < _LEAST) & np.isfinite(x)
     with np.errstate(divide="ignore"):
         np.log(log_tail, out=log_tail)
     if small.any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,23 @@ class Weights(Mapping[str, np.ndarray]):
     Attributes:
         shapes: for each name the shape of the array.
         source: where they come from, for messages.
+        stored: for each name that in the file.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], load: Callable[[str], Any], source: str) -> None:
-        self.shapes = dict(shapes)
+        self.stored = {_plain(name): name for name in shapes}
+        if len(self.stored) != len(shapes):
+            raise InputError(
+                f"{source} has two arrays of one name but for / and . or params and batch_stats; rename one"
+            )
+        self.shapes = {name: tuple(shapes[old]) for name, old in self.stored.items()}
         self.source = source
         self._load = load
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.shapes:
             raise KeyError(name)
-        return np.asarray(self._load(name))
+        return np.asarray(self._load(self.stored[name]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -57,6 +64,14 @@ class Weights(Mapping[str, np.ndarray]):
         return cls({name: tuple(np.shape(each)) for name, each in arrays.items()}, arrays.__getitem__, source)
 
 
+def _plain(name: str) -> str:
+    """Return a name with dots, without the collections of Linen before it."""
+    name = name.replace("/", ".")
+    for collection in ("params.", "batch_stats."):
+        name = name.removeprefix(collection)
+    return name
+
+
 def read_weights(path: str | os.PathLike[str]) -> Weights:
     """Open a weight file.
 
@@ -65,7 +80,8 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
             only, opened with `weights_only`); or the folder of an Orbax checkpoint.
 
     Returns:
-        The arrays by name, in the order of the file. Parts of a name are separated by dots.
+        The arrays by name. Parts of a name are separated by dots, and the names of Linen's collections are left out.
+        PyTorch and NumPy files keep the order in which they were written, the others sort the names.
 
     Raises:
         InputError: the file is missing, damaged, holds pickles, or has another format.
@@ -100,14 +116,14 @@ def _safetensors(path: Path) -> Weights:
     from safetensors import SafetensorError, safe_open
 
     try:
-        handle = safe_open(path, framework="flax")
+        handle = safe_open(path, framework="numpy")
         with handle as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as safetensors ({error})") from None
 
     def load(name: str) -> np.ndarray:
-        with safe_open(path, framework="flax") as file:  # as Flax: it knows bfloat16
+        with safe_open(path, framework="numpy") as file:
             return np.asarray(file.get_tensor(name))
 
     return Weights(shapes, load, str(path))
@@ -130,17 +146,19 @@ def _npz(path: Path) -> Weights:
                 if dtype.hasobject:
                     raise InputError(f"{path}: the array {name} is a pickle, which is not read; save arrays of numbers")
                 shapes[name] = shape
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as an .npz archive of numbers ({error})") from None
 
     def load(name: str) -> np.ndarray:
-        with np.load(path, allow_pickle=False) as archive:
-            return archive[name]
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return archive[name]
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path}: the array {name} is damaged ({error})") from None
 
-    renamed = {name.replace("/", "."): name for name in shapes}
-    return Weights({new: shapes[old] for new, old in renamed.items()}, lambda name: load(renamed[name]), str(path))
+    return Weights(shapes, load, str(path))
 
 
 def _torch(path: Path) -> Weights:
@@ -183,7 +201,14 @@ def _orbax(path: Path) -> Weights:
             tree = reader.restore(folder.absolute(), _abstract(found.tree))
     except (OSError, ValueError, KeyError, TypeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path} is not the folder of an Orbax checkpoint ({first})") from None
+        inner = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+        files = sorted(each.name for each in path.iterdir() if each.suffix in (".safetensors", ".npz", ".pt", ".bin"))
+        hint = f"; did you mean one of {', '.join([*files, *inner][:5])} in it?" if inner or files else ""
+        raise InputError(f"{path} is not the folder of an Orbax checkpoint ({first}){hint}") from None
+    if isinstance(tree, Mapping):  # the rest of a training state, as moments of an optimiser, is no network
+        network = next((name for name in ("params", "model") if name in tree), None)
+        if network is not None:
+            tree = {name: tree[name] for name in (network, "batch_stats") if name in tree}
     arrays = named_arrays(tree)
     if all(name.endswith(".value") for name in arrays):  # the state of an NNX module: one dictionary a variable
         arrays = {name.removesuffix(".value"): each for name, each in arrays.items()}

@@ -20,7 +20,7 @@ Layout = Literal["torch", "flax", "plain"]
 class Kernel(NamedTuple):
     """One linear map or convolution of a network."""
 
-    name: str  # of the module: the array's name without its last part
+    name: str  # of the module: the array's name without weight or kernel at its end
     key: str  # of the array
     layout: Layout
     shape: tuple[int, ...]  # in the order (out, in, *window)
@@ -114,7 +114,7 @@ def find_kernels(weights: Mapping[str, Any], layout: Layout | None = None) -> li
     unknown: list[str] = []
     for key, shape in shapes.items():
         name, last = _split(key)
-        if len(shape) < 2 or last == "embedding" or "embed" in name.rsplit(".", 1)[-1].lower():
+        if len(shape) < 2 or last == "embedding" or _is_table(name, last, shapes):
             continue
         numbered = re.fullmatch(r"W\d+", last)
         known = layout or _KERNEL.get(last) or ("flax" if numbered and len(shape) == 2 else None)
@@ -130,7 +130,8 @@ def find_kernels(weights: Mapping[str, Any], layout: Layout | None = None) -> li
         if 0 in axes:
             raise InputError(f"{key} has the shape {shape}; allowed: kernels with entries")
         bias = key[: -len(last)] + (last.replace("W", "b") if numbered else "bias")
-        found.append(Kernel(name if not numbered else last, key, known, axes, bias if bias in shapes else None))  # pyright: ignore[reportArgumentType]
+        module = name if name and last in _KERNEL else key
+        found.append(Kernel(module, key, known, axes, bias if bias in shapes else None))  # pyright: ignore[reportArgumentType]
     if unknown:
         raise InputError(
             f"the names do not tell the order of axes of {', '.join(unknown[:4])}{' ...' if len(unknown) > 4 else ''}; "
@@ -172,6 +173,11 @@ def find_norms(weights: Mapping[str, Any]) -> list[Norm]:
         if picked["scale"] or picked["mean"]:
             found.append(Norm(name, **picked))
     return found
+
+
+def _is_table(name: str, last: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Return whether PyTorch keeps the rows of an embedding here: a weight without a bias in a module of that name."""
+    return last == "weight" and "embed" in name.rsplit(".", 1)[-1].lower() and f"{name}.bias" not in shapes
 
 
 def _split(key: str) -> tuple[str, str]:

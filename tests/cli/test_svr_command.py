@@ -43,14 +43,18 @@ def test_a_weight_file_becomes_tables_a_graph_and_figures(weights, capsys):
 
 
 def test_the_networks_of_a_run_are_counted_together(tmp_path, capsys):
-    config = SweepConfig(widths=(8,), modes=(3,), seeds=2, epochs=1, baseline="none")
+    rates = (0.005, 1e6)  # the second diverges
+    config = SweepConfig(widths=(8,), modes=(3,), seeds=2, epochs=1, baseline="none", learning_rates=rates)
     run_sweep(config, out=tmp_path / "run")
     assert main(["svr", str(tmp_path / "run")]) == 0
     table = pd.read_csv(tmp_path / "run" / "svr" / "members.csv")
     assert len(table) == 2 * 2
     assert set(table.neurons) == {3}  # as many as modes
     assert (tmp_path / "run" / "svr" / "figures" / "significant.png").exists()
-    assert "wrote" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 networks whose status is not 0 were left out" in said
+    assert main(["svr", str(tmp_path / "run"), "--correction", "bonferroni"]) == 2
+    assert "counted together" in capsys.readouterr().err
 
 
 def test_what_is_refused_leaves_nothing_behind(weights, tmp_path, capsys):
@@ -61,7 +65,7 @@ def test_what_is_refused_leaves_nothing_behind(weights, tmp_path, capsys):
         ([str(tmp_path / "names.npz")], "do not tell the order of axes"),
         ([str(weights), "--groups", "fc"], "LAYER=NUMBER"),
         ([str(weights), "--streams", "fc"], "WRITER,WRITER>READER"),
-        ([str(weights), "--order", "conv.1", "conv.0"], "conv.0 reads 1 channels and conv.1 writes 8"),
+        ([str(weights), "--order", "conv.1", "conv.0"], "conv.0 reads 1 channels and conv.1 before it writes 8"),
         ([str(weights), "--out", str(weights)], "is a file"),
         ([str(weights), "--sigma", "nan"], "sigma must be a number"),
     ):

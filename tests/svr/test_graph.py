@@ -153,9 +153,54 @@ def test_grouped_convolutions_are_refused_until_they_are_named_and_then_written_
     assert found.pairs[0].null == "channel_haar"
     assert found.pairs[1].null == "beta"
     assert any("dw" in note for note in found.notes)
-    for bad in ({"dw": 3}, {"nothing": 2}):
+    for bad in ({"dw": 3}, {"nothing": 2}, {"dw": 8.0}):
         with pytest.raises(InputError):
             svr(weights, groups=bad)
+
+
+def test_grouped_after_grouped_is_tested_inside_the_groups():
+    rng = np.random.default_rng(0)
+    passed, count = 0, 0
+    for _ in range(30):
+        kernels = {name: rng.standard_normal((32, 8, 3, 3)) for name in ("a.weight", "b.weight")}
+        pair = svr(kernels, groups={"a": 4, "b": 4}).pairs[0]
+        same = pair.E > 1e-12
+        assert same.mean() == pytest.approx(0.25, abs=0.01)
+        assert (pair.log_p[~same] == 0).all()
+        passed += int((pair.log_p[same] <= math.log(0.01)).sum())
+        count += int(same.sum())
+    assert abs(passed / count - 0.01) < 5 * math.sqrt(0.01 / count) + 0.003  # the law is matched by moments
+    for options in ({"method": "cosvr"}, {"null": "rotation"}):
+        with pytest.raises(InputError, match="have groups"):
+            svr(kernels, groups={"a": 4, "b": 4}, **options)  # pyright: ignore[reportArgumentType]
+
+
+def test_sorted_names_are_taken_by_their_numbers_and_doubts_are_told():
+    square = {f"layers.{i}.weight": np.eye(8) for i in sorted(range(12), key=str)}
+    found = describe(square)
+    assert [layer.name for layer in found.layers] == [f"layers.{i}" for i in range(12)]
+    assert any("order" in note for note in found.notes)
+    doubtful = describe({name: np.eye(4) for name in ("dec.0.weight", "enc.0.weight", "enc.1.weight")})
+    assert any("order" in note for note in doubtful.notes)
+    some = {"stem.weight": np.eye(4), "pos": np.ones((2, 3)), "head.weight": np.eye(4)}
+    assert [layer.name for layer in describe(some, order=["stem", "head"]).layers] == ["stem", "head"]
+    named = {"embed.kernel": np.ones((9, 4)), "embedding.weight": np.ones((7, 9)), "head.kernel": np.ones((4, 2))}
+    understood = describe(named)
+    assert [layer.name for layer in understood.layers] == ["embed", "head"]
+    assert any("left out: embedding.weight" in note for note in understood.notes)
+    convnext = {"pw1.weight": np.ones((32, 8)), "pw2.weight": np.ones((8, 32)), "dw.weight": np.ones((8, 1, 7, 7))}
+    with pytest.raises(InputError, match=r"groups=\{'dw': 8\}"):
+        describe(convnext, order=["pw1", "pw2", "dw"])
+
+
+def test_streams_whose_layers_stand_in_another_order_are_refused():
+    names = ("block.conv1", "block.conv2", "head", "stem")
+    streams = [Stream(("stem", "block.conv2"), ("block.conv1", "head")), Stream(("block.conv1",), ("block.conv2",))]
+    weights = {f"{name}.weight": np.eye(4) for name in names}
+    with pytest.raises(InputError, match="no writer comes before"):
+        svr(weights, streams=streams)
+    found = svr(weights, streams=streams, order=["stem", "block.conv1", "block.conv2", "head"])
+    assert [(pair.writer, pair.reader) for pair in found.pairs] == [(0, 1), (1, 2), (0, 3), (2, 3)]
 
 
 def test_a_residual_network_is_a_graph_of_writers_and_readers():
@@ -202,6 +247,10 @@ def test_norms_are_found_by_place_or_by_number_or_told():
     by_number = describe({**norm("bn1"), **norm("bn2"), **kernels})
     by_place = describe({"conv1.weight": kernels["conv1.weight"], **norm("a"), "conv2.weight": kernels["conv2.weight"], **norm("b")})  # fmt: skip  # noqa: E501
     told = describe({**norm("x"), **kernels}, norms={"conv2": "x"})
+    with pytest.raises(InputError, match="which is no norm"):
+        describe({**norm("x"), **kernels}, norms={"conv2": "y"})
+    both = describe({**norm("x"), **norm("bn1"), **kernels}, norms={"conv2": "x"})
+    assert [layer.norm.name if layer.norm else None for layer in both.layers] == ["bn1", "x"]
     lost = describe({**norm("x"), **kernels})
     for found, names in (
         (by_number, ["bn1", "bn2"]),
@@ -302,6 +351,8 @@ def test_what_is_not_allowed_says_so(tmp_path):
         (good, {"null": "normal"}, "unknown null"),
         (good, {"fold": "half"}, "unknown fold"),
         (good, {"max_neurons": 0}, "max_neurons"),
+        (good, {"max_neurons": 2.5}, "max_neurons"),
+        (good, {"order": ["0", "0"]}, "names a layer twice"),
         (good, {"order": ["0", "7"]}, "names 7, which is no layer"),
         (good, {"draws": 0}, "draws"),
         (good, {"streams": [Stream(("0",), ("9",))]}, "names 9"),
@@ -312,7 +363,12 @@ def test_what_is_not_allowed_says_so(tmp_path):
             svr(network, **options)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="no running variance"):
         svr({"a.weight": np.ones((4, 3)), "ln.weight": np.ones(4), "b.weight": np.ones((2, 4))}, fold="full")
-    for call in (lambda s: s.table(0.0), lambda s: s.table(correction="x"), lambda s: s.table(scope="x")):
+    for call in (
+        lambda s: s.table(max_edges=-5),
+        lambda s: s.table(0.0),
+        lambda s: s.table(correction="x"),
+        lambda s: s.table(scope="x"),
+    ):
         with pytest.raises(InputError):
             call(svr(good))
     for call in (
@@ -333,7 +389,11 @@ def test_what_is_not_allowed_says_so(tmp_path):
 
 def test_zeros_halves_and_single_channels_give_finite_results():
     zeros = svr([np.zeros((6, 4)), np.ones((3, 6))])
-    np.testing.assert_allclose(zeros.pairs[0].E.sum(1), zeros.pairs[0].E.sum(1))
+    assert 0 <= zeros.pairs[0].E.min() <= zeros.pairs[0].E.max() <= 1
+    known = svr([np.eye(5), np.eye(5)])  # edges of exactly 1, up to rounding
+    assert np.isfinite(known.pairs[0].log_p).all()
+    assert np.isfinite(known.dominant_chain().log_p)
+    assert np.isfinite(members([[np.zeros((6, 4)), np.ones((3, 6))]])[["share", "mean_cE"]].to_numpy()).all()
     assert np.isfinite(zeros.pairs[0].log_p).all()
     assert zeros.layers[0].S.tolist() == [0] * 4
     assert zeros.table(level=1.0).writer_cluster.tolist() == [4] * 12

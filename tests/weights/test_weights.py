@@ -82,12 +82,13 @@ def test_axes_go_to_one_order_and_back():
     assert canonical(kernel, "torch") is kernel
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16, np.int64])
 def test_safetensors_keep_values_in_every_precision(tmp_path, dtype):
-    array = np.arange(6).reshape(2, 3).astype(dtype)
+    array = (np.arange(6).reshape(2, 3) + (2**40 if dtype in (np.float64, np.int64) else 0)).astype(dtype)
     save_file({"fc.weight": array}, tmp_path / "net.safetensors")
     weights = read_weights(tmp_path / "net.safetensors")
     assert weights.shapes == {"fc.weight": (2, 3)}
+    assert weights["fc.weight"].dtype == array.dtype
     np.testing.assert_array_equal(weights["fc.weight"].astype(float), array.astype(float))
 
 
@@ -119,6 +120,33 @@ def test_files_that_are_no_weights_are_refused_and_not_run(tmp_path):
     ):
         with pytest.raises(InputError, match=what):
             read_weights(tmp_path / name)
+
+
+def test_names_are_the_same_in_every_format(tmp_path):
+    arrays = {"params/Dense_0/kernel": np.ones((3, 2), np.float32), "batch_stats/Norm_0/mean": np.ones(2, np.float32)}
+    save_file(arrays, tmp_path / "net.safetensors")
+    np.savez(tmp_path / "net.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    for name in ("net.safetensors", "net.npz"):
+        weights = read_weights(tmp_path / name)
+        assert set(weights) == {"Dense_0.kernel", "Norm_0.mean"}
+        assert set(weights.stored.values()) == set(arrays)
+        np.testing.assert_array_equal(weights["Norm_0.mean"], np.ones(2))
+    np.savez(tmp_path / "twice.npz", **{"a/weight": np.ones((2, 2)), "a.weight": np.ones((2, 2))})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="two arrays of one name"):
+        read_weights(tmp_path / "twice.npz")
+    whole = (tmp_path / "net.npz").read_bytes()
+    (tmp_path / "bad.npz").write_bytes(whole.replace(np.ones(2, np.float32).tobytes(), b"\x01" * 8))
+    with pytest.raises(InputError, match="CRC"):
+        dict(read_weights(tmp_path / "bad.npz"))
+
+
+def test_of_a_training_state_only_the_network_is_read(tmp_path):
+    tree = {"params": {"fc": {"kernel": np.ones((3, 2))}}, "opt_state": {"mu": {"fc": {"kernel": np.ones((3, 2))}}}}
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(tmp_path / "checkpoints" / "5", tree)
+    assert list(read_weights(tmp_path / "checkpoints" / "5")) == ["fc.kernel"]
+    with pytest.raises(InputError, match="did you mean one of 5"):
+        read_weights(tmp_path / "checkpoints")
 
 
 def test_a_torch_file_without_torch_or_with_a_whole_model_says_what_to_do(tmp_path):
