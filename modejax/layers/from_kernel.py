@@ -49,7 +49,7 @@ class SingularModes(NamedTuple):
     v: Float[np.ndarray, "full fan_in"]  # fan_in is channels_in x window for a convolution
     shape: tuple[int, ...]  # of the kernel, (fan_out, fan_in, *window)
     dtype: Any  # of the kernel
-    rank: int  # singular values above s[0] max(fan_out, fan_in) eps of the kernel's type
+    rank: int  # singular values above rounding: see `singular_modes`
 
     def kept_energy(self, modes: int) -> float:
         """Return the share of sum s^2 in the first modes, from 0 to 1; 1 for a kernel of zeros."""
@@ -67,8 +67,7 @@ class SingularModes(NamedTuple):
         if energy is not None:
             if isinstance(energy, bool) or not isinstance(energy, int | float) or not 0 < energy <= 1:
                 raise InputError(f"energy must be a share above 0 and up to 1, got {energy!r}")
-            shares = np.cumsum(self.s**2) / max(float(np.sum(self.s**2)), np.finfo(float).tiny)
-            modes = min(int(np.searchsorted(shares, energy - 1e-12)) + 1, max(self.rank, 1))
+            modes = min(_least(self.s, energy - 1e-12), max(self.rank, 1))
         if self.rank == 0:
             raise InputError(f"the kernel of shape {self.shape} is 0 and has no modes; leave its layer out")
         if modes is None:
@@ -107,7 +106,8 @@ def singular_modes(kernel: Any) -> SingularModes:
         kernel: shape (fan_out, fan_in, *window), of any floating type.
 
     Returns:
-        The decomposition.
+        The decomposition. The rank counts the singular values above s[0] max(fan_out, fan_in) eps, where eps is that of
+        the kernel's type or of float32, whichever is smaller, and has all but 1e-10 of sum s^2 at least.
 
     Raises:
         InputError: see `check_kernel`.
@@ -120,8 +120,11 @@ def singular_modes(kernel: Any) -> SingularModes:
     wide = check_kernel(kernel)
     dtype = np.asarray(kernel).dtype
     u, s, v = np.linalg.svd(wide.reshape(len(wide), -1), full_matrices=False)
-    threshold = s[0] * max(len(u), v.shape[1]) * float(jnp.finfo(dtype).eps)
-    return SingularModes(u, s, v, wide.shape, dtype, int(np.sum(s > threshold)))
+    # The entries are taken as given: a coarse type does not make small singular values rounding.
+    eps = min(float(jnp.finfo(dtype).eps), float(np.finfo(np.float32).eps))
+    above = int(np.sum(s > s[0] * max(len(u), v.shape[1]) * eps))
+    rank = max(above, _least(s, 1 - 1e-10)) if s[0] > 0 else 0
+    return SingularModes(u, s, v, wide.shape, dtype, rank)
 
 
 def mode_from_modes(found: SingularModes, modes: int | None = None) -> ModeParams | ModeConvParams:
@@ -249,6 +252,12 @@ def spectral_conv_from_kernel(
     right = _eigenvalues("out", lambda_out, 0.0, ("out",), wide.shape[0])
     left, right, phi = (jnp.asarray(part.astype(dtype)) for part in (left, right, _divided(wide, left, right)))
     return SpectralConvParams(left, right, phi, None if bias is None else jnp.asarray(bias))
+
+
+def _least(s: np.ndarray, share: float) -> int:
+    """Return the least number of falling singular values with this share of sum s^2."""
+    total = max(float(np.sum(s**2)), np.finfo(float).tiny)
+    return min(int(np.searchsorted(np.cumsum(s**2) / total, share)) + 1, len(s))
 
 
 def _balanced(found: SingularModes, count: int, factors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

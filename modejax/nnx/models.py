@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 from flax import nnx
 
 from modejax.errors import InputError
-from modejax.layers import singular_modes
+from modejax.layers import SingularModes, singular_modes
 from modejax.layers.spectral import VariantName
 from modejax.nnx.convert import FAMILIES, Family, canonical_kernel, from_dense
 
-__all__ = ["Decomposed", "LayerReport", "decompose", "report_table"]
+__all__ = ["Decomposed", "LayerReport", "decompose", "layer_report", "report_table"]
 
 Filter = str | Sequence[str] | Callable[[str], bool] | None
 
@@ -70,7 +70,8 @@ def decompose(
 
     Returns:
         A copy of the model with the layers replaced, a report, and the chosen layers that cannot be replaced
-        (groups, masks, stacks, kernels of zeros) with the reason. A layer that is used at several places stays one.
+        (groups, masks, stacks, kernels of zeros, parameters shared with another layer, other modules with a kernel)
+        with the reason. A layer that is used at several places stays one.
 
     Raises:
         InputError: if nothing matches `only` or a pattern, `modes` is above the rank of every layer, or an option is
@@ -87,11 +88,17 @@ def decompose(
         raise InputError(f"unknown family {family!r}; allowed: {', '.join(FAMILIES)}")
     if family == "spectral" and (modes is not None or energy is not None):
         raise InputError("modes and energy belong to the families mode and low_rank; a spectral layer has no modes")
-    dense: dict[str, nnx.Linear | nnx.Conv] = {}
+    dense: dict[str, Any] = {}
+    holders: dict[int, list[str]] = {}  # of each variable
 
     def collect(path: tuple[Any, ...], node: Any) -> Any:
-        if isinstance(node, nnx.Linear | nnx.Conv):
-            dense["/".join(map(str, path))] = node
+        if isinstance(node, nnx.Module):
+            name = "/".join(map(str, path))
+            if isinstance(getattr(node, "kernel", None), nnx.Variable):
+                dense[name] = node
+            for each in vars(node).values():
+                if isinstance(each, nnx.Variable):
+                    holders.setdefault(id(each), []).append(name)
         return node
 
     # Both walks go the same way, so a layer that is used at several places has one path.
@@ -108,8 +115,8 @@ def decompose(
         try:
             if family == "low_rank" and isinstance(module, nnx.Conv):
                 raise InputError("a two-factor layer has no window; use the family mode")
-            kernel = canonical_kernel(module)
-            found = singular_modes(kernel)
+            _check_untied(path, module, holders)
+            found = singular_modes(canonical_kernel(module))
             found.count()
         except InputError as error:
             left.append((path, str(error)))
@@ -121,22 +128,8 @@ def decompose(
         if family == "spectral":
             options = {"variant": variant, "eigenvectors": eigenvectors}
         new = from_dense(module, family, **options)
-        kept = getattr(new, "modes", 0)
-        n_out, n_in, size = kernel.shape[0], math.prod(kernel.shape[1:]), kernel.size
-        reports.append(
-            LayerReport(
-                path,
-                type(module).__name__,
-                tuple(module.kernel[...].shape),
-                found.rank,
-                kept,
-                found.kept_energy(kept) if kept else 1.0,
-                size + (0 if module.bias is None else n_out),
-                new.num_parameters(),
-                2 * size,
-                2 * kept * (n_in + n_out) if kept else 2 * size,
-            )
-        )
+        shape, biased = tuple(module.kernel[...].shape), module.bias is not None
+        reports.append(layer_report(path, shape, found, getattr(new, "modes", 0), biased, new.num_parameters()))
         replaced[path] = new
     if not reports:
         raise InputError("no layer can be decomposed: " + "; ".join(f"{path}: {why}" for path, why in left))
@@ -148,8 +141,46 @@ def decompose(
     return Decomposed(result, tuple(reports), tuple(left))
 
 
+def layer_report(
+    path: str, shape: tuple[int, ...], found: SingularModes, modes: int, biased: bool, parameters: int | None = None
+) -> LayerReport:
+    """Return what became of one layer.
+
+    Args:
+        path: of the layer.
+        shape: of the kernel as its network stores it.
+        found: the decomposed kernel.
+        modes: the number of modes kept; 0 for a layer without modes, which stands for the kernel exactly.
+        biased: whether there is a bias.
+        parameters: trained ones, bias included; None for those of `modes` modes of three factors.
+
+    Returns:
+        The report.
+
+    Example:
+        >>> layer_report("head", (2, 3), singular_modes([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]]), 1, True).kept_energy
+        0.8
+    """
+    n_out, n_in = found.shape[0], math.prod(found.shape[1:])
+    size, bias = n_out * n_in, n_out if biased else 0
+    return LayerReport(
+        path,
+        "Linear" if len(found.shape) == 2 else "Conv",
+        shape,
+        found.rank,
+        modes,
+        found.kept_energy(modes) if modes else 1.0,
+        size + bias,
+        modes * (n_in + n_out + 1) + bias if parameters is None else parameters,
+        2 * size,
+        2 * modes * (n_in + n_out) if modes else 2 * size,
+    )
+
+
 def report_table(layers: Sequence[LayerReport], left: Sequence[tuple[str, str]] = ()) -> str:
     """Return reports as aligned text: a line a layer, the sums, and the layers that stayed dense.
+
+    FLOPs have no sum where there is a convolution: its own are for one place, and a kernel does not tell how many.
 
     Example:
         >>> print(report_table([LayerReport("head", "Linear", (8, 6), 6, 2, 0.9, 54, 36, 96, 56)]))
@@ -166,8 +197,10 @@ def report_table(layers: Sequence[LayerReport], left: Sequence[tuple[str, str]] 
         energy = f"{100 * layer.kept_energy:.1f} %"
         rows.append((layer.path, sizes, str(layer.rank), str(layer.modes or "-"), energy, *(f"{n:,}" for n in numbers)))
     names = ("parameters", "dense_parameters", "flops", "dense_flops")
-    sums = [sum(getattr(layer, name) for layer in layers) for name in names]
-    rows.append(("all", "", "", "", "", *(f"{n:,}" for n in sums)))
+    sums = [f"{sum(getattr(layer, name) for layer in layers):,}" for name in names]
+    if any(layer.kind == "Conv" for layer in layers):
+        sums[2:] = "-", "-"
+    rows.append(("all", "", "", "", "", *sums))
     width = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(n) if i < 2 else cell.rjust(n) for i, (cell, n) in enumerate(zip(row, width, strict=True)))
@@ -183,6 +216,14 @@ def _filter(only: Filter) -> Callable[[str], bool]:
         return only
     patterns = [only] if isinstance(only, str) else list(only)
     return lambda path: any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def _check_untied(path: str, module: nnx.Module, holders: Mapping[int, Sequence[str]]) -> None:
+    """Refuse a layer whose kernel or bias another module holds, too: modes of its own would untie them."""
+    for name, each in vars(module).items():
+        others = [other for other in holders.get(id(each), ()) if other != path]
+        if others:
+            raise InputError(f"it shares its {name} with {', '.join(others)}, and modes would untie them")
 
 
 def _wanted(modes: int | Mapping[str, int] | None, paths: Collection[str]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +18,7 @@ from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
 from modejax.layers import LayerParams, SingularModes, mode_from_modes, singular_modes
 from modejax.networks import Params
-from modejax.nnx.models import LayerReport, report_table
+from modejax.nnx.models import LayerReport, layer_report, report_table
 from modejax.plots.decompose import plot_kept_accuracy, plot_kept_energy
 from modejax.studies.chains import KeptAccuracy, chain, fine_tune, kept_accuracy, test_accuracy
 from modejax.studies.common import save_drawing
@@ -43,6 +43,8 @@ class _Decomposition(NamedTuple):
 def decompose_file(config: DecomposeConfig) -> Iterator[str]:
     """Decompose every kernel of a weight file and write what came out; the file itself is never written to.
 
+    Kernels of zeros have no modes and stay as they are.
+
     Args:
         config: the file and the options.
 
@@ -50,19 +52,20 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
         What was found and written, a line each.
 
     Raises:
-        InputError: the file or an option is not allowed, kernels have mixed types, `modes` is above the rank of every
-            kernel, or the accuracy cannot be measured because the arrays are no chain that fits the data set.
+        InputError: the file or an option is not allowed, kernels have mixed types or one name, a bias does not fit its
+            kernel, every kernel is 0, `modes` is above the rank of every kernel, or the accuracy cannot be measured
+            because the arrays are no chain that fits the data set.
     """
     _check(config)
     source = config.source
     folder = check_folder(Path("runs") / f"decompose-{source.stem}" if config.out is None else config.out)
     weights = read_weights(source)
     _check_apart(source, folder)
-    done = _decompose(weights, config)
+    done, left = _decompose(weights, config)
     # A chain that does not fit the data is refused before anything is written.
     line, data = _chain_and_data(weights, done, config)
     reports = [_report(each) for each in done]
-    yield report_table(reports)
+    yield report_table(reports, left)
 
     params: list[LayerParams] = [mode_from_modes(each.found, each.modes) for each in done]
     measured: dict[str, float] = {}
@@ -115,42 +118,51 @@ def _check_apart(source: Path, folder: Path) -> None:
         raise InputError(f"out={folder} would write over {source}; give another folder")
 
 
-def _decompose(weights: Weights, config: DecomposeConfig) -> list[_Decomposition]:
+def _decompose(weights: Weights, config: DecomposeConfig) -> tuple[list[_Decomposition], list[tuple[str, str]]]:
+    """Return the decomposed kernels, and the names of those that have no modes with the reason."""
     kernels = find_kernels(weights, config.layout)
-    types = {str(weights[each.key].dtype) for each in kernels}
-    if len(types) > 1:
-        raise InputError(f"{weights.source} has kernels of mixed types {', '.join(sorted(types))}; convert them to one")
-    done = []
+    _check_kernels(weights, kernels)
+    done, left = [], []
     for each in kernels:
         try:
             found = singular_modes(canonical(weights[each.key], each.layout))
-            wanted = None if config.modes is None else min(config.modes, max(found.rank, 1))
+            if found.rank == 0:
+                left.append((each.name, "the kernel is 0 and has no modes"))
+                continue
+            wanted = None if config.modes is None else min(config.modes, found.rank)
             count = found.count(wanted, config.energy)
         except InputError as error:
             raise InputError(f"{each.key}: {error}") from None
         done.append(_Decomposition(each, found, count, None if each.bias is None else weights[each.bias]))
+    if not done:
+        raise InputError(f"every kernel of {weights.source} is 0 and has no modes; give trained weights")
     most = max(each.found.rank for each in done)
     if config.modes is not None and config.modes > most:
         raise InputError(f"modes={config.modes} is above the rank of every kernel ({most} at most); give fewer")
-    return done
+    return done, left
+
+
+def _check_kernels(weights: Weights, kernels: list[Kernel]) -> None:
+    types = {str(weights[each.key].dtype) for each in kernels}
+    if len(types) > 1:
+        raise InputError(f"{weights.source} has kernels of mixed types {', '.join(sorted(types))}; convert them to one")
+    # The arrays of modes.npz are named after the kernels.
+    names = Counter(each.name for each in kernels)
+    same = [each.key for each in kernels if names[each.name] > 1 or not each.name]
+    if same:
+        raise InputError(f"the kernels {', '.join(same)} have one name or none; rename the arrays")
+    for each in kernels:
+        shape = None if each.bias is None else weights.shapes[each.bias]
+        if shape not in (None, each.shape[:1]):
+            raise InputError(
+                f"{each.bias} has the shape {shape}; {each.key} has {each.shape[0]} outputs and needs {each.shape[:1]}"
+            )
 
 
 def _report(done: _Decomposition) -> LayerReport:
     shape, kernel = done.found.shape, done.kernel
-    n_out, n_in, size = shape[0], math.prod(shape[1:]), math.prod(shape)
-    bias = 0 if kernel.bias is None else n_out
-    return LayerReport(
-        kernel.name,
-        "Linear" if len(shape) == 2 else "Conv",
-        shape if kernel.layout != "flax" else (*shape[2:], shape[1], shape[0]),
-        done.found.rank,
-        done.modes,
-        done.found.kept_energy(done.modes),
-        size + bias,
-        done.modes * (n_in + n_out + 1) + bias,
-        2 * size,
-        2 * done.modes * (n_in + n_out),
-    )
+    stored = shape if kernel.layout != "flax" else (*shape[2:], shape[1], shape[0])
+    return layer_report(kernel.name, stored, done.found, done.modes, kernel.bias is not None)
 
 
 def _chain_and_data(
@@ -228,10 +240,16 @@ def _write_arrays(
             names = {name.replace("/", "."): name for name in archive.files}
         _write_npz(folder / "dense.npz", {names[name]: each for name, each in dense.items()})
         return ["modes.npz", "dense.npz"]
+    from safetensors import safe_open
     from safetensors.numpy import save_file
 
+    metadata = None
+    if source.suffix == ".safetensors":
+        with safe_open(source, framework="numpy") as file:
+            metadata = file.metadata()
     with replaced(folder / "dense.safetensors") as part:
-        save_file({name: np.ascontiguousarray(each) for name, each in dense.items()}, part)
+        # Unlike np.ascontiguousarray, this leaves numbers without an axis as they are.
+        save_file({name: np.require(each, requirements="C") for name, each in dense.items()}, part, metadata)
     return ["modes.npz", "dense.safetensors"]
 
 

@@ -81,11 +81,11 @@ def run(
     data = load_dataset("digits" if quick else "mnist")
     epochs, batch, examples = (10, 50, None) if quick else (3, 100, 20_000)
     kinds = [KINDS[0], KINDS[2], KINDS[4]] if quick else KINDS
+    rates = {kind.name: [0.01 if kind.layer == "spectral" else 0.003] if quick else list(_RATES) for kind in kinds}
     rows: list[dict[str, Any]] = []
     for model in MODELS:
         for kind in kinds:
-            rates = (0.01 if kind.layer == "spectral" else 0.003,) if quick else _RATES
-            rate = _best_rate(model, kind, data, examples or len(data.x_train), rates)
+            rate = _best_rate(model, kind, data, examples or len(data.x_train), rates[kind.name])
             for seed in range(count):
                 network = _new(model, kind, data, seed)
                 began = time.perf_counter()

@@ -74,6 +74,19 @@ def test_fewer_modes_are_the_best_matrix_of_that_rank():
         assert module.modes == modes
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float16])
+def test_kernels_of_half_precision_have_their_full_rank(dtype):
+    kernel = np.random.default_rng(0).standard_normal((128, 128)).astype(dtype)
+    found = singular_modes(kernel)
+    assert found.rank == 128
+    assert found.kept_energy(found.count(energy=0.95)) >= 0.95
+
+
+def test_a_share_of_energy_is_kept_where_many_small_values_hold_it():
+    found = singular_modes(np.diag(np.r_[1.0, np.full(127, 1e-5)]).astype(np.float32))
+    assert found.kept_energy(found.count(energy=1 - 1e-9)) >= 1 - 1e-9
+
+
 @pytest.mark.parametrize("shape", [(5, 9), (4, 2, 3, 3)])
 def test_the_gauge_is_balanced_and_every_order_is_that_of_the_singular_values(shape):
     found = singular_modes(np.random.default_rng(0).standard_normal(shape))
@@ -147,6 +160,30 @@ def test_a_whole_model_is_decomposed_and_the_original_stays():
     cut.model.maps[0].bias.set_value(jnp.ones(6))
     cut.model.norm.scale.set_value(jnp.zeros(6))
     jax.tree.map(np.testing.assert_array_equal, before, jax.device_get(nnx.state(model)))
+
+
+class Tied(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.first = nnx.Linear(4, 4, rngs=rngs)
+        self.second = nnx.Linear(4, 4, rngs=rngs)
+        self.second.kernel = self.first.kernel
+        self.general = nnx.LinearGeneral(3, 4, rngs=rngs)
+        self.up = nnx.ConvTranspose(2, 3, (3, 3), rngs=rngs)
+        self.head = nnx.Linear(4, 2, rngs=rngs)
+        self.conv = nnx.Conv(1, 2, (3, 3), rngs=rngs)
+
+
+def test_tied_layers_stay_tied_and_every_dense_kernel_is_named():
+    found = decompose(Tied(nnx.Rngs(0)), 1)
+    assert found.model.first.kernel is found.model.second.kernel
+    reasons = dict(found.left)
+    assert set(reasons) == {"first", "second", "general", "up"}
+    assert "shares its kernel with second" in reasons["first"]
+    assert "got ConvTranspose" in reasons["up"]
+    assert [path for path, _ in decompose(Tied(nnx.Rngs(0)), 1, only=["head", "up"]).left] == ["up"]
+    # FLOPs of a convolution are for one place and have no sum with those of a matrix.
+    sums = found.table().splitlines()[3]
+    assert sums.split() == ["all", *(str(n) for n in ((4 + 2 + 1 + 2) + (9 + 2 + 1 + 2), 10 + 20)), "-", "-"]
 
 
 def test_layers_are_chosen_by_path():

@@ -3,19 +3,23 @@
 import csv
 import itertools
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors import safe_open
 from safetensors.flax import save_file
+from safetensors.numpy import save_file as save_numpy
 
 from modejax.cli import main
 from modejax.data import load_dataset
 from modejax.layers import singular_modes
+from modejax.studies import decompose_report
 from modejax.studies.chains import chain, fine_tune, kept_accuracy, test_accuracy
-from modejax.weights import read_weights
+from modejax.weights import Kernel, read_weights
 
 
 def arrays(seed=0):
@@ -121,6 +125,35 @@ def test_an_orbax_checkpoint_of_a_flax_model_is_read(tmp_path):
     np.testing.assert_allclose(dense["layers.0.kernel"], expected, rtol=0, atol=1e-6)
 
 
+def test_a_kernel_of_zeros_stays_dense_and_is_named(tmp_path, capsys):
+    zeros: Any = {"layers.2.kernel": np.zeros((12, 10), np.float32)}
+    np.savez(tmp_path / "net.npz", **(arrays() | zeros))
+    assert main(["decompose", str(tmp_path / "net.npz"), "--modes", "2", "--out", str(tmp_path / "o")]) == 0
+    assert "left dense: layers.2 (the kernel is 0" in capsys.readouterr().out
+    for name in ("dense", "modes"):
+        np.testing.assert_array_equal(np.load(tmp_path / "o" / f"{name}.npz")["layers.2.kernel"], 0)
+
+
+def test_names_that_kernels_share_are_refused(tmp_path, capsys, monkeypatch):
+    kernels = [Kernel(name, key, "plain", (3, 3), None) for name, key in (("", "w1"), ("enc", "w2"), ("enc", "w3"))]
+    monkeypatch.setattr(decompose_report, "find_kernels", lambda weights, layout: kernels)
+    matrices: Any = {each.key: np.eye(3) for each in kernels}
+    np.savez(tmp_path / "net.npz", **matrices)
+    assert main(["decompose", str(tmp_path / "net.npz"), "--modes", "2", "--out", str(tmp_path / "o")]) == 2
+    assert "the kernels w1, w2, w3 have one name or none" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_other_arrays_and_metadata_of_safetensors_stay_as_they_are(tmp_path):
+    arrays = {"fc.weight": np.eye(3, dtype=np.float32), "steps": np.array(3, np.int32)}
+    save_numpy(arrays, tmp_path / "net.safetensors", {"format": "pt"})
+    assert main(["decompose", str(tmp_path / "net.safetensors"), "--modes", "2", "--out", str(tmp_path / "o")]) == 0
+    with safe_open(tmp_path / "o" / "dense.safetensors", framework="numpy") as file:
+        assert file.metadata() == {"format": "pt"}
+        steps = file.get_tensor("steps")
+    assert (steps.shape, steps.dtype, int(steps)) == ((), np.int32, 3)
+
+
 @pytest.mark.parametrize(
     ("change", "words", "message"),
     [
@@ -133,7 +166,13 @@ def test_an_orbax_checkpoint_of_a_flax_model_is_read(tmp_path):
         ({}, ["--modes", "2", "--dataset", "gaussian_mixture"], "the kernels are no chain from the"),
         ({"layers.2.kernel": np.zeros((12, 10), np.float16)}, ["--modes", "2"], "mixed types float16, float32"),
         ({"layers.2.kernel": np.ones((12, 10), np.int32)}, ["--modes", "2"], "mixed types float32, int32"),
-        ({"layers.2.kernel": np.zeros((12, 10), np.float32)}, ["--modes", "2"], "is 0 and has no modes"),
+        (
+            {f"layers.{i}.kernel": np.zeros((12, 12), np.float32) for i in (0, 2)} | {"layers.2.bias": np.zeros(12)},
+            ["--modes", "2"],
+            "every kernel of",
+        ),
+        ({"layers.0.bias": np.zeros(5, np.float32)}, ["--modes", "2"], "(5,); layers.0.kernel has 12 outputs"),
+        ({"layers.0.bias": np.zeros(1, np.float32)}, ["--modes", "2"], "(1,); layers.0.kernel has 12 outputs"),
         ({"other": np.zeros((2, 2), np.float32)}, ["--modes", "2"], "do not tell the order of axes"),
         (
             {"conv.kernel": np.ones((3, 3, 1, 2), np.float32)},
