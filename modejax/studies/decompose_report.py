@@ -220,7 +220,7 @@ def _write_arrays(
 ) -> list[str]:
     """Write the modes as `modes.npz` and the dense weights in the format of the file, and return the names.
 
-    The dense weights of PyTorch and Orbax go into a safetensors file.
+    The dense weights keep the names of the file; those of PyTorch and Orbax go into a safetensors file.
     """
     kernels = {each.kernel.key for each in done}
     dense = {name: weights[name] for name in weights}
@@ -235,10 +235,9 @@ def _write_arrays(
         if kernel.bias is not None:
             dense[kernel.bias] = factors[kernel.bias] = np.asarray(each.bias).astype(dense[kernel.bias].dtype)
     _write_npz(folder / "modes.npz", factors)
+    dense = {weights.stored[name]: each for name, each in dense.items()}
     if source.suffix == ".npz":
-        with np.load(source) as archive:
-            names = {name.replace("/", "."): name for name in archive.files}
-        _write_npz(folder / "dense.npz", {names[name]: each for name, each in dense.items()})
+        _write_npz(folder / "dense.npz", dense)
         return ["modes.npz", "dense.npz"]
     from safetensors import safe_open
     from safetensors.numpy import save_file

@@ -134,6 +134,15 @@ def test_a_kernel_of_zeros_stays_dense_and_is_named(tmp_path, capsys):
         np.testing.assert_array_equal(np.load(tmp_path / "o" / f"{name}.npz")["layers.2.kernel"], 0)
 
 
+def test_kernels_without_a_module_have_modes_of_their_own(tmp_path):
+    np.savez(tmp_path / "net.npz", w1=np.eye(3, 4), w2=np.eye(2, 3))
+    options = ["--modes", "1", "--layout", "plain", "--out", str(tmp_path / "o")]
+    assert main(["decompose", str(tmp_path / "net.npz"), *options]) == 0
+    modes = np.load(tmp_path / "o" / "modes.npz")
+    assert (modes["w1.xi_in"].shape, modes["w2.xi_in"].shape) == ((1, 4), (1, 3))
+    assert [row.split(",")[0] for row in (tmp_path / "o" / "table.csv").read_text().splitlines()[1:]] == ["w1", "w2"]
+
+
 def test_names_that_kernels_share_are_refused(tmp_path, capsys, monkeypatch):
     kernels = [Kernel(name, key, "plain", (3, 3), None) for name, key in (("", "w1"), ("enc", "w2"), ("enc", "w3"))]
     monkeypatch.setattr(decompose_report, "find_kernels", lambda weights, layout: kernels)
@@ -145,13 +154,14 @@ def test_names_that_kernels_share_are_refused(tmp_path, capsys, monkeypatch):
 
 
 def test_other_arrays_and_metadata_of_safetensors_stay_as_they_are(tmp_path):
-    arrays = {"fc.weight": np.eye(3, dtype=np.float32), "steps": np.array(3, np.int32)}
+    arrays = {"params/fc/kernel": np.eye(3, dtype=np.float32), "steps": np.array(2**40)}
     save_numpy(arrays, tmp_path / "net.safetensors", {"format": "pt"})
     assert main(["decompose", str(tmp_path / "net.safetensors"), "--modes", "2", "--out", str(tmp_path / "o")]) == 0
     with safe_open(tmp_path / "o" / "dense.safetensors", framework="numpy") as file:
         assert file.metadata() == {"format": "pt"}
+        assert set(file.keys()) == set(arrays)
         steps = file.get_tensor("steps")
-    assert (steps.shape, steps.dtype, int(steps)) == ((), np.int32, 3)
+    assert (steps.shape, steps.dtype, int(steps)) == ((), np.int64, 2**40)
 
 
 @pytest.mark.parametrize(
