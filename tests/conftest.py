@@ -24,8 +24,10 @@ _LONG_EXAMPLES = re.compile(r"\b(run_sweep|run_members|predicted_plateaus|learni
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Make the examples of docstrings that train or solve something slow ones; each takes seconds to compile."""
+    """Make slow ones of what takes long: examples of docstrings that train or solve something, and one notebook."""
     for item in items:
+        if item.name == "spectral.ipynb":
+            item.add_marker("slow")
         if isinstance(item, pytest.DoctestItem) and any(
             _LONG_EXAMPLES.search(each.source) for each in item.dtest.examples
         ):

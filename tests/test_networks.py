@@ -129,7 +129,7 @@ def test_the_count_is_that_of_the_trainable_entries(name):
     assert network.num_parameters() == sum(leaf.size for leaf, trainable in pairs if trainable)
 
 
-@pytest.mark.parametrize("name", ["mode scaled", "tied", "mixed"])
+@pytest.mark.parametrize("name", [pytest.param("mode scaled", marks=pytest.mark.slow), "tied", "mixed"])
 def test_traced_widths_and_modes_give_the_network_of_plain_sizes(name):
     """One of the members of a program, its neighbours narrower and wider, against the network alone."""
     members = [(6, 3), (4, 2), (8, 5)]

@@ -203,6 +203,7 @@ def test_data_commands(capsys):
     assert "mnist" in refused(capsys, "data", "prepare", "imagenet")
 
 
+@pytest.mark.slow
 def test_interrupt_stops_after_a_chunk_and_can_be_resumed(here):
     command = [sys.executable, "-c", "import sys; from modejax.cli import main; sys.exit(main())", "sweep"]
     options = ["--widths", "8", "--modes", "2", "--seeds", "1", "--epochs", "400", "--truncate-every", "1"]

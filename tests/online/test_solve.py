@@ -74,6 +74,7 @@ def test_a_diverging_member_leaves_the_others_alone():
         np.testing.assert_array_equal(np.isfinite(out.Q[1]).all(axis=(1, 2)), good)
 
 
+@pytest.mark.slow
 def test_out_of_steps_is_a_status():
     with jax.enable_x64(True):
         problem, state = _problem()

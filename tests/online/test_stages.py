@@ -36,6 +36,7 @@ def test_rates_of_one_unit():
         np.testing.assert_allclose(parallel_rates(problem), [expected / (1 + 2 * 4)], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_orthogonal_deviations_relax_with_the_rates():
     with jax.enable_x64(True):
         problem, _ = problem_of(Sizes(30, 8, 3), 8, 1.0)

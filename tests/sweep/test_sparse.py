@@ -111,6 +111,7 @@ def test_a_sparse_spectral_member_equals_itself_alone(blobs):
             chex.assert_trees_all_close(trained.params, jax.device_get(state.params), rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_sparcs_member_equals_itself_alone(blobs):
     plan = make_plan(SweepConfig(**{**SMALL, "layer": "sparcs", "depth": 2}, epochs=2), blobs)
     outcome = execute(plan, blobs)
