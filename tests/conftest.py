@@ -24,9 +24,9 @@ _LONG_EXAMPLES = re.compile(r"\b(run_sweep|run_members|predicted_plateaus|learni
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Make slow ones of what takes long: examples of docstrings that train or solve something, and one notebook."""
+    """Make slow ones of what takes long: examples of docstrings that train or solve something, and two notebooks."""
     for item in items:
-        if item.name == "spectral.ipynb":
+        if item.name in ("modes.ipynb", "spectral.ipynb"):
             item.add_marker("slow")
         if isinstance(item, pytest.DoctestItem) and any(
             _LONG_EXAMPLES.search(each.source) for each in item.dtest.examples
