@@ -1,8 +1,8 @@
 """Singular value representation: the graph of a trained network's spectral neurons, with exact statistics.
 
 Read `neurons` first (the singular triples of a kernel), then `edges` (how one layer's neurons feed the next one's),
-`null` and `tails` (what edges are by chance), `description` (what must be known of a network), `graph` (`svr`, which
-puts it together), then `derived` and `batch`. It takes arrays and weight files; training and sweeps may not come in.
+`null`, `tails` and `pair` (what edges are by chance), `description` (what must be known of a network), `graph` (`svr`,
+which puts it together), then `derived` and `batch`. It takes arrays and weight files; training and sweeps may not come in.
 
 References:
     Meller and Berkouk, Singular Value Representation: A New Graph Perspective On Neural Networks, AISTATS 2023, arXiv
@@ -23,8 +23,8 @@ from modejax.svr.description import load_kernel as load_kernel
 from modejax.svr.edges import edges as edges
 from modejax.svr.edges import effective_filters as effective_filters
 from modejax.svr.graph import SVR as SVR
-from modejax.svr.graph import Pair as Pair
 from modejax.svr.graph import svr as svr
 from modejax.svr.neurons import SpectralLayer as SpectralLayer
 from modejax.svr.neurons import haar as haar
 from modejax.svr.neurons import spectral_layer as spectral_layer
+from modejax.svr.pair import Pair as Pair

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,121 +14,22 @@ from modejax._files import replaced
 from modejax.errors import InputError
 from modejax.svr import derived
 from modejax.svr.description import Description, Fold, PairSpec, describe, load_kernel
-from modejax.svr.edges import as_positions, edges, effective_filters
+from modejax.svr.edges import as_positions, edges
 from modejax.svr.neurons import Method, SpectralLayer, check_memory, spectral_layer
 from modejax.svr.null import (
     NULLS,
     Null,
-    benjamini_hochberg,
-    beta_law_log_p,
-    beta_log_p,
-    bonferroni,
-    channel_haar_log_p,
-    chi2_log_p,
     level_of_sigma,
-    quadratic_form_parameters,
 )
-from modejax.svr.rotation import rotation_log_p
+from modejax.svr.pair import Correction, Pair, adjusted, check_level
 
 if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-__all__ = ["SVR", "Pair", "svr"]
+__all__ = ["SVR", "svr"]
 
-Correction = Literal["none", "bonferroni", "bh"]
 Scope = Literal["pair", "network"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Pair:
-    """Edges between two layers.
-
-    Attributes:
-        writer: index of the layer that writes.
-        reader: index of the layer that reads.
-        E: shape (n, m), rows the reader's neurons, columns the writer's; float64.
-        c: channels between them.
-        z: positions over which an edge sums.
-        null: name of the law of its p-values; that of the whole network but for grouped readers.
-        groups: of the writer, whose patterns lie in one group of channels each where it is above 1.
-    """
-
-    writer: int
-    reader: int
-    E: Float[np.ndarray, "n m"]
-    c: int
-    z: int
-    null: Null
-    U: Float[np.ndarray, "c x m"] = dataclasses.field(repr=False)
-    V: Float[np.ndarray, "c z n"] = dataclasses.field(repr=False)
-    groups: int = 1
-    draws: int = dataclasses.field(default=200, repr=False)
-    seed: int = dataclasses.field(default=0, repr=False)
-
-    @property
-    def effective_positions(self) -> float:
-        """Positions that count: z, or fewer where the null takes the readers' smoothness as given."""
-        if self.null in ("beta", "chi2") or self.U.shape[1] > 1:
-            return self.z
-        G = np.einsum("cxn,cyn->nxy", self.V, self.V, optimize=True)
-        return float(1 / (G**2).sum((1, 2)).mean())
-
-    @functools.cached_property
-    def log_p(self) -> Float[np.ndarray, "n m"]:
-        """Natural logarithm of P(edge >= E) under the null, shape (n, m)."""
-        x, z = self.U.shape[1], self.V.shape[1]
-        if self.null == "chi2":
-            return chi2_log_p(self.E, self.c, max(x, z) if min(x, z) == 1 else x)
-        if self.null == "rotation":
-            return rotation_log_p(self.E, self.U, self.V, draws=self.draws, seed=self.seed)
-        if min(x, z) > 1:
-            return self._both_sides()
-        if self.null == "beta":
-            return beta_log_p(self.E, self.c, max(x, z))
-        if self.groups > 1:
-            return self._in_groups()
-        # What is random has no positions; what is given has them all.
-        return channel_haar_log_p(self.E, self.V) if x == 1 else channel_haar_log_p(self.E.T, self.U).T
-
-    def _both_sides(self) -> np.ndarray:
-        """Return log p where both sides have positions: the form u' (V V' x I) u, matched by its moments."""
-        given, random = (self.U, self.V) if self.null == "beta" else (self.V, self.U)
-        G = np.einsum("cxn,cyn->nxy", given, given, optimize=True)
-        places = random.shape[1]
-        a, b = quadratic_form_parameters(places * np.einsum("nxx->n", G), places * (G**2).sum((1, 2)), self.c * places)
-        a, b = (each[None, :] if self.null == "beta" else each[:, None] for each in (a, b))
-        return beta_law_log_p(self.E, a, b)
-
-    def _in_groups(self) -> np.ndarray:
-        """Return log p for writers that are uniform on the channels of their own group."""
-        log_p = np.zeros_like(self.E)
-        size = self.c // self.groups
-        energy = (self.U[:, 0] ** 2).reshape(self.groups, size, -1).sum(1)
-        for group in range(self.groups):
-            mine = energy.argmax(0) == group
-            block = self.V[group * size : (group + 1) * size]
-            G = np.einsum("cxn,cyn->nxy", block, block, optimize=True)
-            trace = np.einsum("nxx->n", G)
-            read = trace > 1e-12
-            a, b = quadratic_form_parameters(trace[read], (G**2).sum((1, 2))[read], size)
-            rows = np.ix_(read, mine)
-            log_p[rows] = beta_law_log_p(self.E[rows], a[:, None], b[:, None])
-        return log_p
-
-    def significant(self, level: float, correction: Correction = "none") -> np.ndarray:
-        """Return which edges pass a level, shape (n, m), with a correction over this pair.
-
-        Raises:
-            InputError: if the level or the correction is not allowed.
-        """
-        return _adjusted(self.log_p, correction) <= math.log(_check_level(level))
-
-    def filters(
-        self, readers: Sequence[int] | slice = slice(None), writers: Sequence[int] | slice = slice(None)
-    ) -> Float[np.ndarray, "n z x m"]:
-        """Return the effective filters of some neurons; the sum of their squares over positions is E."""
-        return effective_filters(self.U[:, :, writers], self.V[:, :, readers])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,11 +83,11 @@ class SVR:
 
         if max_edges is not None and (type(max_edges) is not int or max_edges < 1):
             raise InputError(f"max_edges={max_edges!r}; allowed: an integer of at least 1, or None for all")
-        limit = math.log(_check_level(0.5 * math.erfc(3 / math.sqrt(2)) if level is None else level))
+        limit = math.log(check_level(level_of_sigma(3.0) if level is None else level))
         corrected = self._corrected(correction, scope)
         frames = []
-        for pair, adjusted in zip(self.pairs, corrected, strict=True):
-            n, m = np.nonzero(adjusted <= limit)
+        for pair, log_q in zip(self.pairs, corrected, strict=True):
+            n, m = np.nonzero(log_q <= limit)
             order = np.lexsort((-pair.E[n, m], pair.log_p[n, m]))
             if max_edges is not None:
                 order = order[np.argsort(-pair.E[n, m][order], kind="stable")[:max_edges]]
@@ -210,7 +109,7 @@ class SVR:
                         "reader_cluster": np.bincount(reader.cluster)[reader.cluster[n]],
                         "E": pair.E[n, m],
                         "log10_p": pair.log_p[n, m] / math.log(10),
-                        "log10_p_corrected": adjusted[n, m] / math.log(10),
+                        "log10_p_corrected": log_q[n, m] / math.log(10),
                     }
                 )
             )
@@ -220,8 +119,8 @@ class SVR:
         if scope not in ("pair", "network"):
             raise InputError(f"unknown scope {scope!r}; allowed: pair, network")
         if scope == "pair":
-            return [_adjusted(pair.log_p, correction) for pair in self.pairs]
-        flat = _adjusted(np.concatenate([pair.log_p.ravel() for pair in self.pairs]), correction)
+            return [adjusted(pair.log_p, correction) for pair in self.pairs]
+        flat = adjusted(np.concatenate([pair.log_p.ravel() for pair in self.pairs]), correction)
         ends = np.cumsum([pair.E.size for pair in self.pairs])[:-1]
         return [part.reshape(pair.E.shape) for part, pair in zip(np.split(flat, ends), self.pairs, strict=True)]
 
@@ -402,23 +301,6 @@ class SVR:
             with replaced(folder / name) as part:
                 write(part)
         return [folder / name for name in written]
-
-
-def _check_level(level: float) -> float:
-    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
-        raise InputError(f"level={level!r}; allowed: a probability above 0 and at most 1")
-    return float(level)
-
-
-def _adjusted(log_p: np.ndarray, correction: Correction) -> np.ndarray:
-    match correction:
-        case "none":
-            return log_p
-        case "bonferroni":
-            return bonferroni(log_p)
-        case "bh":
-            return benjamini_hochberg(log_p)
-    raise InputError(f"unknown correction {correction!r}; allowed: none, bonferroni, bh")
 
 
 def svr(

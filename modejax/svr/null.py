@@ -42,6 +42,7 @@ __all__ = [
     "channel_haar_parameters",
     "chi2_log_p",
     "detection_limit",
+    "gram_moments",
     "level_of_sigma",
     "quadratic_form_parameters",
     "threshold",
@@ -144,6 +145,24 @@ def quadratic_form_parameters(trace: ArrayLike, square: ArrayLike, dimension: in
     return mean * size, (1 - mean) * size
 
 
+def gram_moments(V: Float[np.ndarray, "c z n"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return tr G and |G|_F^2 of G = V' V over the channels, for each neuron.
+
+    Args:
+        V: patterns: channels, positions, neurons.
+
+    Returns:
+        Two arrays of shape (n,); those of V V', too.
+
+    Example:
+        >>> gram_moments(np.full((4, 2, 1), 8**-0.5))[1].round(6).tolist()
+        [1.0]
+    """
+    V = np.asarray(V, np.float64)
+    G = np.einsum("cxn,cyn->nxy", V, V, optimize=True)
+    return np.einsum("nxx->n", G), (G**2).sum((1, 2))
+
+
 def channel_haar_parameters(V: Float[np.ndarray, "c z n"]) -> tuple[np.ndarray, np.ndarray]:
     """Return the parameters of the Beta law of each reader neuron's edges when only the writer is random.
 
@@ -160,9 +179,7 @@ def channel_haar_parameters(V: Float[np.ndarray, "c z n"]) -> tuple[np.ndarray, 
         >>> round(float(a[0]), 6), round(float(b[0]), 6)
         (0.5, 1.5)
     """
-    V = np.asarray(V, np.float64)
-    G = np.einsum("cxn,cyn->nxy", V, V, optimize=True)
-    return quadratic_form_parameters(np.einsum("nxx->n", G), (G**2).sum((1, 2)), V.shape[0])
+    return quadratic_form_parameters(*gram_moments(V), V.shape[0])
 
 
 def channel_haar_log_p(E: Float[np.ndarray, "n m"], V: Float[np.ndarray, "c z n"]) -> Float[np.ndarray, "n m"]:
