@@ -22,7 +22,7 @@ from modejax.studies.common import check_seeds, markdown_table, percent, pm, wri
 from modejax.studies.convnet import ConvRun, Trained, kernels, trained_run
 from modejax.studies.files import check_folder
 from modejax.studies.svr_planted import planted_chain
-from modejax.studies.svr_runs import dominant_runs, file_name
+from modejax.studies.svr_runs import dominant_runs, file_name, pick
 from modejax.svr import null, svr
 
 if TYPE_CHECKING:
@@ -158,11 +158,6 @@ def run(
     return folder
 
 
-def _of(rows: list[dict[str, Any]], field: str, **where: Any) -> np.ndarray:
-    """Return a field, one value a seed."""
-    return np.array([row[field] for row in rows if all(row.get(key) == value for key, value in where.items())])
-
-
 def _page(
     rows: Any, planted: Any, runs: dict[str, ConvRun], widths: Any, cosines: Any, draws: int, count: int
 ) -> list[str]:
@@ -178,7 +173,7 @@ def _page(
     for width in widths:
         limit = math.sqrt(null.detection_limit(width, tests=width * width).edge)
         for field in ("chain", "first edge", "all edges"):
-            cells = [percent(_of(planted, field, width=width, cosine=cosine)) for cosine in cosines]
+            cells = [percent(pick(planted, field, width=width, cosine=cosine)) for cosine in cosines]
             table.append([width, f"{limit:.3f}", f"{field} (%)", *cells])
     lines += [*markdown_table(["width", "limit of the cosine", "found", *(f"{each:g}" for each in cosines)], table), ""]
     lines += ["## Trained networks: the chain of leading neurons", ""]
@@ -190,10 +185,10 @@ def _page(
             here = {"network": name, "epoch": epoch, "layers": "chain"}
             table.append(
                 [
-                    name, f"{epoch:g}", percent(_of(rows, "accuracy", **here)), _log(_of(rows, "product", **here)),
-                    pm(_of(rows, "weakest", **here), 3), pm(_of(rows, "log10 p, leading chain", **here)),
-                    f"{pm(_of(rows, 'significant of leading', **here))} of {len(_layers(rows, name))}",
-                    pm(_of(rows, "log10 p, best chain", **here)),
+                    name, f"{epoch:g}", percent(pick(rows, "accuracy", **here)), _log(pick(rows, "product", **here)),
+                    pm(pick(rows, "weakest", **here), 3), pm(pick(rows, "log10 p, leading chain", **here)),
+                    f"{pm(pick(rows, 'significant of leading', **here))} of {len(_layers(rows, name))}",
+                    pm(pick(rows, "log10 p, best chain", **here)),
                 ]
             )  # fmt: skip
     lines += [*markdown_table(head, table), ""]
@@ -205,7 +200,7 @@ def _page(
         "",
     ]
     for name, config in runs.items():
-        best = _of(rows, "best chain", network=name, layers="chain", epoch=config.checkpoints[-1])
+        best = pick(rows, "best chain", network=name, layers="chain", epoch=config.checkpoints[-1])
         lines.append(f"- {name}: {'; '.join(best)}")
     head = ["layers", "c", "z", "c E[0,0], start", "end", "log10 p, start", "end", "S0/median, start", "end"]
     head += ["share, start: Beta", "channel-Haar", "share, end: Beta", "channel-Haar"]
@@ -218,9 +213,9 @@ def _page(
             some = next(row for row in rows if row["network"] == name and row["layers"] == layers)
             cells = []
             for field, digits in (("c E00", 2), ("log10 p, channel-Haar", 1), ("gap", 2)):
-                cells += [pm(_of(rows, field, **here, epoch=epoch), digits) for epoch in ends]
+                cells += [pm(pick(rows, field, **here, epoch=epoch), digits) for epoch in ends]
             for epoch, law in itertools.product(ends, ("beta", "channel-Haar")):
-                cells.append(pm(100 * _of(rows, f"share, {law}", **here, epoch=epoch), 2))
+                cells.append(pm(100 * pick(rows, f"share, {law}", **here, epoch=epoch), 2))
             table.append([layers, some["c"], some["z"], *cells])
         lines += markdown_table(head, table)
     lines.append("")
@@ -255,7 +250,7 @@ def _draw_planted(planted: Any, widths: Any, cosines: Any, draws: int, count: in
         strict=True,
     ):
         curves = {
-            f"width {width}": np.stack([_of(planted, field, width=width, cosine=cosine) for cosine in cosines])
+            f"width {width}": np.stack([pick(planted, field, width=width, cosine=cosine) for cosine in cosines])
             for width in widths
         }
         plot_significant(cosines, curves, ax, x_label="planted cosine", y_label="found (%)")
@@ -292,7 +287,7 @@ def _draw_shares(rows: Any, runs: dict[str, ConvRun]) -> Figure:
         groups = {
             f"{when}, {law}": np.stack(
                 [
-                    100 * _of(rows, f"share, {field}", network=name, layers=layers, epoch=epoch)
+                    100 * pick(rows, f"share, {field}", network=name, layers=layers, epoch=epoch)
                     for layers in _layers(rows, name)
                 ]
             )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from modejax.studies.convnet import ConvRun
 from modejax.sweep.config import SweepConfig
 
-__all__ = ["PENALTIES", "batch_norm_arms", "dominant_runs", "fc_run", "file_name", "sweeps"]
+__all__ = ["PENALTIES", "batch_norm_arms", "dominant_runs", "fc_run", "file_name", "pick", "sweeps"]
 
 PENALTIES = {
     "Adam, no penalty": ("adam", 1e-3, 0.0),
@@ -92,3 +95,13 @@ def sweeps(quick: bool, seeds: int) -> dict[str, SweepConfig]:
         "modes": SweepConfig(**shared | {"modes": (4, 8, 16) if quick else (5, 10, 20, 40), "kept": (0,)}),
         "dense": SweepConfig(**shared, layer="dense", modes=None, learning_rates=(0.001,), weight_decays=(1e-4,)),
     }
+
+
+def pick(rows: Sequence[Mapping[str, Any]], field: str, **where: Any) -> np.ndarray:
+    """Return a field of the rows with the given values, shape (seeds,).
+
+    Example:
+        >>> pick([{"epoch": 0, "share": 0.1}, {"epoch": 1, "share": 0.2}], "share", epoch=1).tolist()
+        [0.2]
+    """
+    return np.array([row[field] for row in rows if all(row.get(key) == value for key, value in where.items())])

@@ -23,7 +23,7 @@ from modejax.studies.convnet import ConvRun, Trained, kernels, trained_run
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import trained_run as trained_sweep
-from modejax.studies.svr_runs import fc_run, file_name, sweeps
+from modejax.studies.svr_runs import fc_run, file_name, pick, sweeps
 from modejax.svr import derived, members, null, svr
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.trained import load_networks
@@ -155,11 +155,6 @@ def _swept(
     return found
 
 
-def _of(rows: list[dict[str, Any]], field: str, **where: Any) -> np.ndarray:
-    """Return a field, one value a seed."""
-    return np.array([row[field] for row in rows if all(row.get(key) == value for key, value in where.items())])
-
-
 def _layers(rows: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(row["layers"] for row in rows if row["layers"] != "all"))
 
@@ -185,8 +180,8 @@ def _page(
     pairs = _layers(rows)
     head = ["epoch", "test accuracy (%)", *(f"layers {pair}" for pair in pairs)]
     table = [
-        [f"{epoch:g}", percent(_of(rows, "accuracy", epoch=epoch, layers="all"))]
-        + [_share(_of(rows, "share", epoch=epoch, layers=pair)) for pair in pairs]
+        [f"{epoch:g}", percent(pick(rows, "accuracy", epoch=epoch, layers="all"))]
+        + [_share(pick(rows, "share", epoch=epoch, layers=pair)) for pair in pairs]
         for epoch in _epochs(rows)
     ]
     lines += [*markdown_table(head, table), "", "## Dimension, entropy and paths", ""]
@@ -205,9 +200,9 @@ def _page(
     ]
     table = [
         [f"{epoch:g}"]
-        + [pm(_of(rows, "dimension", epoch=epoch, layers=pair)) for pair in pairs]
-        + [pm(_of(rows, "entropy", epoch=epoch, layers=pair), 3) for pair in pairs]
-        + [pm(_of(rows, field, epoch=epoch, layers="all"), 2) for field in ("path", "squares")]
+        + [pm(pick(rows, "dimension", epoch=epoch, layers=pair)) for pair in pairs]
+        + [pm(pick(rows, "entropy", epoch=epoch, layers=pair), 3) for pair in pairs]
+        + [pm(pick(rows, field, epoch=epoch, layers="all"), 2) for field in ("path", "squares")]
         for epoch in _epochs(rows)
     ]
     lines += [*markdown_table(head, table), "", "## Sweep: significant edges (%) between neurons of the rank", ""]
@@ -223,14 +218,14 @@ def _page(
             cells = []
             for modes in kinds:
                 here = {"width": width, "modes": modes, "layers": pair, "first": 0}
-                cells.append(f"{_share(_of(swept, 'share', **here))} ({percent(_of(swept, 'accuracy', **here))})")
+                cells.append(f"{_share(pick(swept, 'share', **here))} ({percent(pick(swept, 'accuracy', **here))})")
             table.append([width, *cells])
         lines += [f"Layers {pair}:", "", *markdown_table(["width", *map(_kind, kinds)], table), ""]
     lines += ["## Dense networks: significant edges (%) between the first neurons of both layers", ""]
     firsts = sorted({row["first"] for row in swept} - {0})
     table = [
         [width, pair]
-        + [_share(_of(swept, "share", width=width, modes=0, layers=pair, first=first)) for first in firsts]
+        + [_share(pick(swept, "share", width=width, modes=0, layers=pair, first=first)) for first in firsts]
         for pair in _layers(swept)
         for width in sorted({row["width"] for row in swept})
     ]
@@ -255,7 +250,7 @@ def _draw_measures(figure: Figure, rows: list[dict[str, Any]], count: int) -> No
     )
     for ax, (field, label) in zip(axes, fields, strict=False):
         curves = {
-            f"layers {pair}": np.stack([_of(rows, field, epoch=epoch, layers=pair) for epoch in epochs])
+            f"layers {pair}": np.stack([pick(rows, field, epoch=epoch, layers=pair) for epoch in epochs])
             for pair in pairs
         }
         plot_significant(
@@ -263,7 +258,7 @@ def _draw_measures(figure: Figure, rows: list[dict[str, Any]], count: int) -> No
         )
     names = {"path": "path metric", "squares": "sum of squared weights"}
     curves = {
-        name: np.stack([_of(rows, field, epoch=epoch, layers="all") for epoch in epochs])
+        name: np.stack([pick(rows, field, epoch=epoch, layers="all") for epoch in epochs])
         for field, name in names.items()
     }
     curves = {name: values - values[0] for name, values in curves.items()}
@@ -293,14 +288,14 @@ def _draw_sweep(figure: Figure, swept: list[dict[str, Any]], configs: dict[str, 
     for pair, (top, below) in zip(pairs, axes.T, strict=True):
         curves = {
             _kind(kind): np.stack(
-                [_of(swept, "share", width=width, modes=kind, layers=pair, first=0) for width in widths]
+                [pick(swept, "share", width=width, modes=kind, layers=pair, first=0) for width in widths]
             )
             for kind in (*modes, 0)
         }
         plot_significant(widths, curves, top, x_label="width N", chance=LEVEL)
         curves = {
             f"N = {width}": np.stack(
-                [_of(swept, "share", width=width, modes=kind, layers=pair, first=0) for kind in modes]
+                [pick(swept, "share", width=width, modes=kind, layers=pair, first=0) for kind in modes]
             )
             for width in widths
         }

@@ -2,7 +2,8 @@
 
 Read `neurons` first (the singular triples of a kernel), then `edges` (how one layer's neurons feed the next one's),
 `null`, `tails` and `pair` (what edges are by chance), `description` (what must be known of a network), `graph` (`svr`,
-which puts it together), then `derived` and `batch`. It takes arrays and weight files; training and sweeps may not come in.
+which puts it together), then `derived` and `batch`. It takes arrays and weight files; training and sweeps may not come
+in.
 
 References:
     Meller and Berkouk, Singular Value Representation: A New Graph Perspective On Neural Networks, AISTATS 2023, arXiv
