@@ -3,7 +3,7 @@
 Nested cuts share work. For the cut of one map the activations that enter it are computed once and the modes are added
 to its output one after another, so that the k-th cut costs one rank-one update and the maps behind it, not a new pass
 through the network. The cut of all maps together shares these steps for the first map; behind it the weights of the
-modes that are cut are 0.
+modes that are cut are 0. A network that is no chain of maps is cut by its own `cut` and evaluated whole for each number.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from modejax.draws import uniform_vector
 from modejax.errors import InputError, choices
 from modejax.extent import Extent
-from modejax.layers.base import Modes, dense_is_cheaper
-from modejax.networks import Network, Params
-from modejax.training.loss import Loss
+from modejax.layers.base import Modes
+from modejax.networks.base import Chain, Network, Params
+from modejax.training.loss import Loss, count_right, sum_loss
 
 __all__ = [
     "SCORES",
@@ -32,12 +32,14 @@ __all__ = [
     "importance",
     "kept_curves",
     "mode_scores",
+    "places_in_order",
     "ranked",
     "weight_size",
 ]
 
 Order = Literal["importance", "weight", "size", "random"]
 Cut = Literal["keep-leading", "remove-leading"]
+Measure = Literal["right", "loss"]
 
 
 def importance(modes: Modes) -> Float[Array, " modes"]:
@@ -135,18 +137,34 @@ def ranked(modes: Modes, scores: Float[Array, " modes"], cut: Cut = "keep-leadin
         >>> ranked(modes, jnp.abs(modes.weight)).weight.tolist()
         [3.0, 1.0]
     """
-    if cut not in ("keep-leading", "remove-leading"):
-        raise InputError(f"unknown cut {cut!r}; allowed: keep-leading, remove-leading")
-    key = -scores if cut == "keep-leading" else scores
-    order = jnp.argsort(jnp.where(modes.active, key, jnp.inf), stable=True)
+    order = _order(modes, scores, cut)
     return Modes(modes.xi_out[:, order], modes.weight[order], modes.xi_in[order], modes.active[order])
 
 
-class TruncationCurves(NamedTuple):
-    """Right answers with k modes kept, for each k asked for."""
+def places_in_order(modes: Modes, scores: Float[Array, " modes"], cut: Cut = "keep-leading") -> Int[Array, " modes"]:
+    """Return the place of each mode in the order in which modes are kept, from 0; arguments as in `ranked`.
 
-    layer: Int[Array, "maps kept"]  # one map cut, the others intact; -1 for a map that has no modes
-    together: Int[Array, " kept"]  # all maps that have modes cut to k
+    Example:
+        >>> modes = Modes(jnp.eye(2), jnp.array([1.0, 3.0]), jnp.eye(2), jnp.array([True, True]))
+        >>> places_in_order(modes, jnp.abs(modes.weight)).tolist()
+        [1, 0]
+    """
+    order = _order(modes, scores, cut)
+    return jnp.zeros_like(order).at[order].set(jnp.arange(len(order), dtype=order.dtype))
+
+
+def _order(modes: Modes, scores: Float[Array, " modes"], cut: Cut) -> Int[Array, " modes"]:
+    if cut not in ("keep-leading", "remove-leading"):
+        raise InputError(f"unknown cut {cut!r}; allowed: keep-leading, remove-leading")
+    key = -scores if cut == "keep-leading" else scores
+    return jnp.argsort(jnp.where(modes.active, key, jnp.inf), stable=True)
+
+
+class TruncationCurves(NamedTuple):
+    """Right answers, or the sum of the loss, with k modes kept, for each k asked for."""
+
+    layer: Array  # (maps, kept): one map cut, the others intact; -1 for a map that has no modes
+    together: Array  # (kept,): all maps that have modes cut to k
 
 
 def _padded(modes: Modes, capacity: int) -> Modes:
@@ -160,12 +178,8 @@ def _padded(modes: Modes, capacity: int) -> Modes:
     )
 
 
-def _through(modes: Modes, h: Float[Array, "rows fan_in"]) -> Float[Array, "rows fan_out"]:
-    """Apply a map given as modes to rows, by its kernel where that is cheaper."""
-    fan_out, count = modes.xi_out.shape
-    if dense_is_cheaper(modes.xi_in.shape[1], fan_out, count, h.shape[0]):
-        return h @ ((modes.xi_out * modes.weight[None, :]) @ modes.xi_in).T
-    return ((h @ modes.xi_in.T) * modes.weight[None, :]) @ modes.xi_out.T
+Block = tuple[Float[Array, "rows features"], Array, Bool[Array, " rows"]]
+"""Inputs, targets, and False on the rows that only fill up the block."""
 
 
 def kept_curves(
@@ -173,12 +187,13 @@ def kept_curves(
     loss: Loss,
     params: Params,
     order: Sequence[Modes | None],
-    x: Float[Array, "rows features"],
-    y: Int[Array, " rows"],
-    counts: Bool[Array, " rows"],
+    block: Block,
     kept: Sequence[int] | None = None,
+    *,
+    places: Sequence[Int[Array, " modes"] | None] | None = None,
+    measure: Measure = "right",
 ) -> TruncationCurves:
-    """Count right answers on a block of examples for every number of modes kept.
+    """Count right answers, or sum the loss, on a block of examples for every number of modes kept.
 
     Biases are no modes and stay.
 
@@ -187,104 +202,149 @@ def kept_curves(
         loss: the loss, which says what a right answer is.
         params: the network's parameters.
         order: for each map its modes in the order in which they are kept (see `ranked`), None where it has none.
-        x: the inputs.
-        y: the labels.
-        counts: False on rows that only fill up the block.
+        block: see `Block`.
         kept: the numbers of modes to keep, increasing from 0 or more; None for 0 ... largest number of modes. More
             than a map has keeps all of its modes.
+        places: for each map the place of each mode in that order (see `places_in_order`), None where it has none; only
+            a network that is no chain needs them.
+        measure: right, the number of right answers, or loss, the sum of the loss.
 
     Returns:
-        The counts.
+        The sums.
 
     Raises:
         InputError: if no map has modes, or `kept` is not increasing from 0 or more.
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 3, 2], layers.mode(2))
+        >>> network = networks.mlp([4, 3, 2], layers.Mode(), 2)
         >>> params = network.init(jax.random.key(0))
         >>> order = [ranked(m, importance(m)) for m in network.modes(params)]
-        >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
-        >>> curves = kept_curves(network, training.cross_entropy, params, order, x, y, jnp.full(5, True))
+        >>> block = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32), jnp.full(5, True)
+        >>> curves = kept_curves(network, training.cross_entropy, params, order, block)
         >>> curves.layer.shape, curves.together.shape
         ((2, 3), (3,))
     """
-    maps = len(order)
     capacity = max((0 if modes is None else modes.weight.shape[0] for modes in order), default=0)
     if capacity == 0:
         raise InputError("truncation needs a network in which at least one map is a sum of modes, got none")
     wanted = tuple(range(capacity + 1)) if kept is None else tuple(kept)
     if not wanted or wanted[0] < 0 or any(b <= a for a, b in itertools.pairwise(wanted)):
         raise InputError(f"kept must be increasing numbers from 0 on, got {wanted}")
-    positions = jnp.array([min(k, capacity) for k in wanted])
-    is_wanted = jnp.zeros(capacity + 1, dtype=bool).at[positions].set(True)
+    x, y, counts = block
+    sum_of = count_right if measure == "right" else sum_loss
+    score = lambda outputs: sum_of(loss, outputs, y, counts)  # noqa: E731
+    if isinstance(network, Chain):
+        return _nested_curves(network, score, params, order, x, wanted)
+    if places is None:
+        raise InputError(f"{type(network).__name__} is no chain of maps, so its curves need the places of the modes")
+    return _whole_curves(network, score, params, places, x, wanted)
+
+
+def _whole_curves(
+    network: Network,
+    score: Callable[[Array], Array],
+    params: Params,
+    places: Sequence[Int[Array, " modes"] | None],
+    x: Float[Array, "rows features"],
+    wanted: tuple[int, ...],
+) -> TruncationCurves:
+    """Evaluate the whole network for each cut: one map after the other, then all maps together."""
+    with_modes = [index for index, place in enumerate(places) if place is not None]
+
+    def one(wish: tuple[Int[Array, ""], Bool[Array, " maps"]]) -> Array:
+        k, chosen = wish
+        keep: list[Array | None] = [None] * len(places)
+        for number, index in enumerate(with_modes):
+            place = places[index]
+            assert place is not None
+            keep[index] = (place < k) | ~chosen[number]
+        return score(network.apply(network.cut(params, keep), x))
+
+    chosen = jnp.concatenate([jnp.eye(len(with_modes), dtype=bool), jnp.full((1, len(with_modes)), True)])
+    numbers = jnp.asarray(wanted, jnp.int32)
+    every = jax.lax.map(lambda which: jax.lax.map(lambda k: one((k, which)), numbers), chosen)
+    layer = [jnp.full(len(wanted), -1, every.dtype)] * len(places)
+    for number, index in enumerate(with_modes):
+        layer[index] = every[number]
+    return TruncationCurves(jnp.stack(layer), every[-1])
+
+
+def _nested_curves(
+    network: Chain,
+    score: Callable[[Array], Array],
+    params: Params,
+    order: Sequence[Modes | None],
+    x: Float[Array, "rows features"],
+    wanted: tuple[int, ...],
+) -> TruncationCurves:
+    """Add the modes of a map one after another, and share what lies before it."""
+    maps = len(order)
+    capacity = max(0 if modes is None else modes.weight.shape[0] for modes in order)
     every = len(wanted) > capacity
     padded = [None if modes is None else _padded(modes, capacity) for modes in order]
-    biases = (None,) * maps if network.biases is None else network.biases(params)
+    biases = network.biases(params)
 
-    def between(h: Float[Array, "rows units"], start: int, stop: int) -> Float[Array, "rows units"]:
-        return jax.vmap(lambda row: network.between(params, row, start, stop))(h)
-
-    def plus_bias(z: Float[Array, "rows units"], index: int) -> Float[Array, "rows units"]:
+    def plus_bias(z: Float[Array, "rows ... units"], index: int) -> Float[Array, "rows ... units"]:
         bias = biases[index]
-        return z if bias is None else z + bias[None, :]
-
-    def activate(z: Float[Array, "rows units"], index: int) -> Float[Array, "rows units"]:
-        return jax.vmap(lambda row: network.activate(row, index))(z)
+        return z if bias is None else z + bias.reshape((1,) * (z.ndim - 1) + (-1,))
 
     def intact_behind(index: int) -> Callable:
-        return lambda h, k: between(h, index + 1, maps)
+        return lambda h, k: network.between(params, h, index + 1, maps)
 
-    def cut_behind(h: Float[Array, "rows units"], k: Int[Array, ""]) -> Float[Array, "rows outputs"]:
+    def cut_behind(h: Float[Array, "rows ... units"], k: Int[Array, ""]) -> Float[Array, "rows outputs"]:
         for index in range(first + 1, maps):
             modes = padded[index]
             if modes is None:
-                h = between(h, index, index + 1)
+                h = network.between(params, h, index, index + 1)
             else:
                 weight = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < k, modes.weight, 0)
-                h = activate(plus_bias(_through(modes._replace(weight=weight), h), index), index)
+                z = plus_bias(network.by_modes(modes._replace(weight=weight), h, index), index)
+                h = network.finish(params, z, h, index)
         return h
 
-    def curves(index: int, h: Float[Array, "rows fan_in"], rests: Sequence[Callable]) -> Int[Array, "rests kept"]:
+    def curves(index: int, h: Float[Array, "rows ... fan_in"], rests: Sequence[Callable]) -> Array:
         """Add the modes of one map one by one; each `rest(h, k)` is a version of the network behind it."""
         modes = padded[index]
         assert modes is not None
 
-        def right(z: Float[Array, "rows fan_out"], k: Int[Array, ""]) -> Int[Array, " rests"]:
-            h = activate(z, index)
-            correct = [jax.vmap(loss.correct)(rest(h, k), y) & counts for rest in rests]
-            return jnp.stack([jnp.sum(each, dtype=jnp.int32) for each in correct])
-
-        def keep_one_more(
-            z: Float[Array, "rows fan_out"], mode: tuple[Array, Array, Array]
-        ) -> tuple[Float[Array, "rows fan_out"], Int[Array, " rests"]]:
-            k, u, xi_out = mode
-            z = z + u[:, None] * xi_out[None, :]
-            if every:
-                return z, right(z, k)
-            return z, jax.lax.cond(is_wanted[k], right, lambda z, k: jnp.zeros(len(rests), jnp.int32), z, k)
+        def scores(z: Float[Array, "rows ... fan_out"], k: Int[Array, ""]) -> Array:
+            after = network.finish(params, z, h, index)
+            return jnp.stack([score(rest(after, k)) for rest in rests])
 
         # Mode-major copies, so that the scan reads one contiguous row a step; an empty mode comes first, for k = 0.
-        u = jnp.pad((modes.weight[:, None] * modes.xi_in) @ h.T, ((1, 0), (0, 0)))
+        u = network.mode_inputs(modes, h, index)
+        u = jnp.pad(u, ((1, 0), *((0, 0),) * (u.ndim - 1)))
         xi_out = jnp.pad(modes.xi_out.T, ((1, 0), (0, 0)))
+        outer = lambda u, xi: u[..., None] * xi.reshape((1,) * u.ndim + (-1,))  # noqa: E731
         # Made from the empty mode, not from zeros, so that vmap sees at once what depends on the member and traces
         # the scan once.
-        empty = plus_bias(u[0][:, None] * xi_out[0][None, :], index)
-        _, counted = jax.lax.scan(keep_one_more, empty, (jnp.arange(capacity + 1, dtype=jnp.int32), u, xi_out))
-        return counted[positions].T
+        empty = plus_bias(outer(u[0], xi_out[0]), index)
+        shape = jax.eval_shape(scores, empty, jnp.int32(0))
 
+        def keep_one_more(z: Array, mode: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            k, u, xi_out = mode
+            z = z + outer(u, xi_out)
+            if every:
+                return z, scores(z, k)
+            return z, jax.lax.cond(is_wanted[k], scores, lambda z, k: jnp.zeros(shape.shape, shape.dtype), z, k)
+
+        _, found = jax.lax.scan(keep_one_more, empty, (jnp.arange(capacity + 1, dtype=jnp.int32), u, xi_out))
+        return found[positions].T
+
+    positions = jnp.array([min(k, capacity) for k in wanted])
+    is_wanted = jnp.zeros(capacity + 1, dtype=bool).at[positions].set(True)
     first = next(index for index in range(maps) if padded[index] is not None)
-    together, layer, h = None, [], x
+    together, layer, h = None, {}, network.enter(x)
     for index in range(maps):
-        if padded[index] is None:
-            layer.append(jnp.full(len(wanted), -1, jnp.int32))
-        else:
+        if padded[index] is not None:
             # The cut of all maps adds the modes of the first one in the same steps as the cut of that one alone.
             rests = (intact_behind(index), cut_behind) if index == first else (intact_behind(index),)
             found = curves(index, h, rests)
-            layer.append(found[0])
+            layer[index] = found[0]
             together = found[1] if index == first else together
         if index < maps - 1:
-            h = between(h, index, index + 1)
+            h = network.between(params, h, index, index + 1)
     assert together is not None
-    return TruncationCurves(jnp.stack(layer), together)
+    none = jnp.full(len(wanted), -1, together.dtype)
+    return TruncationCurves(jnp.stack([layer.get(index, none) for index in range(maps)]), together)

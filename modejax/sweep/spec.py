@@ -7,146 +7,217 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from modejax import layers
 from modejax.errors import InputError, choices
 from modejax.extent import Extent
-from modejax.layers.base import Layer
-from modejax.networks import Network, mlp, tied_mode_mlp
-from modejax.sparcs import sparcs_mlp
-from modejax.sweep.config import SweepConfig, parse_options
+from modejax.layers.base import Family
+from modejax.networks.base import Network
+from modejax.networks.precision import in_bfloat16
+from modejax.networks.registry import Facts, make_network
+from modejax.sweep.arm import Arm
+from modejax.sweep.parsing import parse_options
+from modejax.training.loss import Loss
+from modejax.training.optimiser import Build, Optimiser
 
-__all__ = ["NetworkSpec", "baseline_spec", "network_spec"]
+__all__ = ["ArmSpec", "BucketSpec", "Custom", "NetworkFactory", "NetworkSpec", "network_spec", "optimiser_of"]
 
-LayerFactory = Callable[[Extent], Layer]
-"""A layer of the user's own: the number of modes as an `Extent` in, a `Layer` out."""
+NetworkFactory = Callable[..., Network]
+"""A network of the user: it names what it needs of width, modes, features, outputs, image_shape and the number axes."""
 
-_FACTORIES: dict[str, Callable[..., Any]] = {
-    "dense": layers.dense,
-    "low_rank": layers.low_rank,
-    "mode": layers.mode,
-    "sparcs": sparcs_mlp,
-    "spectral": layers.spectral,
-    "svd": layers.svd,
-    "tied_mode": tied_mode_mlp,
-}
+Number = float | Float[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class Custom:
+    """What the user brings from Python; None for what the config names.
+
+    Attributes:
+        network: see `NetworkFactory`; of the first arm.
+        layer: the family of the first arm's maps.
+        optimiser: of the first arm; see `modejax.training.optimiser.Build`.
+        loss: of all arms.
+    """
+
+    network: NetworkFactory | None = None
+    layer: Family | None = None
+    optimiser: Build | None = None
+    loss: Loss | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSpec:
     """All static facts of a family of networks; widths and modes come as extents."""
 
-    layer: str | LayerFactory
-    options: tuple[tuple[str, Any], ...]
+    network: str | NetworkFactory
+    network_options: tuple[tuple[str, Any], ...]
+    layer: str | Family
+    layer_options: tuple[tuple[str, Any], ...]
     features: int
     outputs: int
+    image_shape: tuple[int, ...] | None
     depth: int
     activation: str
     precision: str
+    bias: bool = False
     mask: str = "none"
 
-    def build(
-        self, width: int | Extent, modes: int | Extent, rows: int, sparsity: float | Float[Array, ""] = 0.0
-    ) -> Network:
+    def build(self, width: int | Extent, modes: int | Extent, **numbers: Number) -> Network:
         """Make the network.
 
         Args:
             width: units in each hidden layer.
-            modes: modes in each map; a capacity of 0 is written as the integer 0 and means full rank or none.
-            rows: the number of examples that go through the network in one call.
-            sparsity: percentage of weights that the mask of the family takes away.
+            modes: modes in each map; the integer 0 means full rank or none.
+            **numbers: numbers of the grid by the name of their axis, such as the sparsity of the mask.
 
         Returns:
             The network, which computes in bfloat16 where the precision says so.
 
         Raises:
-            InputError: if an option of the layer is unknown.
+            InputError: if an option is unknown, or a factory of the user asks for what is not there.
         """
-        sizes = (self.features, *(width,) * self.depth, self.outputs)
-        options = dict(self.options)
-        if callable(self.layer):
-            network = mlp(sizes, self._masked(self.layer(modes), sparsity), self.activation)  # pyright: ignore
+        count = modes or None  # pyright: ignore[reportAssignmentType]
+        if isinstance(self.network, str):
+            facts = Facts(
+                self.features,
+                self.outputs,
+                self.image_shape,
+                self.depth,
+                self.activation,
+                self.layer,
+                dict(self.layer_options),
+                dict(self.network_options),
+                lambda family: self._wrapped(family, numbers.get("sparsity", 0.0)),
+            )
+            network = make_network(self.network, facts, width, count)
         else:
-            self._check_options(options)
-            factory = _FACTORIES[self.layer]
-            if self.layer == "tied_mode":
-                network = factory(sizes, modes, self.activation, rows=rows)
-            elif self.layer == "sparcs":
-                network = factory(sizes, self.activation, **options)
-            else:
-                # Neither dense nor spectral layers have modes, and a dense one applies its kernel to any rows.
-                own = () if self.layer in ("dense", "spectral") else (modes or None,)
-                rows_too = {} if self.layer == "dense" else {"rows": rows}
-                network = mlp(sizes, self._masked(factory(*own, **rows_too, **options), sparsity), self.activation)
-        return _in_bfloat16(network) if self.precision == "bfloat16" else network
+            network = self._of_user(width, count, numbers)
+        return in_bfloat16(network) if self.precision == "bfloat16" else network
 
-    def _masked(self, layer: Layer, sparsity: float | Float[Array, ""]) -> Layer:
-        return layer if self.mask == "none" else layers.masked(layer, sparsity, self.mask)  # pyright: ignore
+    def _wrapped(self, family: Family, sparsity: Number) -> Family:
+        if self.bias:
+            own = any(field.name == "use_bias" for field in dataclasses.fields(family))
+            family = dataclasses.replace(family, use_bias=True) if own else layers.Biased(family)  # pyright: ignore
+        return family if self.mask == "none" else layers.Masked(family, self.mask, sparsity)  # pyright: ignore
 
-    def _check_options(self, options: dict[str, Any]) -> None:
-        assert isinstance(self.layer, str)
-        # What the sweep itself gives is not an option.
-        keywords = {*inspect.signature(_FACTORIES[self.layer]).parameters} - {"sizes", "modes", "activation", "rows"}
-        for name in options:
-            if name not in keywords:
-                allowed = choices(keywords) or "none"
-                raise InputError(f"unknown option {name!r} of the layer {self.layer}; allowed: {allowed}")
+    def _of_user(self, width: int | Extent, modes: int | Extent | None, numbers: dict[str, Number]) -> Network:
+        assert callable(self.network)
+        offered = {
+            "width": width,
+            "modes": modes,
+            "features": self.features,
+            "outputs": self.outputs,
+            "image_shape": self.image_shape,
+            **numbers,
+        }
+        if isinstance(self.network, Network):
+            raise InputError("network must be a function of width and modes that makes a network, got a network")
+        parameters = inspect.signature(self.network).parameters.values()
+        rest = any(each.kind is each.VAR_KEYWORD for each in parameters)
+        named = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+        missing = [each.name for each in named if each.name not in offered and each.default is each.empty]
+        if missing:
+            raise InputError(
+                f"the network's factory asks for {missing[0]!r}; it can have {choices(offered)}, or an axis of your own "
+                f"(axes={{{missing[0]!r}: (...)}})"
+            )
+        asked = {each.name for each in named} | (set(numbers) if rest else set())
+        made = self.network(**{name: value for name, value in offered.items() if name in asked})
+        if isinstance(made, type) or not isinstance(made, Network):
+            raise InputError(f"the network's factory must return a modejax.networks.Network, got {made!r}")
+        return made
 
 
-def _in_bfloat16(network: Network) -> Network:
-    """Compute with bfloat16 copies of the parameters and activations; logits come back in float32."""
+def network_spec(
+    arm: Arm, precision: str, features: int, outputs: int, image_shape: tuple[int, ...] | None, custom: Custom
+) -> NetworkSpec:
+    """Return the networks of an arm.
 
-    def cast(tree: Any, dtype: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+    Args:
+        arm: the arm.
+        precision: of the sweep.
+        features: inputs of the data set.
+        outputs: outputs that its targets need.
+        image_shape: the shape of an example before it was flattened, None where it is no image.
+        custom: what the user brings; read where the arm says `custom`.
 
-    def between(params: Any, h: Any, start: int, stop: int) -> Any:
-        return network.between(cast(params, jnp.bfloat16), h.astype(jnp.bfloat16), start, stop).astype(jnp.float32)
+    Returns:
+        The record.
 
-    maps = len(network.sizes) - 1
-    return network._replace(between=between, apply=lambda params, x: between(params, x, 0, maps))
+    Raises:
+        InputError: if the arm says `custom` and nothing was given.
+    """
+    given: dict[str, Any] = {}
+    for what in ("network", "layer"):
+        name = getattr(arm, what)
+        given[what] = getattr(custom, what) if name == "custom" else name
+        if given[what] is None:
+            raise InputError(
+                f"the arm {arm.name!r} was made with a {what} of your own; give it again as {what}=..., from Python"
+            )
+    return NetworkSpec(
+        network=given["network"],
+        network_options=tuple(sorted(parse_options(arm.network_options, "network").items())),
+        layer=given["layer"],
+        layer_options=tuple(sorted(parse_options(arm.layer_options).items())),
+        features=features,
+        outputs=outputs,
+        image_shape=image_shape,
+        depth=arm.depth,
+        activation=arm.activation,
+        precision=precision,
+        bias=arm.bias,
+        mask=arm.mask,
+    )
+
+
+def optimiser_of(arm: Arm, custom: Custom) -> Optimiser:
+    """Return the optimiser of an arm.
+
+    Args:
+        arm: the arm.
+        custom: what the user brings; read where the arm says `custom`.
+
+    Returns:
+        The optimiser.
+
+    Raises:
+        InputError: if the name or an option is unknown, or the arm says `custom` and nothing was given.
+    """
+    options = parse_options(arm.optimiser_options, "optimiser")
+    if arm.momentum:
+        options["momentum"] = arm.momentum
+    if arm.optimiser != "custom":
+        return Optimiser(arm.optimiser, tuple(sorted(options.items())))
+    if custom.optimiser is None:
+        raise InputError(f"the arm {arm.name!r} was made with an optimiser of your own; give it again as optimiser=...")
+    return Optimiser(custom.optimiser, tuple(sorted(options.items())))
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmSpec:
+    """The static facts of an arm inside the compiled program."""
+
+    name: str
+    network: NetworkSpec
+    optimiser: Optimiser
+    schedule: str
+    warm: bool  # whether the rate rises at the start
+    penalty: str
+    mask_after: int
+    numbers: tuple[str, ...]  # axes beyond width, modes, seed, rate and decay
+    to_network: tuple[str, ...]  # those of them that go to the network's factory
+    kept: tuple[int, ...]  # numbers of modes kept in its truncation curves; empty for none
+    pruned: tuple[str, ...]  # scores by which pruning curves are taken
+    ranked: bool  # whether the scores of single nodes are reported with them
 
 
 @dataclasses.dataclass(frozen=True)
 class BucketSpec:
     """The padded networks of a bucket in one launch."""
 
-    network: NetworkSpec
+    arm: ArmSpec
     width: int
     modes: int
     members: int  # padding included
-    truncated: bool  # whether truncation curves are taken
-    pruned: tuple[str, ...] = ()  # scores by which pruning curves are taken
-    ranked: bool = True  # whether the scores of single nodes are reported with them
-
-
-def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerFactory | None = None) -> NetworkSpec:
-    """Return the family of networks of a sweep.
-
-    Args:
-        config: the sweep.
-        features: inputs of the data set.
-        outputs: outputs that its labels need.
-        layer: a layer of the user's own instead of `config.layer`.
-
-    Returns:
-        The record.
-    """
-    return NetworkSpec(
-        layer=config.layer if layer is None else layer,
-        options=tuple(sorted(parse_options(config.layer_options).items())),
-        features=features,
-        outputs=outputs,
-        depth=config.depth,
-        activation=config.activation,
-        precision=config.precision,
-        mask=config.mask,
-    )
-
-
-def baseline_spec(config: SweepConfig, features: int, outputs: int) -> NetworkSpec:
-    """Return the family of the dense baseline: He start, the same sizes and activation."""
-    options = (("bias", True),) if config.baseline_bias else ()
-    return dataclasses.replace(network_spec(config, features, outputs), layer="dense", options=options, mask="none")

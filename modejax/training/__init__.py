@@ -1,20 +1,23 @@
 """Training of one network as pure functions; sweeps vmap them.
 
-Read `loss`, then `optimiser` (Adam or AdaMax with decoupled decay, frozen leaves left out), then `step` (one update and
-the evaluation on a block of examples). Loops over batches and epochs live in `modejax.sweep`; data sets and files may
-not come in.
+Read `loss`, then `optimiser` (any of optax's, with decoupled decay, frozen leaves left out) and `schedule`, then `step`
+(one update and the evaluation on a block of examples). Loops over batches and epochs live in `modejax.sweep`. Nothing
+here knows data sets or files.
 """
 
 from modejax.training.loss import LOSSES as LOSSES
 from modejax.training.loss import Loss as Loss
+from modejax.training.loss import count_right as count_right
 from modejax.training.loss import cross_entropy as cross_entropy
 from modejax.training.loss import squared_error as squared_error
-from modejax.training.optimiser import OPTIMISERS as OPTIMISERS
+from modejax.training.loss import sum_loss as sum_loss
+from modejax.training.optimiser import Optimiser as Optimiser
 from modejax.training.optimiser import adam as adam
 from modejax.training.optimiser import adamax as adamax
-from modejax.training.optimiser import halved as halved
 from modejax.training.optimiser import merge as merge
 from modejax.training.optimiser import split as split
+from modejax.training.schedule import Moment as Moment
+from modejax.training.schedule import rate_at as rate_at
 from modejax.training.step import LARGEST_LOSS as LARGEST_LOSS
 from modejax.training.step import Best as Best
 from modejax.training.step import TrainState as TrainState

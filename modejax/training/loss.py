@@ -1,27 +1,29 @@
-"""Losses of one example and what counts as a right answer."""
+"""Losses of one example, what counts as a right answer, and sums of both over a block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-__all__ = ["LOSSES", "Loss", "cross_entropy", "squared_error"]
+__all__ = ["LOSSES", "Loss", "count_right", "cross_entropy", "squared_error", "sum_loss"]
 
 
 class Loss(NamedTuple):
     """A loss and its decision.
 
     Attributes:
-        value: `(logits, label) -> scalar` for one example.
-        correct: `(logits, label) -> bool` for one example.
+        value: `(outputs, target) -> scalar` for one example.
+        correct: `(outputs, target) -> bool` for one example; None where no answer is right or wrong, as for real
+            values.
     """
 
-    value: Callable[[Float[Array, " outputs"], Int[Array, ""]], Float[Array, ""]]
-    correct: Callable[[Float[Array, " outputs"], Int[Array, ""]], Bool[Array, ""]]
+    value: Callable[[Float[Array, " outputs"], Array], Float[Array, ""]]
+    correct: Callable[[Float[Array, " outputs"], Array], Bool[Array, ""]] | None = None
 
 
 cross_entropy = Loss(
@@ -40,7 +42,22 @@ squared_error = Loss(
 LOSSES: dict[str, Loss] = {
     "classes": cross_entropy,
     "signs": squared_error,
-    # Real numbers have no right answers.
-    "values": squared_error._replace(correct=lambda outputs, label: jnp.zeros((), bool)),
+    "values": squared_error._replace(correct=None),
 }
 """The loss for each kind of `Dataset.targets`."""
+
+
+def count_right(
+    loss: Loss, outputs: Float[Array, "rows outputs"], y: Array, counts: Bool[Array, " rows"]
+) -> Int[Array, ""]:
+    """Count the right answers on the rows that count; 0 for a loss without decision, shape ()."""
+    if loss.correct is None:
+        return jnp.sum(jnp.zeros_like(counts), dtype=jnp.int32)
+    return jnp.sum(jax.vmap(loss.correct)(outputs, y) & counts, dtype=jnp.int32)
+
+
+def sum_loss(
+    loss: Loss, outputs: Float[Array, "rows outputs"], y: Array, counts: Bool[Array, " rows"]
+) -> Float[Array, ""]:
+    """Sum the loss over the rows that count, shape ()."""
+    return jnp.sum(jnp.where(counts, jax.vmap(loss.value)(outputs, y), 0))

@@ -1,7 +1,12 @@
-"""Adam and AdaMax with decoupled decay and penalty, over the trainable leaves only."""
+"""Optimisers with decoupled decay and penalty, over the trainable leaves only.
+
+Adam and AdaMax are written out, because the update is a fifth of a sweep's step; all others come from optax.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,9 +15,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from modejax.errors import InputError
+from modejax.errors import InputError, choices
+from modejax.names import OPTIMISERS
 
-__all__ = ["OPTIMISERS", "AdaMaxState", "AdamState", "adam", "adamax", "halved", "merge", "split"]
+__all__ = ["AdaMaxState", "AdamState", "Optimiser", "adam", "adamax", "merge", "split"]
 
 
 def split(tree: PyTree, chosen: PyTree) -> tuple[PyTree, PyTree]:
@@ -51,25 +57,6 @@ def merge(one: PyTree, other: PyTree) -> PyTree:
         {'a': 1, 'b': 2}
     """
     return jax.tree.map(lambda a, b: b if a is None else a, one, other, is_leaf=lambda leaf: leaf is None)
-
-
-def halved(rate: Float[Array, ""], epoch: Int[Array, ""], every: Int[Array, ""]) -> Float[Array, ""]:
-    """Return the learning rate of an epoch: rate * 0.5^floor(epoch / every).
-
-    Args:
-        rate: the learning rate at the start, shape ().
-        epoch: the number of the epoch, from 0, shape ().
-        every: the number of epochs between halvings, shape (); 0 means never.
-
-    Returns:
-        The learning rate, shape ().
-
-    Example:
-        >>> float(halved(jnp.float32(0.4), jnp.int32(5), jnp.int32(2)))
-        0.10000000149011612
-    """
-    halvings = jnp.where(every > 0, epoch // jnp.maximum(every, 1), 0)
-    return rate * jnp.exp2(-halvings.astype(rate.dtype))
 
 
 _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8  # of Adam and AdaMax alike
@@ -211,5 +198,108 @@ def _with_moments(
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
 
 
-OPTIMISERS: dict[str, Callable[..., optax.GradientTransformation]] = {"adam": adam, "adamax": adamax}
-"""The optimisers by name."""
+Build = Callable[..., optax.GradientTransformation]
+"""An optimiser of the user: `learning_rate`, and `weight_decay` where it takes one, in; a transformation out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimiser:
+    """An optimiser whose rate and decay come later, as traced numbers.
+
+    Attributes:
+        kind: adam or adamax (written out here), another name of `modejax.names.OPTIMISERS`, which is taken from optax,
+            or a function `learning_rate[, weight_decay] -> optax.GradientTransformation`.
+        options: further keywords of the optax function, sorted by name, such as (("momentum", 0.9),).
+    """
+
+    kind: str | Build = "adam"
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the name and the options."""
+        if not isinstance(self.kind, str):
+            if not callable(self.kind):
+                raise InputError(f"an optimiser is a name or a function of the learning rate, got {self.kind!r}")
+            allowed = set(inspect.signature(self.kind).parameters)
+        elif self.kind not in OPTIMISERS:
+            raise InputError(f"unknown optimiser {self.kind!r}; allowed: {choices(OPTIMISERS)}, or a function")
+        else:
+            target = OPTIMISERS[self.kind]
+            allowed = set(inspect.signature(getattr(optax, target)).parameters) if target else set()
+        for name, _ in self.options:
+            if name not in allowed - {"learning_rate", "weight_decay", "mask"}:
+                known = choices(allowed - {"learning_rate", "weight_decay", "mask"}) or "none"
+                raise InputError(f"unknown option {name!r} of the optimiser {self.name}; allowed: {known}")
+
+    @property
+    def name(self) -> str:
+        """The name, for messages and tables."""
+        return self.kind if isinstance(self.kind, str) else getattr(self.kind, "__name__", repr(self.kind))
+
+    def rule(
+        self,
+        learning_rate: float | Float[Array, ""],
+        weight_decay: float | Float[Array, ""] = 0.0,
+        penalty: Callable[[PyTree], Float[Array, ""]] | None = None,
+    ) -> optax.GradientTransformation:
+        """Make the transformation theta <- theta - rate (direction + decay theta + grad penalty).
+
+        Decay and penalty are decoupled: they do not pass through the optimiser's state. A function of the user that
+        takes `weight_decay` decays as it sees fit.
+
+        Args:
+            learning_rate: the rate of this step, shape (); may be traced.
+            weight_decay: the decay, shape (); may be traced.
+            penalty: `params -> scalar`, or None.
+
+        Returns:
+            The transformation; its `update` needs the parameters.
+
+        Example:
+            >>> rule = Optimiser("sgd", (("momentum", 0.5),)).rule(0.5, 0.25)
+            >>> rule.update(jnp.ones(2), rule.init(jnp.ones(2)), jnp.ones(2))[0].tolist()
+            [-0.625, -0.625]
+        """
+        if self.kind == "adam":
+            return adam(learning_rate, weight_decay, penalty)
+        if self.kind == "adamax":
+            return adamax(learning_rate, weight_decay, penalty)
+        options, own_decay = dict(self.options), False
+        if isinstance(self.kind, str):
+            build = getattr(optax, OPTIMISERS[self.kind])
+            if "weight_decay" in inspect.signature(build).parameters:
+                options["weight_decay"] = 0.0
+        else:
+            build = self.kind
+            own_decay = "weight_decay" in inspect.signature(build).parameters
+            if own_decay:
+                options["weight_decay"] = weight_decay
+        try:
+            inner = build(learning_rate=learning_rate, **options)
+        except TypeError:
+            inner = build(learning_rate, **options)
+        return _decoupled(inner, learning_rate, 0.0 if own_decay else weight_decay, penalty)
+
+
+def _decoupled(
+    inner: optax.GradientTransformation,
+    learning_rate: float | Float[Array, ""],
+    weight_decay: float | Float[Array, ""],
+    penalty: Callable[[PyTree], Float[Array, ""]] | None,
+) -> optax.GradientTransformation:
+    """Add decoupled decay and penalty to a transformation that holds its learning rate."""
+
+    def update(gradient: PyTree, state: Any, params: PyTree = None) -> tuple[PyTree, Any]:
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and Python numbers into floats
+            updates, after = inner.update(gradient, state, params)
+        after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, state)
+
+        def step(update: Array, theta: Array, extra: Array | float) -> Array:
+            moved = update.astype(theta.dtype)
+            return moved - learning_rate * (weight_decay * theta + extra)
+
+        if penalty is None:
+            return jax.tree.map(lambda u, theta: step(u, theta, 0.0), updates, params), after
+        return jax.tree.map(step, updates, params, jax.grad(penalty)(params)), after
+
+    return optax.GradientTransformation(inner.init, update)  # pyright: ignore[reportArgumentType]

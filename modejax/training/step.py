@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from modejax.networks import Network, Params
-from modejax.training.loss import Loss
-from modejax.training.optimiser import OPTIMISERS, merge, split
+from modejax.networks.base import Network, Params
+from modejax.training.loss import Loss, count_right, sum_loss
+from modejax.training.optimiser import Optimiser, merge, split
 
 __all__ = ["LARGEST_LOSS", "Best", "TrainState", "evaluate", "init_state", "keep_best", "start_state", "train_step"]
 
@@ -39,13 +39,18 @@ class TrainState(NamedTuple):
     best: Best | None = None  # None without early stopping
 
 
-def init_state(network: Network, key: PRNGKeyArray, optimiser: str = "adam", *, early: bool = False) -> TrainState:
+_ADAM = Optimiser()
+
+
+def init_state(
+    network: Network, key: PRNGKeyArray, optimiser: Optimiser = _ADAM, *, early: bool = False
+) -> TrainState:
     """Start a network.
 
     Args:
         network: the network.
         key: a scalar PRNG key.
-        optimiser: a name of `OPTIMISERS`.
+        optimiser: the optimiser.
         early: whether the best epoch is kept, for early stopping.
 
     Returns:
@@ -53,32 +58,33 @@ def init_state(network: Network, key: PRNGKeyArray, optimiser: str = "adam", *, 
 
     Example:
         >>> from modejax import layers, networks
-        >>> state = init_state(networks.mlp([4, 3, 2], layers.dense()), jax.random.key(0))
+        >>> state = init_state(networks.mlp([4, 3, 2], layers.Dense()), jax.random.key(0))
         >>> bool(state.healthy)
         True
     """
     return start_state(network, network.init(key), optimiser, early=early)
 
 
-def start_state(network: Network, params: Params, optimiser: str = "adam", *, early: bool = False) -> TrainState:
+def start_state(
+    network: Network, params: Params, optimiser: Optimiser = _ADAM, *, early: bool = False
+) -> TrainState:
     """Start a network from given parameters; arguments as in `init_state`."""
     moving, _ = split(params, network.trainable(params))
     best = None
     if early:
         none = jnp.zeros((), jnp.int32)
         best = Best(params, jnp.full((), -jnp.inf), none, none, jnp.array(False))
-    return TrainState(params, OPTIMISERS[optimiser](0.0).init(moving), jnp.array(True), best)
+    return TrainState(params, optimiser.rule(0.0).init(moving), jnp.array(True), best)
 
 
 def train_step(
     network: Network,
     loss: Loss,
     state: TrainState,
-    x: Float[Array, "batch features"],
-    y: Int[Array, " batch"],
+    batch: tuple[Float[Array, "batch features"], Array],
     learning_rate: Float[Array, ""],
     weight_decay: Float[Array, ""],
-    optimiser: str = "adam",
+    optimiser: Optimiser = _ADAM,
     penalty: Literal["decoupled", "loss"] = "decoupled",
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Make one step of the optimiser on one batch.
@@ -90,11 +96,10 @@ def train_step(
         network: the network.
         loss: the loss.
         state: the state before the step.
-        x: the inputs of the batch.
-        y: the labels of the batch.
+        batch: inputs and targets.
         learning_rate: shape ().
         weight_decay: shape ().
-        optimiser: a name of `OPTIMISERS`, the one with which the state was started.
+        optimiser: the one with which the state was started.
         penalty: `decoupled`: the gradient of the network's penalty is added to the step, as decoupled weight decay is;
             `loss`: it is added to the gradient of the loss and passes through the moments, as Keras has it.
 
@@ -103,15 +108,16 @@ def train_step(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 3, 2], layers.dense())
+        >>> network = networks.mlp([4, 3, 2], layers.Dense())
         >>> state = init_state(network, jax.random.key(0))
         >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
         >>> rate, decay = jnp.float32(0.01), jnp.float32(0)
         >>> for _ in range(3):
-        ...     state, value = train_step(network, training.cross_entropy, state, x, y, rate, decay)
+        ...     state, value = train_step(network, training.cross_entropy, state, (x, y), rate, decay)
         >>> bool(value < 0.7)
         True
     """
+    x, y = batch
     moving, frozen = split(state.params, network.trainable(state.params))
 
     def own_penalty(moving: Params) -> Float[Array, ""]:
@@ -119,12 +125,12 @@ def train_step(
 
     def objective(moving: Params) -> tuple[Float[Array, ""], Float[Array, ""]]:
         params = merge(moving, frozen)
-        logits = jax.vmap(network.apply, in_axes=(None, 0))(params, x)
+        logits = network.apply(params, x)
         value = jnp.mean(jax.vmap(loss.value)(logits, y))
         return (value + own_penalty(moving) if penalty == "loss" else value), value
 
     gradient, value = jax.grad(objective, has_aux=True)(moving)
-    rule = OPTIMISERS[optimiser](learning_rate, weight_decay, own_penalty if penalty == "decoupled" else None)
+    rule = optimiser.rule(learning_rate, weight_decay, own_penalty if penalty == "decoupled" else None)
     updates, moments = rule.update(gradient, state.moments, moving)
     healthy = state.healthy & (jnp.abs(value) < LARGEST_LOSS)  # False for a loss that is not a number, too
     free = healthy if state.best is None else healthy & ~state.best.stopped
@@ -155,7 +161,7 @@ def keep_best(
 
     Example:
         >>> from modejax import layers, networks
-        >>> state = init_state(networks.mlp([4, 3, 2], layers.dense()), jax.random.key(0), early=True)
+        >>> state = init_state(networks.mlp([4, 3, 2], layers.Dense()), jax.random.key(0), early=True)
         >>> state = keep_best(state, jnp.float32(0.9), jnp.int32(1), jnp.array(False), 1, 0.0)
         >>> state = keep_best(state, jnp.float32(0.8), jnp.int32(2), jnp.array(False), 1, 0.0)
         >>> bool(state.best.stopped), int(state.best.epoch)
@@ -205,14 +211,12 @@ def evaluate(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 2], layers.dense())
+        >>> network = networks.mlp([4, 2], layers.Dense())
         >>> params = network.init(jax.random.key(0))
         >>> x, y = jnp.zeros((3, 4)), jnp.zeros(3, jnp.int32)
         >>> total, right = evaluate(network, training.cross_entropy, params, x, y, jnp.array([True, True, False]))
         >>> round(float(total), 4), int(right)
         (1.3863, 2)
     """
-    logits = jax.vmap(network.apply, in_axes=(None, 0))(params, x)
-    losses = jax.vmap(loss.value)(logits, y)
-    correct = jax.vmap(loss.correct)(logits, y)
-    return jnp.sum(jnp.where(counts, losses, 0)), jnp.sum(correct & counts, dtype=jnp.int32)
+    outputs = network.apply(params, x)
+    return sum_loss(loss, outputs, y, counts), count_right(loss, outputs, y, counts)

@@ -12,7 +12,8 @@ sign comes from Phi^-1 = I - M + M^2 - ...; only for two layers is it 2 I - Phi.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -21,11 +22,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from modejax.draws import subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import no_penalty
-from modejax.layers.spectral_start import draw_matrix, draw_vector, parse_distribution
-from modejax.networks import Activation, Network, activations, check_sizes
+from modejax.layers.base import over_rows
+from modejax.layers.spectral_start import Distribution, draw_matrix, draw_vector, parse_distribution
+from modejax.networks.base import Activation, Chain, activate, check_activation, check_sizes
 
-__all__ = ["SparcsParams", "operator", "sparcs_mlp", "weight_block"]
+__all__ = ["Sparcs", "SparcsParams", "operator", "sparcs", "weight_block"]
 
 
 class SparcsParams(NamedTuple):
@@ -51,7 +52,7 @@ def weight_block(params: SparcsParams, target: int, source: int) -> Float[Array,
 
     Example:
         >>> import jax
-        >>> network = sparcs_mlp([4, 3, 2])
+        >>> network = sparcs([4, 3, 2])
         >>> weight_block(network.init(jax.random.key(0)), 2, 0).shape
         (2, 4)
     """
@@ -78,7 +79,7 @@ def operator(params: SparcsParams) -> tuple[Float[Array, "n n"], Float[Array, "n
 
     Example:
         >>> import jax
-        >>> a, phi, values = operator(sparcs_mlp([4, 3, 2]).init(jax.random.key(0)))
+        >>> a, phi, values = operator(sparcs([4, 3, 2]).init(jax.random.key(0)))
         >>> bool(jnp.allclose(a @ phi, phi * values[None, :], atol=1e-6))
         True
     """
@@ -97,7 +98,88 @@ def operator(params: SparcsParams) -> tuple[Float[Array, "n n"], Float[Array, "n
     return (phi * values[None, :]) @ inverse, phi, values
 
 
-def sparcs_mlp(
+@dataclasses.dataclass(frozen=True)
+class Sparcs(Chain):
+    """A network in one spectral operator; made by `sparcs`.
+
+    A later layer needs all layers before it, so `between` starts at the inputs and truncation and pruning curves are
+    not to be had.
+    """
+
+    sizes: tuple[Extent, ...]
+    activation: str | Activation
+    trained: bool
+    block: Distribution
+    sets: tuple[Distribution, ...]
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """The names of the maps between neighbouring layers."""
+        return tuple(f"map{index + 1}" for index in range(len(self.sizes) - 1))
+
+    @property
+    def units(self) -> tuple[Extent, ...]:
+        """The extents of all layers of units."""
+        return self.sizes
+
+    def enter(self, x: Float[Array, "*rows features"]) -> Float[Array, "*rows features"]:
+        """Return the inputs as they are."""
+        return x
+
+    def init(self, key: PRNGKeyArray) -> SparcsParams:
+        """Draw eigenvalues and blocks."""
+        maps = len(self.sizes) - 1
+        phi_key, value_key = subkeys(key, 2)
+        phi_keys, value_keys = subkeys(phi_key, maps), subkeys(value_key, maps + 1)
+        other = [self.sizes[max(i - 1, 0)] for i in range(maps + 1)]
+        return SparcsParams(
+            tuple(draw_vector(value_keys[i], self.sets[i], self.sizes[i], other[i]) for i in range(maps + 1)),
+            tuple(draw_matrix(phi_keys[i], self.block, self.sizes[i], self.sizes[i + 1]) for i in range(maps)),
+        )
+
+    def through(self, params: SparcsParams, h: Float[Array, "*rows units"], index: int) -> Float[Array, "*rows out"]:
+        """Return z of the first map; later ones need all layers before them."""
+        if index:
+            raise InputError("a later layer of a sparcs network needs all layers before it; apply it from the inputs")
+        return self.between(params, h, 0, 1)
+
+    def finish(
+        self, params: SparcsParams, z: Float[Array, "*rows out"], h: Float[Array, "*rows units"], index: int
+    ) -> Float[Array, "*rows out"]:
+        """Return the activation of z; the last map has none."""
+        del params, h
+        return z if index == len(self.sizes) - 2 else activate(self.activation, z, self.sizes[index + 1])
+
+    def between(
+        self, params: SparcsParams, h: Float[Array, "*rows units"], start: int, stop: int
+    ) -> Float[Array, "*rows out"]:
+        """Apply the layers up to `stop - 1`, from the inputs."""
+        if start:
+            raise InputError("a later layer of a sparcs network needs all layers before it; apply it from the inputs")
+
+        def one(h: Float[Array, " units"]) -> Float[Array, " out"]:
+            rest = h
+            for index in range(stop):
+                matrix = params.phi[index]
+                carried = matrix @ rest
+                z = matrix @ (params.eigenvalues[index] * rest) - params.eigenvalues[index + 1] * carried
+                h = self.finish(params, z, h, index)
+                rest = h - carried
+            return h
+
+        return over_rows(one, h)
+
+    def kernels(self, params: SparcsParams) -> tuple[Float[Array, "fan_out fan_in"], ...]:
+        """Return the weights between neighbouring layers."""
+        return tuple(weight_block(params, index + 1, index) for index in range(len(params.phi)))
+
+    def trainable(self, params: SparcsParams) -> SparcsParams:
+        """Return a tree of bools."""
+        moving = (self.trained,) * len(params.phi)
+        return SparcsParams((True,) * len(params.eigenvalues), moving)  # pyright: ignore[reportArgumentType]
+
+
+def sparcs(
     sizes: Sequence[int | Extent],
     activation: str | Activation = "relu",
     *,
@@ -105,7 +187,7 @@ def sparcs_mlp(
     phi: str = "glorot",
     eigenvalue: str = "constant:0",
     last_eigenvalue: str = "constant:1",
-) -> Network:
+) -> Sparcs:
     """Make a feed-forward network that reads its weights, skip connections included, off one spectral operator.
 
     h_l = f(sum_(k<l) W_lk h_k), without f for the outputs. The sum needs no skip matrix: with the part
@@ -135,59 +217,15 @@ def sparcs_mlp(
 
     Example:
         >>> import jax
-        >>> network = sparcs_mlp([784, 30, 10])
+        >>> network = sparcs([784, 30, 10])
         >>> network.apply(network.init(jax.random.key(0)), jnp.ones(784)).shape, network.num_parameters()
         ((10,), 24644)
     """
     if eigenvectors not in ("frozen", "trained"):
         raise InputError(f"unknown eigenvectors {eigenvectors!r} of a sparcs network; allowed: frozen, trained")
     extents = check_sizes(sizes)
-    maps = len(extents) - 1
-    activate = activations(extents, activation)
-    block = parse_distribution(phi, what="phi")
-    sets = [parse_distribution(eigenvalue, what="eigenvalue")] * maps
+    check_activation(activation)
+    sets = [parse_distribution(eigenvalue, what="eigenvalue")] * (len(extents) - 1)
     sets.append(parse_distribution(last_eigenvalue, what="last_eigenvalue"))
-
-    def init(key: PRNGKeyArray) -> SparcsParams:
-        phi_key, value_key = subkeys(key, 2)
-        phi_keys, value_keys = subkeys(phi_key, maps), subkeys(value_key, maps + 1)
-        other = [extents[max(i - 1, 0)] for i in range(maps + 1)]
-        return SparcsParams(
-            tuple(draw_vector(value_keys[i], sets[i], extents[i], other[i]) for i in range(maps + 1)),
-            tuple(draw_matrix(phi_keys[i], block, extents[i], extents[i + 1]) for i in range(maps)),
-        )
-
-    def between(params: SparcsParams, h: Float[Array, " units"], start: int, stop: int) -> Float[Array, " units"]:
-        if start:
-            raise InputError("a later layer of a sparcs network needs all layers before it; apply it from the inputs")
-        rest = h
-        for index in range(stop):
-            matrix = params.phi[index]
-            carried = matrix @ rest
-            z = matrix @ (params.eigenvalues[index] * rest) - params.eigenvalues[index + 1] * carried
-            h = activate(z, index)
-            rest = h - carried
-        return h
-
-    def trainable(params: SparcsParams) -> SparcsParams:
-        moving = (eigenvectors == "trained",) * maps
-        return SparcsParams((True,) * len(params.eigenvalues), moving)  # pyright: ignore[reportArgumentType]
-
-    def num_parameters() -> int:
-        known = [as_extent(n).known("num_parameters") for n in extents]
-        blocks = sum(known[i] * known[i + 1] for i in range(maps)) if eigenvectors == "trained" else 0
-        return sum(known) + blocks
-
-    kernels: Callable = lambda params: tuple(weight_block(params, i + 1, i) for i in range(maps))  # noqa: E731
-    return Network(
-        init=init,
-        apply=lambda params, x: between(params, x, 0, maps),
-        between=between,
-        activate=activate,
-        kernels=kernels,
-        modes=lambda params: (None,) * maps,
-        trainable=trainable,
-        penalty=no_penalty,
-        num_parameters=num_parameters,
-        sizes=extents,
-    )
+    block = parse_distribution(phi, what="phi")
+    return Sparcs(extents, activation, eigenvectors == "trained", block, tuple(sets))

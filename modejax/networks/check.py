@@ -1,0 +1,190 @@
+"""Tests of a network of your own against what sweeps rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from modejax.extent import Extent
+from modejax.networks.base import Chain, Network, Params
+
+__all__ = ["check_network"]
+
+_CLOSE = 1e-8
+_ROWS = 7
+
+Build = Callable[[int | Extent, int | Extent | None], Network]
+
+
+def check_network(
+    build: Build, features: int, *, width: int = 4, capacity: int = 7, modes: int | None = 2, mode_capacity: int = 3
+) -> list[str]:
+    """Test a network on small sizes against what sweeps rely on.
+
+    Tried are: padding (a width inside a larger capacity gives the same start and the same outputs, padding is exactly
+    0), seeds, the structure of `trainable`, gradients, and, where the network names maps, that kernels, modes and `cut`
+    agree with `apply`.
+
+    Args:
+        build: `(width, modes) -> Network`; sizes are integers or `Extent`s, modes None where there are none.
+        features: inputs of the network.
+        width: the width tried.
+        capacity: the padded width tried, larger than it.
+        modes: the number of modes tried; None for a network without.
+        mode_capacity: the padded number of modes tried.
+
+    Returns:
+        What is wrong, in words, most basic first; empty for a sound network.
+
+    Example:
+        >>> from modejax import layers, networks
+        >>> check_network(lambda width, modes: networks.mlp([6, width, 3], layers.Mode(), modes), 6)
+        []
+    """
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        try:
+            native = build(width, modes)
+            if isinstance(native, type) or not isinstance(native, Network):
+                return [f"the factory must return a modejax.networks.Network, got {native!r}"]
+            if isinstance(native.apply, type(None)):
+                return ["the network has no apply"]
+            params = native.init(jax.random.key(0))
+            x = jnp.asarray(np.random.default_rng(0).standard_normal((_ROWS, features)))
+            outputs = native.apply(params, x)
+        except Exception as error:
+            return [f"a network of width {width} cannot be made or applied: {_first(error)}"]
+        found = _shapes(native, params, outputs)
+        found += _guarded("seeds", lambda: _seeds(native, params))
+        padded = (Extent(capacity, width), None if modes is None else Extent(mode_capacity, modes))
+        found += _guarded("padding", lambda: _padding(build(*padded), params, outputs, x, (width, capacity)))
+        found += _guarded("gradients", lambda: _gradients(native, params, x))
+        if native.map_names:
+            found += _guarded("maps", lambda: _maps(native, params, outputs, x))
+        return found
+
+
+def _first(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+
+
+def _guarded(what: str, test: Callable[[], list[str]]) -> list[str]:
+    try:
+        return test()
+    except Exception as error:
+        return [f"{what} could not be tested: {_first(error)}"]
+
+
+def _apart(a: Any, b: Any) -> float:
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return float("inf") if a.shape != b.shape else float(np.max(np.abs(a - b), initial=0.0))
+
+
+def _shapes(network: Network, params: Params, outputs: Any) -> list[str]:
+    found = []
+    if outputs.ndim != 2 or len(outputs) != _ROWS:
+        found.append(f"{_ROWS} inputs give outputs of shape {outputs.shape}; needed: ({_ROWS}, outputs)")
+    if not bool(jnp.all(jnp.isfinite(outputs))):
+        found.append("the outputs of a fresh network are not finite")
+    trainable = network.trainable(params)
+    if jax.tree.structure(trainable) != jax.tree.structure(params):
+        found.append("`trainable` must return a tree of bools of the structure of the parameters")
+    elif not any(jax.tree.leaves(trainable)):
+        found.append("no parameter is trainable")
+    return found
+
+
+def _seeds(network: Network, params: Params) -> list[str]:
+    again, other = network.init(jax.random.key(0)), network.init(jax.random.key(1))
+    same = [_apart(a, b) == 0 for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True)]
+    differs = [_apart(a, b) > 0 for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True)]
+    found = [] if all(same) else ["the same key gives another start; `init` must depend on its key alone"]
+    return found if any(differs) else [*found, "two seeds give the same start; draw the parameters from the key"]
+
+
+def _padding(padded: Network, params: Params, outputs: Any, x: Any, sizes: tuple[int, int]) -> list[str]:
+    width, capacity = sizes
+    here = f"in a capacity of {capacity}"
+    wide = padded.init(jax.random.key(0))
+    if jax.tree.structure(wide) != jax.tree.structure(params):
+        return [f"width {width} {here} has parameters of another structure than alone"]
+    found = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(wide):
+        own = dict(jax.tree_util.tree_leaves_with_path(params))[path]
+        name, inside = jax.tree_util.keystr(path), tuple(slice(n) for n in own.shape)
+        if leaf.ndim != own.ndim or any(a < b for a, b in zip(leaf.shape, own.shape, strict=True)):
+            found.append(f"width {width} {here}: {name} has the shape {leaf.shape}, alone {own.shape}")
+            continue
+        if _apart(leaf[inside], own):
+            found.append(f"width {width} {here} starts with other entries of {name} than alone; draw with modejax.draws")
+        rest = np.array(leaf, np.float64)
+        rest[inside] = 0
+        if np.any(rest):
+            found.append(f"width {width} {here}: padding of {name} is not 0")
+    difference = _apart(padded.apply(wide, x), outputs)
+    if difference > _CLOSE:
+        found.append(f"width {width} gives other outputs {here} (by up to {difference:.2g})")
+    return found
+
+
+def _gradients(network: Network, params: Params, x: Any) -> list[str]:
+    leaves, tree = jax.tree.flatten(params)
+    moving = [index for index, moves in enumerate(jax.tree.leaves(network.trainable(params))) if moves]
+
+    def loss(moved: list[Any]) -> Any:
+        every = list(leaves)
+        for index, leaf in zip(moving, moved, strict=True):
+            every[index] = leaf
+        return jnp.sum(jnp.sin(network.apply(tree.unflatten(every), x)))
+
+    start = [leaves[index] for index in moving]
+    gradient = jax.grad(loss)(start)
+    if not all(bool(jnp.all(jnp.isfinite(each))) for each in gradient):
+        return ["the gradient is not finite"]
+    rng = np.random.default_rng(1)
+    along = [jnp.asarray(rng.standard_normal(leaf.shape)) for leaf in start]
+    step = 1e-6
+    ends = [loss([leaf + sign * step * d for leaf, d in zip(start, along, strict=True)]) for sign in (1, -1)]
+    slope = sum(float(jnp.sum(g * d)) for g, d in zip(gradient, along, strict=True))
+    numeric = float(ends[0] - ends[1]) / (2 * step)
+    if abs(slope - numeric) > 1e-4 * max(1.0, abs(numeric)):
+        return [f"the gradient along a direction is {slope:.6g}, finite differences say {numeric:.6g}"]
+    return []
+
+
+def _maps(network: Network, params: Params, outputs: Any, x: Any) -> list[str]:
+    found, names = [], network.map_names
+    counts = {"kernels": network.kernels(params), "biases": network.biases(params), "modes": network.modes(params)}
+    for what, values in counts.items():
+        if len(values) != len(names):
+            found.append(f"`{what}` has {len(values)} entries for {len(names)} named maps")
+    if found:
+        return found
+    every = network.maps(params)
+    for name, each in every.items():
+        if each.modes is None:
+            continue
+        product = (each.modes.xi_out * each.modes.weight[None, :]) @ each.modes.xi_in
+        difference = _apart(product, each.kernel.reshape(len(each.kernel), -1))
+        if difference > _CLOSE:
+            found.append(f"the modes of {name} do not add up to its kernel (by up to {difference:.2g})")
+    if any(each.modes is not None for each in every.values()):
+        whole = [None if each.modes is None else each.modes.active for each in every.values()]
+        difference = _apart(network.apply(network.cut(params, whole), x), outputs)
+        if difference > _CLOSE:
+            found.append(f"`cut` with all modes kept changes the outputs (by up to {difference:.2g})")
+    if isinstance(network, Chain) and not found:
+        h = network.enter(x)
+        try:
+            for index, each in enumerate(every.values()):
+                z = network.by_kernel(each.kernel, h, index)
+                h = network.finish(params, z if each.bias is None else z + each.bias, h, index)
+        except (ValueError, TypeError):
+            return [*found, "the maps cannot be applied one by one by `by_kernel` and `finish`"]
+        difference = _apart(h, outputs)
+        if difference > _CLOSE:
+            found.append(f"`apply` differs from what kernels and biases give, stage by stage (by up to {difference:.2g})")
+    return found
