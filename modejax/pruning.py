@@ -27,8 +27,9 @@ from modejax.layers.dense import DenseParams
 from modejax.layers.masked import MaskedParams, keep_largest
 from modejax.layers.spectral import SpectralParams
 from modejax.layers.spectral_operator import eigenvector_block
-from modejax.networks import Network, Params
-from modejax.training.loss import Loss
+from modejax.networks.base import Chain, Params
+from modejax.training.loss import Loss, count_right, sum_loss
+from modejax.truncation import Block
 
 __all__ = [
     "NODE_SCORES",
@@ -47,7 +48,7 @@ NODE_SCORES = ("eigenvalue", "eigenvector", "incoming", "throughput", "random")
 
 
 def node_scores(
-    network: Network, params: Params, score: ScoreName, key: PRNGKeyArray | None = None
+    network: Chain, params: Params, score: ScoreName, key: PRNGKeyArray | None = None
 ) -> tuple[Float[Array, " units"], ...]:
     """Score the nodes of every hidden layer; larger is kept longer.
 
@@ -74,20 +75,20 @@ def node_scores(
 
     Example:
         >>> from modejax import layers, networks
-        >>> network = networks.mlp([4, 3, 2], layers.spectral("single_set"))
+        >>> network = networks.mlp([4, 3, 2], layers.Spectral("single_set"))
         >>> params = network.init(jax.random.key(0))
         >>> [each.shape for each in node_scores(network, params, "eigenvalue")]
         [(3,)]
     """
     if score not in NODE_SCORES:
         raise InputError(f"unknown score {score!r} of nodes; allowed: {choices(NODE_SCORES)}")
-    hidden = range(len(network.sizes) - 2)
+    hidden = range(len(network.units) - 2)
     if not hidden:
         raise InputError("a network without hidden layers has no node that could be dropped")
     if score == "random":
         if key is None:
             raise InputError("a random score needs a key, got None")
-        return tuple(uniform_vector(subkey(key, index), network.sizes[index + 1]) for index in hidden)
+        return tuple(uniform_vector(subkey(key, index), network.units[index + 1]) for index in hidden)
     if score in ("eigenvalue", "eigenvector"):
         params = [each.layer if isinstance(each, MaskedParams) else each for each in params]
         if not all(isinstance(each, SpectralParams) for each in params):
@@ -97,10 +98,11 @@ def node_scores(
         norms = [jnp.linalg.norm(eigenvector_block(params[i]), axis=1) if score == "eigenvector" else 1 for i in hidden]
         return tuple(jnp.abs(params[index].lambda_out) * norm for index, norm in zip(hidden, norms, strict=True))
     kernels = network.kernels(params)
-    incoming = [jnp.sum(jnp.abs(kernels[index]), axis=1) for index in hidden]
+    incoming = [jnp.sum(jnp.abs(kernels[index]), axis=tuple(range(1, kernels[index].ndim))) for index in hidden]
     if score == "incoming":
         return tuple(incoming)
-    return tuple(incoming[index] * jnp.sum(jnp.abs(kernels[index + 1]), axis=0) for index in hidden)
+    behind = [jnp.sum(jnp.abs(kernels[i + 1]), axis=(0, *range(2, kernels[i + 1].ndim))) for i in hidden]
+    return tuple(incoming[index] * behind[index] for index in hidden)
 
 
 def kept_nodes(
@@ -155,22 +157,17 @@ def _checked(percentiles: Sequence[float]) -> tuple[float, ...]:
     return wanted
 
 
-def _tally(
-    loss: Loss, outputs: Float[Array, "rows outputs"], y: Int[Array, " rows"], counts: Bool[Array, " rows"]
-) -> PruningCurve:
-    correct = jax.vmap(loss.correct)(outputs, y) & counts
-    values = jnp.where(counts, jax.vmap(loss.value)(outputs, y), 0)
-    return PruningCurve(jnp.sum(correct, dtype=jnp.int32), jnp.sum(values))
+def _tally(loss: Loss, outputs: Float[Array, "rows outputs"], block: Block) -> PruningCurve:
+    _, y, counts = block
+    return PruningCurve(count_right(loss, outputs, y, counts), sum_loss(loss, outputs, y, counts))
 
 
 def pruning_curve(
-    network: Network,
+    network: Chain,
     loss: Loss,
     params: Params,
     scores: Sequence[Float[Array, " units"]],
-    x: Float[Array, "rows features"],
-    y: Int[Array, " rows"],
-    counts: Bool[Array, " rows"],
+    block: Block,
     percentiles: Sequence[float],
 ) -> PruningCurve:
     """Measure a block of examples with the nodes below each percentile dropped.
@@ -180,9 +177,7 @@ def pruning_curve(
         loss: the loss, which says what a right answer is.
         params: the network's parameters.
         scores: one vector for each hidden layer, as `node_scores` gives them.
-        x: the inputs.
-        y: the labels.
-        counts: False on rows that only fill up the block.
+        block: inputs, targets, and False on rows that only fill up the block.
         percentiles: percentages of nodes to drop, each from 0 to below 100.
 
     Returns:
@@ -193,23 +188,23 @@ def pruning_curve(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 3, 2], layers.spectral("single_set"))
+        >>> network = networks.mlp([4, 3, 2], layers.Spectral("single_set"))
         >>> params = network.init(jax.random.key(0))
-        >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
+        >>> block = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32), jnp.full(5, True)
         >>> scores = node_scores(network, params, "eigenvalue")
-        >>> pruning_curve(network, training.cross_entropy, params, scores, x, y, jnp.full(5, True), [0, 50]).right.shape
+        >>> pruning_curve(network, training.cross_entropy, params, scores, block, [0, 50]).right.shape
         (2,)
     """
     wanted = _checked(percentiles)
-    sizes = network.sizes[1:-1]
-    first = jax.vmap(lambda row: network.between(params, row, 0, 1))(x)  # the same for every percentile
+    sizes = network.units[1:-1]
+    first = network.between(params, network.enter(block[0]), 0, 1)  # the same for every percentile
 
     def left(kept: tuple[Bool[Array, " units"], ...]) -> PruningCurve:
         h = first
         for index, mask in enumerate(kept):
-            h = jnp.where(mask[None, :], h, 0)
-            h = jax.vmap(lambda row, index=index: network.between(params, row, index + 1, index + 2))(h)
-        return _tally(loss, h, y, counts)
+            h = jnp.where(mask.reshape((1,) * (h.ndim - 1) + (-1,)), h, 0)
+            h = network.between(params, h, index + 1, index + 2)
+        return _tally(loss, h, block)
 
     # All masks before the loop: the scores, the same for every percentile, are sorted once.
     masks = jax.vmap(lambda percentile: kept_nodes(scores, sizes, percentile))(jnp.asarray(wanted, first.dtype))
@@ -217,12 +212,10 @@ def pruning_curve(
 
 
 def weight_curve(
-    network: Network,
+    network: Chain,
     loss: Loss,
     params: Params,
-    x: Float[Array, "rows features"],
-    y: Int[Array, " rows"],
-    counts: Bool[Array, " rows"],
+    block: Block,
     percentiles: Sequence[float],
 ) -> PruningCurve:
     """Measure a block of examples with the weights up to each percentile of |W| set to 0, in every map by itself.
@@ -233,9 +226,7 @@ def weight_curve(
         network: the network; biases that its layers have are kept.
         loss: the loss, which says what a right answer is.
         params: the network's parameters.
-        x: the inputs.
-        y: the labels.
-        counts: False on rows that only fill up the block.
+        block: inputs, targets, and False on rows that only fill up the block.
         percentiles: percentages of weights to cut, each from 0 to below 100.
 
     Returns:
@@ -246,34 +237,32 @@ def weight_curve(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 3, 2], layers.dense())
+        >>> network = networks.mlp([4, 3, 2], layers.Dense())
         >>> params = network.init(jax.random.key(0))
-        >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
-        >>> weight_curve(network, training.cross_entropy, params, x, y, jnp.full(5, True), [0, 50]).right.shape
+        >>> block = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32), jnp.full(5, True)
+        >>> weight_curve(network, training.cross_entropy, params, block, [0, 50]).right.shape
         (2,)
     """
     wanted = _checked(percentiles)
-    parts = params if isinstance(params, tuple) and len(params) == len(network.sizes) - 1 else ()
-    biases: list[Any] = [
-        getattr(part.layer if isinstance(part, MaskedParams) else part, "bias", None) for part in parts
-    ]
-    kernels = network.kernels(params)
-    known = [jnp.asarray(size.active).astype(jnp.int32) for size in network.sizes]
+    biases, kernels = network.biases(params), network.kernels(params)
+    known = [jnp.asarray(size.active).astype(jnp.int32) for size in network.units]
 
     def left(percentile: Float[Array, ""]) -> PruningCurve:
-        h = x
+        h = network.enter(block[0])
         for index, kernel in enumerate(kernels):
-            kept = keep_largest(jnp.abs(kernel), known[index] * known[index + 1], percentile)
-            z = h @ jnp.where(kept, kernel, 0).T
-            if biases and biases[index] is not None:
-                z = z + biases[index][None, :]
-            h = jax.vmap(lambda row, index=index: network.activate(row, index))(z)
-        return _tally(loss, h, y, counts)
+            weights = known[index] * known[index + 1] * math.prod(kernel.shape[2:])
+            kept = keep_largest(jnp.abs(kernel), weights, percentile)
+            z = network.by_kernel(jnp.where(kept, kernel, 0), h, index)
+            bias = biases[index]
+            if bias is not None:
+                z = z + bias.reshape((1,) * (z.ndim - 1) + (-1,))
+            h = network.finish(params, z, h, index)
+        return _tally(loss, h, block)
 
-    return jax.lax.map(left, jnp.asarray(wanted, x.dtype))
+    return jax.lax.map(left, jnp.asarray(wanted, block[0].dtype))
 
 
-def drop_nodes(network: Network, params: Params, kept: Sequence[Bool[Array, " units"]]) -> Params:
+def drop_nodes(network: Chain, params: Params, kept: Sequence[Bool[Array, " units"]]) -> Params:
     """Take hidden nodes out of a network for good: their weights are 0 and have no gradient in any training after.
 
     A node whose incoming and outgoing weights and bias are 0 puts out f(0) = 0, gets no gradient and gives none, as
@@ -292,17 +281,18 @@ def drop_nodes(network: Network, params: Params, kept: Sequence[Bool[Array, " un
 
     Example:
         >>> from modejax import layers, networks
-        >>> network = networks.mlp([4, 3, 2], layers.dense())
+        >>> network = networks.mlp([4, 3, 2], layers.Dense())
         >>> params = drop_nodes(network, network.init(jax.random.key(0)), [jnp.array([True, False, True])])
         >>> params[0].weight[1].tolist(), params[1].weight[:, 1].tolist()
         ([0.0, 0.0, 0.0, 0.0], [0.0, 0.0])
     """
-    if len(kept) != len(network.sizes) - 2:
-        raise InputError(f"one mask for each hidden layer is needed, got {len(kept)} for {len(network.sizes) - 2}")
+    if len(kept) != len(network.units) - 2:
+        raise InputError(f"one mask for each hidden layer is needed, got {len(kept)} for {len(network.units) - 2}")
     for index in range(len(kept)):
-        if float(jnp.max(jnp.abs(network.activate(jnp.zeros(network.sizes[index + 1].capacity), index)))):
+        zeros = jnp.zeros(network.units[index + 1].capacity)
+        if float(jnp.max(jnp.abs(network.finish(params, zeros, zeros, index)))):
             raise InputError("the activation of 0 is not 0, so a node without weights still acts; take another one")
-    every = [jnp.full(network.sizes[end].capacity, True) for end in (0, -1)]
+    every = [jnp.full(network.units[end].capacity, True) for end in (0, -1)]
     masks = [every[0], *kept, every[1]]
     return tuple(_cut(part, masks[index], masks[index + 1]) for index, part in enumerate(params))
 

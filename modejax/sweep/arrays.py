@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
 from modejax.data import Dataset
 from modejax.extent import Extent
-from modejax.networks import Network
-from modejax.sweep.plan import Plan, bucket_specs
+from modejax.networks.base import Network
+from modejax.sweep.plan import Plan
 from modejax.sweep.spec import BucketSpec
+from modejax.training.loss import LOSSES, Loss
 
 __all__ = [
     "Blocks",
@@ -23,6 +25,7 @@ __all__ = [
     "Records",
     "features_of",
     "float_type",
+    "loss_of",
     "member_network",
     "program_spec",
 ]
@@ -33,17 +36,23 @@ class MemberArrays(NamedTuple):
 
     width: Int[Array, " members"]
     modes: Int[Array, " members"]
-    seed: Int[Array, " members"]
+    seed: UInt32[Array, "members words"]  # high and low half of the seed
+    seed_index: Int[Array, " members"]  # its place among the seeds of the sweep
     learning_rate: Float[Array, " members"]
     weight_decay: Float[Array, " members"]
-    sparsity: Float[Array, " members"]
+    numbers: dict[str, Array]  # (members,) each: the further axes of the arm by name
+
+    @property
+    def key(self) -> PRNGKeyArray:
+        """The key of one member's start, under vmap; that of `jax.random.key(seed)`."""
+        return jax.random.wrap_key_data(self.seed, impl="threefry2x32")
 
 
 class Blocks(NamedTuple):
     """Examples to evaluate on, in blocks filled up with rows that do not count."""
 
     x: Array  # (blocks, rows, features), as stored
-    y: Array  # (blocks, rows); labels, or real values
+    y: Array  # (blocks, rows, ...); labels, or real values
     counts: Bool[Array, "blocks rows"]
 
 
@@ -51,9 +60,13 @@ class Data(NamedTuple):
     """The data set on the device."""
 
     x_train: Array  # (examples, features), as stored
-    y_train: Array  # (examples,); labels, or real values
+    y_train: Array  # (examples, ...); labels, or real values
     test: Blocks
     held_out: Blocks | None  # examples to choose the best epoch by
+    seeds: UInt32[Array, "seeds words"]  # high and low half of each seed of the sweep
+    share: Int[Array, "orders examples"] | None  # the first n of an order are the share of n training examples
+    noise: Float[Array, "orders examples"] | None  # a label is replaced where this is below the member's noise
+    wrong: Array | None  # (orders, examples): what it is replaced by
 
 
 class Clock(NamedTuple):
@@ -62,7 +75,8 @@ class Clock(NamedTuple):
     first: Int[Array, ""]  # number of the first epoch, from 0
     count: Int[Array, ""]  # epochs to run, at most the length of a chunk
     epochs: Int[Array, ""]  # of the whole run
-    halve_every: Int[Array, ""]
+    halve_every: Int[Array, " buckets"]  # of each bucket's arm
+    warm_up: Float[Array, " buckets"]  # likewise
     truncate: Bool[Array, ""]  # whether curves are due after the last of these epochs
     key: UInt32[Array, " words"]  # data of the key of the order of examples
 
@@ -73,8 +87,8 @@ class Records(NamedTuple):
     train_loss: Float[Array, "epochs members"]  # mean over the epoch's batches, each before its step
     test_loss: Float[Array, "epochs members"]
     test_accuracy: Float[Array, "epochs members"]  # share of 1
-    validation: Float[Array, "epochs members"]  # accuracy (loss for real values) before going back; no epochs without
-    layer_curves: Float[Array, "members draws maps kept"]  # test accuracy, share of 1
+    validation: Float[Array, "epochs members"]  # accuracy, or loss where no answer is right; no epochs without held-out data
+    layer_curves: Float[Array, "members draws maps kept"]  # test accuracy, share of 1, or mean loss
     together_curves: Float[Array, "members draws kept"]
     importance: Float[Array, "members maps modes"]
     mode_weight: Float[Array, "members maps modes"]
@@ -90,7 +104,9 @@ class ProgramSpec:
     """The static facts of a program; equal specs share one executable."""
 
     buckets: tuple[BucketSpec, ...]
-    targets: str
+    loss: Loss
+    label_type: str
+    label_shape: tuple[int, ...]
     scale: float
     train_examples: int
     x_dtype: str
@@ -105,29 +121,43 @@ class ProgramSpec:
     order: str
     cut: str
     draws: int
-    kept: tuple[int, ...]
     percentiles: tuple[float, ...]
     prune_draws: int
-    mask_after: int
     patience: int
     least_improvement: float
-    penalty: str
-    optimiser: str
     precision: str
     devices: int
+    seeds: int
+    batches: str
 
     @property
     def held_out_blocks(self) -> int:
         """Blocks of held-out examples, of as many rows as a test block."""
         return -(-self.held_out // self.test_rows)
 
+    @property
+    def orders(self) -> int:
+        """Orders of the examples: one a seed, or one that all members share."""
+        return self.seeds if self.batches == "per_seed" else 1
+
+    def uses(self, axis: str) -> bool:
+        """Say whether an arm has an axis."""
+        return any(axis in bucket.arm.numbers for bucket in self.buckets)
+
+
+def loss_of(plan: Plan, dataset: Dataset) -> Loss:
+    """Return the loss of a sweep: the user's, or that of the kind of targets."""
+    return LOSSES[dataset.targets] if plan.custom.loss is None else plan.custom.loss
+
 
 def program_spec(plan: Plan, dataset: Dataset) -> ProgramSpec:
     """Return the static facts of the program that runs a plan on a data set."""
     config = plan.config
     return ProgramSpec(
-        buckets=bucket_specs(plan.groups, plan.buckets, config.prune, truncated=bool(plan.kept)),
-        targets=dataset.targets,
+        buckets=plan.bucket_specs,
+        loss=loss_of(plan, dataset),
+        label_type="float32" if dataset.targets == "values" else "int32",
+        label_shape=dataset.y_train.shape[1:],
         scale=dataset.scale,
         train_examples=len(dataset.y_train) - plan.held_out,
         x_dtype=str(dataset.x_train.dtype),
@@ -142,16 +172,14 @@ def program_spec(plan: Plan, dataset: Dataset) -> ProgramSpec:
         order=config.order,
         cut=config.cut,
         draws=config.draws if config.order == "random" else 1,
-        kept=plan.kept,
         percentiles=config.percentiles if config.prune else (),
         prune_draws=config.draws if "random" in config.prune else 1,
-        mask_after=config.mask_after,
         patience=config.patience or config.epochs,
         least_improvement=config.least_improvement,
-        penalty=config.penalty,
-        optimiser=config.optimiser,
         precision=config.precision,
         devices=plan.devices,
+        seeds=config.seeds,
+        batches=config.batches,
     )
 
 
@@ -160,10 +188,11 @@ def float_type(spec: ProgramSpec) -> Any:
     return jnp.float64 if spec.precision == "float64" else jnp.float32
 
 
-def member_network(bucket: BucketSpec, member: MemberArrays, rows: int) -> Network:
-    """Return the network of one member at the padded sizes of its bucket, for `rows` examples a call."""
+def member_network(bucket: BucketSpec, member: MemberArrays) -> Network:
+    """Return the network of one member at the padded sizes of its bucket."""
     modes = Extent(bucket.modes, member.modes) if bucket.modes else 0
-    return bucket.network.build(Extent(bucket.width, member.width), modes, rows, member.sparsity)
+    numbers = {name: member.numbers[name] for name in bucket.arm.to_network}
+    return bucket.arm.network.build(Extent(bucket.width, member.width) if bucket.width else 0, modes, **numbers)
 
 
 def features_of(spec: ProgramSpec, x: Array) -> Float[Array, "rows features"]:

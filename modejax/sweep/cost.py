@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modejax.sweep.spec import NetworkSpec
+from modejax.networks.base import Network
+from modejax.sweep.spec import ArmSpec, NetworkSpec
 from modejax.training import LOSSES, init_state, train_step
 
-__all__ = ["forward_flops", "matmul_flops", "state_bytes", "step_flops"]
+__all__ = ["forward_flops", "longest_modes", "matmul_flops", "row_floats", "state_bytes", "step_flops"]
 
 
 def matmul_flops(function: Callable, *arguments: Any) -> int:
@@ -46,6 +47,12 @@ def _count(jaxpr: Any) -> int:
             inner = math.prod(left[axis] for axis in contract)
             total += 2 * inner * math.prod(equation.outvars[0].aval.shape)
             continue
+        if equation.primitive.name == "conv_general_dilated":
+            kernel = equation.invars[1].aval.shape
+            out = equation.params["dimension_numbers"].rhs_spec[0]
+            inner = math.prod(kernel) // kernel[out]
+            total += 2 * inner * math.prod(equation.outvars[0].aval.shape)
+            continue
         inside = [_count(sub) for sub in _subjaxprs(equation.params)]
         if equation.primitive.name == "cond":
             total += max(inside, default=0)
@@ -65,17 +72,41 @@ def _subjaxprs(params: dict[str, Any]) -> list[Any]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _abstract_state(spec: NetworkSpec, width: int, modes: int, *, early: bool = False) -> Any:
-    network = spec.build(width, modes, 1)
-    return jax.eval_shape(lambda: init_state(network, jax.random.key(0), early=early))
+def _abstract_state(spec: ArmSpec, width: int, modes: int, *, early: bool = False) -> Any:
+    network = _built(spec.network, width, modes, spec.example_numbers)
+    return jax.eval_shape(lambda: init_state(network, jax.random.key(0), spec.optimiser, early=early))
+
+
+def _built(network: NetworkSpec, width: int, modes: int, numbers: tuple[tuple[str, float], ...] = ()) -> Network:
+    return network.build(width, modes, **dict(numbers))
 
 
 @functools.lru_cache(maxsize=4096)
-def step_flops(spec: NetworkSpec, width: int, modes: int, batch: int) -> int:
+def longest_modes(
+    network: NetworkSpec, width: int, modes: int, numbers: tuple[tuple[str, float], ...] = ()
+) -> int:
+    """Return the largest number of modes that a map of the network has; 0 where none is a sum of modes.
+
+    Args:
+        network: the networks.
+        width: units in each hidden layer.
+        modes: modes in each map; 0 for none or full rank.
+        numbers: numbers of the grid that the network's factory asks for.
+
+    Returns:
+        The number, padding included.
+    """
+    made = _built(network, width, modes, numbers)
+    shapes = jax.eval_shape(lambda: made.modes(made.init(jax.random.key(0))))
+    return max([0, *(each.weight.shape[0] for each in shapes if each is not None)])
+
+
+@functools.lru_cache(maxsize=4096)
+def step_flops(spec: ArmSpec, width: int, modes: int, batch: int) -> int:
     """Return the matrix-product operations of one training step of one network.
 
     Args:
-        spec: the family.
+        spec: the arm.
         width: units in each hidden layer.
         modes: modes in each map; 0 for none.
         batch: examples in a batch.
@@ -83,27 +114,59 @@ def step_flops(spec: NetworkSpec, width: int, modes: int, batch: int) -> int:
     Returns:
         The count: forward pass and gradients, with the products that the layer chooses at these sizes.
     """
-    network = spec.build(width, modes, batch)
+    network = _built(spec.network, width, modes, spec.example_numbers)
     state = _abstract_state(spec, width, modes)
     rate = jax.ShapeDtypeStruct((), jnp.result_type(float))
-    x = jax.ShapeDtypeStruct((batch, spec.features), jnp.result_type(float))
+    x = jax.ShapeDtypeStruct((batch, spec.network.features), jnp.result_type(float))
     y = jax.ShapeDtypeStruct((batch,), jnp.int32)
     return matmul_flops(
-        lambda state, x, y, rate: train_step(network, LOSSES["classes"], state, x, y, rate, rate), state, x, y, rate
+        lambda state, x, y, rate: train_step(network, LOSSES["classes"], state, (x, y), rate, rate), state, x, y, rate
     )
 
 
 @functools.lru_cache(maxsize=4096)
-def forward_flops(spec: NetworkSpec, width: int, modes: int, rows: int) -> int:
+def forward_flops(spec: ArmSpec, width: int, modes: int, rows: int) -> int:
     """Return the matrix-product operations of one pass of `rows` examples through one network."""
-    network = spec.build(width, modes, rows)
+    network = _built(spec.network, width, modes, spec.example_numbers)
     state = _abstract_state(spec, width, modes)
-    x = jax.ShapeDtypeStruct((rows, spec.features), jnp.result_type(float))
-    return matmul_flops(lambda params, x: jax.vmap(network.apply, in_axes=(None, 0))(params, x), state.params, x)
+    x = jax.ShapeDtypeStruct((rows, spec.network.features), jnp.result_type(float))
+    return matmul_flops(network.apply, state.params, x)
 
 
 @functools.lru_cache(maxsize=4096)
-def state_bytes(spec: NetworkSpec, width: int, modes: int, *, early: bool = False) -> int:
+def state_bytes(spec: ArmSpec, width: int, modes: int, *, early: bool = False) -> int:
     """Return the bytes of parameters, moments and (`early`) best parameters of one network at these padded sizes."""
     leaves = jax.tree.leaves(_abstract_state(spec, width, modes, early=early))
     return sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves)
+
+
+@functools.lru_cache(maxsize=4096)
+def row_floats(spec: ArmSpec, width: int, modes: int) -> tuple[int, int]:
+    """Return how many numbers one example makes on its way through a network.
+
+    Args:
+        spec: the arm.
+        width: units in each hidden layer.
+        modes: modes in each map; 0 for none.
+
+    Returns:
+        The sum over the results of all matrix products (and of laid-out patches of a convolution), and the largest.
+    """
+    network = _built(spec.network, width, modes, spec.example_numbers)
+    params = _abstract_state(spec, width, modes).params
+    counts = []
+    for rows in (64, 128):
+        x = jax.ShapeDtypeStruct((rows, spec.network.features), jnp.result_type(float))
+        counts.append(_result_sizes(jax.make_jaxpr(network.apply)(params, x).jaxpr))
+    apart = [(b - a) // 64 for a, b in zip(*counts, strict=False)]  # a kernel is as large for any number of rows
+    return sum(apart), max(apart, default=0)
+
+
+def _result_sizes(jaxpr: Any) -> list[int]:
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("dot_general", "concatenate", "conv_general_dilated"):
+            found.append(math.prod(equation.outvars[0].aval.shape))
+        for inside in _subjaxprs(equation.params):
+            found += _result_sizes(inside)
+    return found

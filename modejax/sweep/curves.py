@@ -7,15 +7,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from modejax.draws import subkey
 from modejax.layers.base import Modes
+from modejax.networks.base import Chain
 from modejax.pruning import PruningCurve, node_scores, pruning_curve, weight_curve
 from modejax.sweep.arrays import Blocks, Data, MemberArrays, ProgramSpec, features_of, float_type, member_network
 from modejax.sweep.spec import BucketSpec
-from modejax.training import LOSSES
-from modejax.truncation import TruncationCurves, importance, kept_curves, mode_scores, ranked
+from modejax.truncation import TruncationCurves, importance, kept_curves, mode_scores, places_in_order, ranked
 
 __all__ = ["pruning_curves", "truncation_curves"]
 
@@ -24,38 +25,54 @@ def truncation_curves(
     spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, params: Any, data: Data
 ) -> tuple[Array, ...]:
     """Return the truncation curves, importances and weights of one member."""
-    network = member_network(bucket, member, spec.test_rows)
+    network, measure = member_network(bucket, member), "loss" if spec.loss.correct is None else "right"
     modes = network.modes(params)
     longest = max((each.weight.shape[0] for each in modes if each is not None), default=0)
     # A number beyond any map's keeps these keys apart from those of the initial values.
-    key = subkey(jax.random.key(member.seed), 2**30)
+    key = subkey(member.key, 2**30)
 
     def draw(number: Int[Array, ""]) -> tuple[Array, Array]:
         draw_key = subkey(key, number)
-        order = []
+        order, places = [], []
         for index, each in enumerate(modes):
+            place = None
             if each is not None:
                 scores = mode_scores(each, spec.order, subkey(draw_key, index))  # pyright: ignore
+                if not isinstance(network, Chain):
+                    place = places_in_order(each, scores, spec.cut)  # pyright: ignore
                 each = ranked(each, scores, spec.cut)  # pyright: ignore
             order.append(each)
+            places.append(place)
 
         def block(rows: tuple[Array, Array, Array]) -> TruncationCurves:
             x, y, counts = rows
-            return kept_curves(network, LOSSES[spec.targets], params, order, features_of(spec, x), y, counts, spec.kept)
+            return kept_curves(
+                network,
+                spec.loss,
+                params,
+                order,
+                (features_of(spec, x), y, counts),
+                bucket.arm.kept,
+                places=places,
+                measure=measure,  # pyright: ignore[reportArgumentType]
+            )
 
-        def share(counts: Int[Array, "blocks ..."]) -> Float[Array, ...]:
-            right = jnp.sum(counts, axis=0)  # negative for a map without modes
-            return jnp.where(right < 0, jnp.nan, right.astype(float_type(spec)) / spec.test_examples)
+        def share(sums: Array) -> Float[Array, ...]:
+            return jnp.sum(sums, axis=0).astype(float_type(spec)) / spec.test_examples
 
         layer, together = jax.lax.map(block, data.test)
-        return share(layer), share(together)
+        has_modes = np.array([each is not None for each in modes])
+        return jnp.where(has_modes[:, None], share(layer), jnp.nan), share(together)
 
     def per_map(values: Callable[[Modes], Array]) -> Float[Array, "maps modes"]:
         rows = []
         for each in modes:
             row = jnp.full(longest, jnp.nan, float_type(spec))
             if each is not None:
-                row = row.at[: each.weight.shape[0]].set(jnp.where(each.active, values(each), jnp.nan))
+                # Padded, not scattered into: a scatter over a whole row puts constants without entries into the
+                # program, on which the compiler of jaxlib 0.11.2 crashes under several devices.
+                found = jnp.where(each.active, values(each), jnp.nan)
+                row = jnp.pad(found, (0, longest - len(found)), constant_values=jnp.nan)
             rows.append(row)
         return jnp.stack(rows)
 
@@ -67,18 +84,19 @@ def pruning_curves(
     spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, params: Any, data: Data
 ) -> tuple[Array, Array, Array]:
     """Return the pruning curves of one member, and the scores of its nodes."""
-    network = member_network(bucket, member, spec.test_rows)
-    loss, dtype = LOSSES[spec.targets], float_type(spec)
-    key = subkey(jax.random.key(member.seed), 2**30 + 1)
-    sizes = network.sizes[1:-1]
+    network = member_network(bucket, member)
+    assert isinstance(network, Chain)
+    loss, dtype = spec.loss, float_type(spec)
+    key = subkey(member.key, 2**30 + 1)
+    sizes = network.units[1:-1]
     units = max((size.capacity for size in sizes), default=0)
 
     def curve(scores: Sequence[Array] | None) -> PruningCurve:
         def block(rows: Blocks) -> PruningCurve:
-            x = features_of(spec, rows.x)
+            here = features_of(spec, rows.x), rows.y, rows.counts
             if scores is None:
-                return weight_curve(network, loss, params, x, rows.y, rows.counts, spec.percentiles)
-            return pruning_curve(network, loss, params, scores, x, rows.y, rows.counts, spec.percentiles)
+                return weight_curve(network, loss, params, here, spec.percentiles)
+            return pruning_curve(network, loss, params, scores, here, spec.percentiles)
 
         right, total = jax.lax.map(block, data.test)
         return PruningCurve(
@@ -89,7 +107,7 @@ def pruning_curves(
         return node_scores(network, params, name, subkey(key, draw))  # pyright: ignore[reportArgumentType]
 
     curves, ranks = [], []
-    for name in bucket.pruned:
+    for name in bucket.arm.pruned:
         if name == "weights":
             curves.append(curve(None))
             continue
@@ -101,7 +119,7 @@ def pruning_curves(
             continue
         scores = scored(name)
         curves.append(curve(scores))
-        if not bucket.ranked:
+        if not bucket.arm.ranked:
             continue
         pairs = zip(sizes, scores, strict=True)
         ranks.append(

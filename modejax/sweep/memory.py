@@ -9,7 +9,7 @@ import jax
 
 from modejax.data import Dataset
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.cost import state_bytes
+from modejax.sweep.cost import longest_modes, row_floats, state_bytes
 from modejax.sweep.spec import BucketSpec
 
 __all__ = ["Memory", "available_memory", "launch_memory", "resident_bytes"]
@@ -65,29 +65,42 @@ def launch_memory(
     state = training = 0
     passes = [0]
     for bucket in buckets:
+        arm, size = bucket.arm, (bucket.width, bucket.modes)
         early = config.validation > 0
-        here = bucket.members * state_bytes(bucket.network, bucket.width, bucket.modes, early=early) * item // 4
-        modes = bucket.modes or (min(bucket.width, dataset.num_features) if bucket.truncated else 0)
-        units = config.depth * (bucket.width + modes) + dataset.num_outputs
+        here = bucket.members * state_bytes(arm, *size, early=early) * item // 4
+        floats, widest = row_floats(arm, *size)
+        depth = arm.network.depth
         state += here
-        training += 2 * here // 3 + 2 * bucket.members * config.batch_size * units * item
-        passes.append(2 * bucket.members * rows * bucket.width * item)
-        if bucket.truncated:
-            floats = (3 + 1.1 * config.depth) * bucket.width + modes / 2
-            passes.append(int(bucket.members * rows * floats * item) + here)
-        activations = bucket.members * rows * bucket.width * item
-        if set(bucket.pruned) - {"weights"}:
-            passes.append(int((3.8 + 0.6 * config.depth) * activations))
-        if "weights" in bucket.pruned:
+        training += 2 * here // 3 + 2 * bucket.members * config.batch_size * floats * item
+        activations = bucket.members * rows * widest * item
+        passes.append(2 * activations)
+        if arm.kept:
+            modes = bucket.modes or longest_modes(arm.network, *size, arm.example_numbers)
+            several = config.draws if config.order == "random" else 1
+            passes.append(int(activations * (3 + 1.1 * depth) + bucket.members * rows * modes / 2 * item) + here)
+            passes.append(bucket.members * several * (depth + 2) * (modes + 1) * item + here)
+        if set(arm.pruned) - {"weights"}:
+            passes.append(int((3.8 + 0.6 * depth) * activations))
+        if "weights" in arm.pruned:
             passes.append(int(2.5 * activations) + 2 * here // 3)
     arrays = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    members = sum(bucket.members for bucket in buckets)
     return Memory(
         state=state,
         data=devices * sum(array.nbytes for array in arrays),
         temporary=max(training, *passes),
-        host=3 * state + members * config.epochs * 3 * item,
+        host=3 * state + _records(buckets, config, item),
     )
+
+
+def _records(buckets: Sequence[BucketSpec], config: SweepConfig, item: int) -> int:
+    """Return the bytes of what the host keeps of each member: learning curves, and curves of each random order."""
+    ends = 1 if not config.truncate_every else 1 + config.epochs // config.truncate_every
+    total = 0
+    for bucket in buckets:
+        draws = config.draws if config.order == "random" else 1
+        curves = ends * draws * (bucket.arm.network.depth + 2) * len(bucket.arm.kept)
+        total += bucket.members * (3 * config.epochs + curves) * item
+    return total
 
 
 def available_memory() -> int:

@@ -19,9 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, UInt32
 
-from modejax.data import Dataset
 from modejax.sweep.arrays import (
     Blocks,
     Clock,
@@ -33,14 +32,11 @@ from modejax.sweep.arrays import (
     float_type,
     member_network,
 )
-from modejax.sweep.config import SweepConfig
 from modejax.sweep.curves import pruning_curves, truncation_curves
-from modejax.sweep.hosts import place
-from modejax.sweep.plan import Plan
 from modejax.sweep.spec import BucketSpec
-from modejax.training import LOSSES, TrainState, evaluate, halved, init_state, keep_best, train_step
+from modejax.training import Moment, TrainState, evaluate, init_state, keep_best, rate_at, train_step
 
-__all__ = ["Program", "device_data", "make_clock", "make_program", "member_arrays", "precision_scope"]
+__all__ = ["Program", "make_program", "precision_scope"]
 
 _MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default", "float64": "highest"}
 
@@ -52,81 +48,76 @@ def precision_scope(precision: str) -> Iterator[None]:
         yield
 
 
-def _dense_until(spec: ProgramSpec, members: MemberArrays, epoch: Int[Array, ""]) -> MemberArrays:
+def _dense_until(bucket: BucketSpec, members: MemberArrays, epoch: Int[Array, ""]) -> MemberArrays:
     """Return the members as they are in an epoch, counted from 0: without masks before these set in."""
-    if not spec.mask_after:
+    if not bucket.arm.mask_after:
         return members
-    return members._replace(sparsity=jnp.where(epoch < spec.mask_after, 0, members.sparsity))
+    sparsity = jnp.where(epoch < bucket.arm.mask_after, 0, members.numbers["sparsity"])
+    return members._replace(numbers={**members.numbers, "sparsity": sparsity})
+
+
+def _orders(spec: ProgramSpec, data: Data, clock: Clock, epoch: Int[Array, ""]) -> Int[Array, "steps ..."]:
+    """Return the rows of each batch of an epoch, (steps, batch), or (steps, seeds, batch) with an order a seed."""
+    key = jax.random.fold_in(jax.random.wrap_key_data(clock.key, impl="threefry2x32"), epoch)
+    count = spec.steps * spec.batch
+    if spec.batches == "shared":
+        return jax.random.permutation(key, spec.train_examples)[:count].reshape(spec.steps, spec.batch)
+
+    def one(words: UInt32[Array, " words"]) -> Int[Array, "steps batch"]:
+        own = jax.random.fold_in(jax.random.fold_in(key, words[0]), words[1])
+        return jax.random.permutation(own, spec.train_examples)[:count].reshape(spec.steps, spec.batch)
+
+    return jnp.moveaxis(jax.vmap(one)(data.seeds), 0, 1)
+
+
+def _member_batch(
+    spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, rows: Int[Array, "..."], data: Data
+) -> tuple[Array, Array]:
+    """Return inputs and targets of a batch for one member, where its seed or its numbers have a say in them."""
+    order = member.seed_index if spec.batches == "per_seed" else jnp.int32(0)
+    if spec.batches == "per_seed":
+        rows = rows[order]
+    if "train_examples" in bucket.arm.numbers:
+        assert data.share is not None
+        # Every example of the share comes up as often as any other, within one, in the examples of an epoch.
+        rows = data.share[order, rows % member.numbers["train_examples"]]
+    y = data.y_train[rows]
+    if "label_noise" in bucket.arm.numbers:
+        assert data.noise is not None
+        assert data.wrong is not None
+        y = jnp.where(data.noise[order, rows] < member.numbers["label_noise"], data.wrong[order, rows], y)
+    return features_of(spec, data.x_train[rows]), y
 
 
 def _run_chunk(
     spec: ProgramSpec, states: list[TrainState], members: list[MemberArrays], data: Data, clock: Clock
 ) -> tuple[list[TrainState], list[Records]]:
     """Run up to `spec.chunk` epochs of all members that live on this device."""
-    loss = LOSSES[spec.targets]
     dtype = float_type(spec)
     buckets = range(len(spec.buckets))
-
-    def train(bucket: int, state: TrainState, x: Array, y: Array, epoch: Array) -> tuple[TrainState, Array]:
-        def one(member: MemberArrays, state: TrainState) -> tuple[TrainState, Array]:
-            network = member_network(spec.buckets[bucket], member, spec.batch)
-            rate = halved(member.learning_rate, epoch, clock.halve_every)
-            decay = member.weight_decay
-            return train_step(network, loss, state, x, y, rate, decay, spec.optimiser, spec.penalty)  # pyright: ignore
-
-        return jax.vmap(one)(_dense_until(spec, members[bucket], epoch), state)
-
-    def measure(bucket: int, params: Any, blocks: Blocks, examples: int, epoch: Array) -> tuple[Array, Array]:
-        current = _dense_until(spec, members[bucket], epoch)
-
-        def one(member: MemberArrays, params: Any, x: Array, y: Array, counts: Array) -> tuple[Array, Array]:
-            network = member_network(spec.buckets[bucket], member, spec.test_rows)
-            return evaluate(network, loss, params, x, y, counts)
-
-        def block(total: tuple[Array, Array], rows: Blocks) -> tuple[tuple[Array, Array], None]:
-            x, y, counts = rows
-            sums = jax.vmap(one, in_axes=(0, 0, None, None, None))(current, params, features_of(spec, x), y, counts)
-            return (total[0] + sums[0], total[1] + sums[1]), None
-
-        count = members[bucket].width.shape[0]
-        none = (jnp.zeros(count, dtype), jnp.zeros(count, jnp.int32))
-        (total, right), _ = jax.lax.scan(block, none, blocks)
-        accuracy = right.astype(dtype) / examples
-        return total / examples, jnp.full_like(accuracy, jnp.nan) if spec.targets == "values" else accuracy
-
-    def choose(bucket: int, state: TrainState, number: Array) -> tuple[TrainState, Array]:
-        """Return the states after the choice of the best epoch, and what was chosen by."""
-        assert data.held_out is not None
-        total, accuracy = measure(bucket, state.params, data.held_out, spec.held_out, number)
-        # Real values have no accuracy; there the smaller loss is better.
-        judged = -total if spec.targets == "values" else accuracy
-        last = number == clock.epochs - 1
-
-        def one(state: TrainState, judged: Array) -> TrainState:
-            return keep_best(state, judged, number + 1, last, spec.patience, spec.least_improvement)
-
-        return jax.vmap(one)(state, judged), total if spec.targets == "values" else accuracy
 
     def epoch(index: Array, carry: tuple[list[TrainState], list[list[Array]]]) -> tuple[Any, Any]:
         states, curves = carry
         number = clock.first + index
-        key = jax.random.fold_in(jax.random.wrap_key_data(clock.key), number)
-        shuffle = jax.random.permutation(key, spec.train_examples)
-        batches = shuffle[: spec.steps * spec.batch].reshape(spec.steps, spec.batch)
+        batches = _orders(spec, data, clock, number)
 
-        def step(states: list[TrainState], rows: Array) -> tuple[list[TrainState], list[Array]]:
-            x, y = features_of(spec, data.x_train[rows]), data.y_train[rows]
-            moved = [train(b, states[b], x, y, number) for b in buckets]
+        def step(states: list[TrainState], at: tuple[Array, Array]) -> tuple[list[TrainState], list[Array]]:
+            rows, count = at
+            shared = None
+            if spec.batches == "shared":
+                shared = features_of(spec, data.x_train[rows]), data.y_train[rows]
+            moment = Moment(number, count, clock.epochs)
+            moved = [_train(spec, b, states[b], members[b], (rows, shared), moment, data, clock) for b in buckets]
             return [state for state, _ in moved], [value for _, value in moved]
 
-        states, losses = jax.lax.scan(step, states, batches)
+        states, losses = jax.lax.scan(step, states, (batches, jnp.arange(spec.steps, dtype=jnp.int32)))
         measured = []
         for b in buckets:
             chosen_by = []
             if spec.held_out:
-                states[b], judged = choose(b, states[b], number)
+                states[b], judged = _choose(spec, b, states[b], members[b], data, clock, number)
                 chosen_by = [judged]
-            tested = measure(b, states[b].params, data.test, spec.test_examples, number)
+            tested = _measure(spec, b, states[b].params, members[b], data.test, spec.test_examples, number)
             values = [jnp.mean(losses[b], axis=0), *tested, *chosen_by]
             measured.append(
                 [
@@ -141,32 +132,119 @@ def _run_chunk(
         for m in members
     ]
     states, curves = jax.lax.fori_loop(0, clock.count, epoch, (states, empty))
-
-    def when_due(b: int, compute: Callable[..., tuple[Array, ...]]) -> tuple[Array, ...]:
-        """Compute something of each member of a bucket if curves are due; not a number for diverged members."""
-        state = states[b]
-
-        @jax.jit  # so that the shapes and the branch share one trace
-        def every(params: Any) -> tuple[Array, ...]:
-            now = _dense_until(spec, members[b], clock.first + clock.count - 1)
-            return jax.vmap(lambda m, p: compute(spec, spec.buckets[b], m, p, data))(now, params)
-
-        shapes = jax.eval_shape(every, state.params)
-        nothing = lambda params: tuple(jnp.full(s.shape, jnp.nan, s.dtype) for s in shapes)  # noqa: E731
-        found = jax.lax.cond(clock.truncate, every, nothing, state.params)
-        return tuple(jnp.where(_leading(state.healthy, value), value, jnp.nan) for value in found)
-
     records = []
     for b in buckets:
-        count = members[b].width.shape[0]
+        arm, count = spec.buckets[b].arm, members[b].width.shape[0]
         absent = jnp.zeros((count, 0), dtype)
         judged = () if spec.held_out else (jnp.zeros((0, count), dtype),)
-        cut = when_due(b, truncation_curves) if spec.buckets[b].truncated else (absent,) * 4
-        pruned = when_due(b, pruning_curves) if spec.buckets[b].pruned else (absent,) * 3
+        due = functools.partial(_when_due, spec, b, states[b], members[b], data, clock)
+        cut = due(truncation_curves) if arm.kept else (absent,) * 4
+        pruned = due(pruning_curves) if arm.pruned else (absent,) * 3
         best = states[b].best
         epochs = jnp.zeros(count, jnp.int32) if best is None else best.epoch
         records.append(Records._make([*curves[b], *judged, *cut, *pruned, epochs, states[b].healthy]))
     return states, records
+
+
+def _train(
+    spec: ProgramSpec,
+    number: int,
+    state: TrainState,
+    members: MemberArrays,
+    batch: tuple[Array, tuple[Array, Array] | None],
+    moment: Moment,
+    data: Data,
+    clock: Clock,
+) -> tuple[TrainState, Array]:
+    """Make one step of all members of a bucket; `batch` is the rows, and inputs and targets where all share them."""
+    bucket, (rows, shared) = spec.buckets[number], batch
+    arm = bucket.arm
+    own = spec.batches == "per_seed" or {"train_examples", "label_noise"} & set(arm.numbers)
+
+    def one(member: MemberArrays, state: TrainState) -> tuple[TrainState, Array]:
+        rate = rate_at(
+            arm.schedule,
+            member.learning_rate,
+            moment,
+            spec.steps,
+            every=clock.halve_every[number],
+            warm_up=clock.warm_up[number] if arm.warm else None,
+        )
+        examples = _member_batch(spec, bucket, member, rows, data) if own else shared
+        assert examples is not None
+        network = member_network(bucket, member)
+        return train_step(
+            network,
+            spec.loss,
+            state,
+            examples,
+            rate,
+            member.weight_decay,
+            arm.optimiser,
+            arm.penalty,  # pyright: ignore[reportArgumentType]
+        )
+
+    return jax.vmap(one)(_dense_until(bucket, members, moment.epoch), state)
+
+
+def _measure(
+    spec: ProgramSpec, number: int, params: Any, members: MemberArrays, blocks: Blocks, examples: int, epoch: Array
+) -> tuple[Array, Array]:
+    """Return mean loss and accuracy of all members of a bucket; the latter not a number where no answer is right."""
+    bucket, dtype = spec.buckets[number], float_type(spec)
+    current = _dense_until(bucket, members, epoch)
+
+    def one(member: MemberArrays, params: Any, x: Array, y: Array, counts: Array) -> tuple[Array, Array]:
+        return evaluate(member_network(bucket, member), spec.loss, params, x, y, counts)
+
+    def block(total: tuple[Array, Array], rows: Blocks) -> tuple[tuple[Array, Array], None]:
+        x, y, counts = rows
+        sums = jax.vmap(one, in_axes=(0, 0, None, None, None))(current, params, features_of(spec, x), y, counts)
+        return (total[0] + sums[0], total[1] + sums[1]), None
+
+    count = members.width.shape[0]
+    none = (jnp.zeros(count, dtype), jnp.zeros(count, jnp.int32))
+    (total, right), _ = jax.lax.scan(block, none, blocks)
+    accuracy = right.astype(dtype) / examples
+    return total / examples, jnp.full_like(accuracy, jnp.nan) if spec.loss.correct is None else accuracy
+
+
+def _choose(
+    spec: ProgramSpec, number: int, state: TrainState, members: MemberArrays, data: Data, clock: Clock, epoch: Array
+) -> tuple[TrainState, Array]:
+    """Return the states after the choice of the best epoch, and what was chosen by."""
+    assert data.held_out is not None
+    total, accuracy = _measure(spec, number, state.params, members, data.held_out, spec.held_out, epoch)
+    # Real values have no accuracy; there the smaller loss is better.
+    by_loss = spec.loss.correct is None
+    last = epoch == clock.epochs - 1
+
+    def one(state: TrainState, judged: Array) -> TrainState:
+        return keep_best(state, judged, epoch + 1, last, spec.patience, spec.least_improvement)
+
+    return jax.vmap(one)(state, -total if by_loss else accuracy), total if by_loss else accuracy
+
+
+def _when_due(
+    spec: ProgramSpec,
+    number: int,
+    state: TrainState,
+    members: MemberArrays,
+    data: Data,
+    clock: Clock,
+    compute: Callable[..., tuple[Array, ...]],
+) -> tuple[Array, ...]:
+    """Compute something of each member of a bucket if curves are due; not a number for diverged members."""
+
+    @jax.jit  # so that the shapes and the branch share one trace
+    def every(params: Any) -> tuple[Array, ...]:
+        now = _dense_until(spec.buckets[number], members, clock.first + clock.count - 1)
+        return jax.vmap(lambda m, p: compute(spec, spec.buckets[number], m, p, data))(now, params)
+
+    shapes = jax.eval_shape(every, state.params)
+    nothing = lambda params: tuple(jnp.full(s.shape, jnp.nan, s.dtype) for s in shapes)  # noqa: E731
+    found = jax.lax.cond(clock.truncate, every, nothing, state.params)
+    return tuple(jnp.where(_leading(state.healthy, value), value, jnp.nan) for value in found)
 
 
 def _leading(mask: Bool[Array, " members"], like: Array) -> Bool[Array, ...]:
@@ -191,8 +269,8 @@ class Program:
 
         def start(members: list[MemberArrays]) -> list[TrainState]:
             def one(bucket: BucketSpec, member: MemberArrays) -> TrainState:
-                network, key = member_network(bucket, member, spec.batch), jax.random.key(member.seed)
-                return init_state(network, key, spec.optimiser, early=spec.held_out > 0)
+                network = member_network(bucket, member)
+                return init_state(network, member.key, bucket.arm.optimiser, early=spec.held_out > 0)
 
             pairs = zip(spec.buckets, members, strict=True)
             return [jax.vmap(functools.partial(one, bucket))(arrays) for bucket, arrays in pairs]
@@ -238,28 +316,39 @@ class Program:
         def of(shape: tuple[int, ...], dtype: Any, sharding: NamedSharding = self.everywhere) -> Any:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-        members = [
-            MemberArrays(
-                *(of((b.members,), jnp.int32, self.by_member),) * 3, *(of((b.members,), dtype, self.by_member),) * 3
-            )
-            for b in spec.buckets
-        ]
-        label = jnp.float32 if spec.targets == "values" else jnp.int32
+        def member(bucket: BucketSpec) -> MemberArrays:
+            count, own = bucket.members, self.by_member
+            whole, number = of((count,), jnp.int32, own), of((count,), dtype, own)
+            numbers = {n: whole if n == "train_examples" else number for n in bucket.arm.numbers}
+            return MemberArrays(whole, whole, of((count, 2), jnp.uint32, own), whole, number, number, numbers)
 
         def blocks(count: int) -> Blocks:
             shape = (count, spec.test_rows)
-            return Blocks(of((*shape, spec.features), spec.x_dtype), of(shape, label), of(shape, jnp.bool_))
+            y = of((*shape, *spec.label_shape), spec.label_type)
+            return Blocks(of((*shape, spec.features), spec.x_dtype), y, of(shape, jnp.bool_))
 
+        each, noisy = (spec.orders, spec.train_examples), spec.uses("label_noise")
         data = Data(
             of((spec.train_examples, spec.features), spec.x_dtype),
-            of((spec.train_examples,), label),
+            of((spec.train_examples, *spec.label_shape), spec.label_type),
             blocks(spec.test_blocks),
             blocks(spec.held_out_blocks) if spec.held_out else None,
+            of((spec.seeds, 2), jnp.uint32),
+            of(each, jnp.int32) if spec.uses("train_examples") else None,
+            of(each, jnp.float32) if noisy else None,
+            of(each, spec.label_type) if noisy else None,
         )
-        scalar = of((), jnp.int32)
-        key = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
-        clock = Clock(scalar, scalar, scalar, scalar, of((), jnp.bool_), of(key.shape, key.dtype))
-        return members, data, clock
+        scalar, count = of((), jnp.int32), len(spec.buckets)
+        clock = Clock(
+            scalar,
+            scalar,
+            scalar,
+            of((count,), jnp.int32),
+            of((count,), dtype),
+            of((), jnp.bool_),
+            of((2,), jnp.uint32),
+        )
+        return [member(bucket) for bucket in spec.buckets], data, clock
 
 
 @functools.lru_cache(maxsize=8)
@@ -268,55 +357,3 @@ def make_program(spec: ProgramSpec) -> Program:
     return Program(spec)
 
 
-def member_arrays(plan: Plan, program: Program, launch: int = 0) -> list[MemberArrays]:
-    """Put the members of a launch on their devices, each bucket filled up with copies of a member."""
-    dtype = np.float64 if program.spec.precision == "float64" else np.float32
-    placed = []
-    for bucket, share in zip(plan.buckets, plan.share(launch), strict=True):
-        members = plan.groups[bucket.group].members
-        index = np.append(share, np.full(bucket.capacity - len(share), bucket.members[-1], share.dtype))
-        arrays = MemberArrays._make(
-            [
-                members.width[index],
-                members.modes[index],
-                members.seed[index],
-                members.learning_rate[index].astype(dtype),
-                members.weight_decay[index].astype(dtype),
-                members.sparsity[index].astype(dtype),
-            ]
-        )
-        placed.append(place(arrays, program.by_member))
-    return placed
-
-
-def device_data(dataset: Dataset, program: Program, seed: int = 0) -> Data:
-    """Put a data set on the devices: test set and held-out examples, which `seed` draws, in blocks."""
-    spec = program.spec
-
-    def blocks(x: np.ndarray, y: np.ndarray, count: int) -> Blocks:
-        shape = (count, spec.test_rows)
-        missing = count * spec.test_rows - len(y)
-        return Blocks._make(
-            (
-                np.pad(x, ((0, missing), (0, 0))).reshape(*shape, spec.features),
-                np.pad(y, (0, missing)).reshape(shape),
-                (np.arange(count * spec.test_rows) < len(y)).reshape(shape),
-            )
-        )
-
-    x, y, held_out = dataset.x_train, dataset.y_train, None
-    if spec.held_out:
-        order = np.random.Generator(np.random.PCG64(seed)).permutation(len(y))
-        aside, rest = np.sort(order[: spec.held_out]), np.sort(order[spec.held_out :])
-        held_out = blocks(x[aside], y[aside], spec.held_out_blocks)
-        x, y = x[rest], y[rest]
-    data = Data._make((x, y, blocks(dataset.x_test, dataset.y_test, spec.test_blocks), held_out))
-    return place(data, program.everywhere)
-
-
-def make_clock(program: Program, first: int, count: int, config: SweepConfig, *, truncate: bool) -> Clock:
-    """Put the numbers of a call on the devices: its first epoch (from 0), its epochs, whether curves are due."""
-    key = np.asarray(jax.random.key_data(jax.random.key(config.shuffle_seed)))
-    counts = [np.int32(n) for n in (first, count, config.epochs, config.halve_every)]
-    numbers = [*counts, np.bool_(truncate), key]
-    return place(Clock._make(numbers), program.everywhere)

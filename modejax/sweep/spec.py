@@ -208,6 +208,7 @@ class ArmSpec:
     mask_after: int
     numbers: tuple[str, ...]  # axes beyond width, modes, seed, rate and decay
     to_network: tuple[str, ...]  # those of them that go to the network's factory
+    example_numbers: tuple[tuple[str, float], ...]  # the latter of the first member, for counts of arithmetic
     kept: tuple[int, ...]  # numbers of modes kept in its truncation curves; empty for none
     pruned: tuple[str, ...]  # scores by which pruning curves are taken
     ranked: bool  # whether the scores of single nodes are reported with them

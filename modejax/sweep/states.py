@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from modejax.errors import InputError
-from modejax.networks import Params
+from modejax.networks.base import Params
 from modejax.sweep.hosts import collect, place
 from modejax.sweep.plan import Plan
 from modejax.sweep.program import Program
@@ -23,10 +23,11 @@ def state_shapes(plan: Plan, launch: int) -> list[TrainState]:
     """Return the shapes of a launch's states, without padding members."""
     found = []
     for bucket, share in zip(plan.buckets, plan.share(launch), strict=True):
-        network = plan.groups[bucket.group].spec.build(bucket.width, bucket.modes, 1)
+        spec = plan.arms[bucket.arm].spec
+        network = spec.network.build(bucket.width, bucket.modes, **dict(spec.example_numbers))
         shapes = jax.eval_shape(
-            lambda network=network: init_state(
-                network, jax.random.key(0), plan.config.optimiser, early=plan.held_out > 0
+            lambda network=network, rule=spec.optimiser: init_state(
+                network, jax.random.key(0), rule, early=plan.held_out > 0
             )
         )
         found.append(jax.tree.map(lambda s, count=len(share): jax.ShapeDtypeStruct((count, *s.shape), s.dtype), shapes))
@@ -59,7 +60,7 @@ def with_padding(plan: Plan, states: list[TrainState], program: Program) -> list
 def with_given(
     plan: Plan, states: list[TrainState], start: Sequence[Params], program: Program, launch: int
 ) -> list[TrainState]:
-    """Put given parameters, one tree a member at its own size, in the place of the drawn ones of the sweep's own."""
+    """Put given parameters, one tree a member at its own size, in the place of the drawn ones of the first arm."""
 
     def padded(leaf: Any, shape: tuple[int, ...]) -> np.ndarray:
         leaf = np.asarray(leaf)
@@ -67,7 +68,7 @@ def with_given(
 
     found = list(states)
     for b, (bucket, share) in enumerate(zip(plan.buckets, plan.share(launch), strict=True)):
-        if bucket.group == 0:
+        if bucket.arm == 0:
             order = np.append(share, np.full(bucket.capacity - len(share), bucket.members[-1], share.dtype))
             members = [
                 jax.tree.map(lambda leaf, old: padded(leaf, old.shape[1:]), start[m], states[b].params) for m in order
@@ -81,16 +82,18 @@ def with_given(
 
 
 def check_start(plan: Plan, start: Sequence[Params]) -> None:
-    """Refuse given parameters that do not fit the sweep's own networks."""
-    group = plan.groups[0]
-    if len(start) != len(group.members):
-        raise InputError(f"start must hold one tree of parameters a network, got {len(start)} for {len(group.members)}")
+    """Refuse given parameters that do not fit the networks of the first arm."""
+    arm = plan.arms[0]
+    if len(start) != len(arm.members):
+        raise InputError(f"start must hold one tree of parameters a network, got {len(start)} for {len(arm.members)}")
     shapes = {
-        (width, modes): jax.eval_shape(group.spec.build(width, modes, 1).init, jax.random.key(0))
-        for width, modes in group.members.sizes()
+        size: jax.eval_shape(
+            arm.spec.network.build(*size, **dict(arm.spec.example_numbers)).init, jax.random.key(0)
+        )
+        for size in arm.members.sizes()
     }
     for member, params in enumerate(start):
-        size = int(group.members.width[member]), int(group.members.modes[member])
+        size = int(arm.members["width"][member]), int(arm.members["modes"][member])
         fits = jax.tree.structure(params) == jax.tree.structure(shapes[size])
         pairs = zip(jax.tree.leaves(params), jax.tree.leaves(shapes[size]), strict=True) if fits else ()
         for got, wanted in pairs:

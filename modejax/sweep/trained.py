@@ -1,104 +1,140 @@
-"""The trained networks of a sweep at their own sizes, from memory or from a run folder."""
+"""The trained networks of a sweep at their own sizes, cut out of their padding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
 
-from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
-from modejax.networks import Network, Params
-from modejax.sweep.config import SweepConfig
-from modejax.sweep.plan import Plan, make_plan
+from modejax.networks.base import Network, Params
+from modejax.sweep.plan import Plan
 from modejax.sweep.program import precision_scope
-from modejax.sweep.result import is_run
-from modejax.sweep.run import restore_states
-from modejax.sweep.spec import LayerFactory
 from modejax.training import TrainState
 
-__all__ = ["Trained", "load_networks", "trained_networks"]
+__all__ = ["Trained", "own_size", "trained_networks"]
 
 
-class Trained(NamedTuple):
-    """One trained member at its own size, without padding."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """One trained member at its own size, without padding.
 
-    width: int
-    modes: int  # 0 where the layer has none or full rank
-    seed: int
-    learning_rate: float
-    weight_decay: float
-    sparsity: float  # percent; 0 without a mask
+    Attributes:
+        arm: the name of its arm.
+        at: its place in the grid: the name of every axis and the value.
+        network: the network.
+        params: its parameters, as NumPy arrays.
+        scale: what features are multiplied by before they enter the network, as in training.
+        targets: what the outputs stand for: classes, signs or values.
+        precision: in which the network was trained and computes.
+        status: 0 for a sound network, 1 for one that diverged.
+    """
+
+    arm: str
+    at: Mapping[str, Any]
     network: Network
     params: Params
+    scale: float
+    targets: str
+    precision: str
+    status: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        # The axes are attributes, too: trained.width, trained.learning_rate.
+        at = self.__dict__.get("at", {})
+        if name in at:
+            return at[name]
+        raise AttributeError(f"a trained network has no {name!r}; its axes are {', '.join(at)}")
+
+    def predict(self, x: Any) -> Float[np.ndarray, "rows outputs"]:
+        """Compute the outputs for raw inputs, scaled and in the precision of the training.
+
+        Args:
+            x: features as the data set has them, (rows, features) or (rows, *image_shape); 8-bit images stay 8-bit.
+
+        Returns:
+            Logits of the classes, or the one output of a regression; float32 (float64 for that precision).
+
+        Raises:
+            InputError: if the shape does not fit the network.
+        """
+        x = np.asarray(x)
+        if x.ndim < 2:
+            raise InputError(f"predict takes a batch (rows, features) of raw inputs, got shape {x.shape}")
+        with precision_scope(self.precision):
+            kind = jnp.float64 if self.precision == "float64" else jnp.float32
+            rows = jnp.asarray(x.reshape(len(x), -1)).astype(kind) * self.scale
+            try:
+                return np.asarray(_apply(self.network, self.params, rows))
+            except TypeError as error:
+                raise InputError(
+                    f"inputs of {rows.shape[1]} features do not fit this network ({str(error).splitlines()[0][:200]})"
+                ) from None
+
+    def classify(self, x: Any) -> Int[np.ndarray, " rows"]:
+        """Return the label that the network gives each raw input; arguments as in `predict`.
+
+        Raises:
+            InputError: if the targets are real values, or the shape does not fit.
+        """
+        if self.targets == "values":
+            raise InputError("the targets of this network are real values, which are no classes; call predict")
+        outputs = self.predict(x)
+        return np.sign(outputs[:, 0]).astype(np.int32) if self.targets == "signs" else outputs.argmax(axis=1)
 
 
-def trained_networks(plan: Plan, states: list[TrainState], group: int = 0) -> Iterator[Trained]:
-    """Yield the trained networks of a group in the order of its grid, cut out of their padding.
+def _apply(network: Network, params: Params, x: Array) -> Array:
+    try:
+        return jax.jit(lambda p, x: network.apply(p, x))(params, x)
+    except ValueError as error:
+        raise TypeError(str(error)) from None
+
+
+def own_size(leaf: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Cut an array out of its padding."""
+    return np.asarray(leaf)[tuple(slice(n) for n in shape)]
+
+
+def trained_networks(plan: Plan, states: list[TrainState], arm: int = 0, launch: int | None = None) -> Iterator[Trained]:
+    """Yield the trained networks of an arm in the order of its grid, cut out of their padding.
 
     Args:
         plan: the plan that ran.
-        states: its final states, as in `Outcome`.
-        group: 0 for the sweep's own networks, 1 for the baseline.
+        states: its final states, as in `Outcome`, or those of one launch.
+        arm: the number of the arm, 0 for the first.
+        launch: the launch that the states are of; None for all of them.
 
     Yields:
         One record a member; its network and parameters have the member's own sizes.
     """
-    members, spec = plan.groups[group].members, plan.groups[group].spec
-    home = {
-        m: (b, i)
-        for b, bucket in enumerate(plan.buckets)
-        if bucket.group == group
-        for i, m in enumerate(bucket.members)
-    }
-    for member in range(len(members)):
-        bucket, index = home[member]
-        width, modes = int(members.width[member]), int(members.modes[member])
-        sparsity = float(members.sparsity[member])
-        network = spec.build(width, modes, plan.evaluation_rows, sparsity)
-        shapes = jax.eval_shape(network.init, jax.random.key(0))
+    planned = plan.arms[arm]
+    members, spec = planned.members, planned.spec
+    home = {}
+    for number, bucket in enumerate(plan.buckets):
+        if bucket.arm == arm:
+            shares = [plan.share(each)[number] for each in (range(plan.launches) if launch is None else [launch])]
+            home |= {int(m): (number, i) for i, m in enumerate(np.concatenate(shares))}
+    for member in sorted(home):
+        number, index = home[member]
+        size = int(members["width"][member]), int(members["modes"][member])
+        network = spec.network.build(*size, **members.numbers(member, spec.to_network))
+        with precision_scope(plan.config.precision):
+            shapes = jax.eval_shape(network.init, jax.random.key(0))
         params = jax.tree.map(
-            lambda leaf, shape, index=index: leaf[index][tuple(slice(n) for n in shape.shape)],
-            states[bucket].params,
-            shapes,
+            lambda leaf, shape, index=index: own_size(leaf[index], shape.shape), states[number].params, shapes
         )
         yield Trained(
-            width,
-            modes,
-            int(members.seed[member]),
-            float(members.learning_rate[member]),
-            float(members.weight_decay[member]),
-            sparsity,
+            planned.name,
+            {name: values[member].item() for name, values in members.values.items()},
             network,
             params,
+            1.0,
+            "classes",
+            plan.config.precision,
+            int(not states[number].healthy[index]),
         )
-
-
-def load_networks(
-    folder: str | Path, *, layer: LayerFactory | None = None, dataset: Dataset | None = None
-) -> list[Trained]:
-    """Read the trained networks of a run from its last checkpoints.
-
-    Args:
-        folder: the run folder.
-        layer: the layer of one's own with which the run was made, if it was.
-        dataset: the data of one's own with which it was made, if it was.
-
-    Returns:
-        One record a member, in the order of the grid.
-
-    Raises:
-        InputError: if the folder is not a run, or its last checkpoint cannot be used.
-    """
-    folder = Path(folder)
-    if not is_run(folder):
-        raise InputError(f"{folder} is not a run (it has no config.json)")
-    config = SweepConfig.from_json((folder / "config.json").read_text())
-    if dataset is None:
-        dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
-    plan = make_plan(config, dataset, layer)
-    with precision_scope(config.precision):
-        states = restore_states(plan, dataset, folder / "checkpoint")
-        return list(trained_networks(plan, states))
