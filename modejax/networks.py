@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from modejax.draws import normal_matrix, normal_vector, subkeys
 from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
+from modejax.layers.base import Family, Modes, count_rows, dense_is_cheaper, over_rows, paper_scale
 
 __all__ = [
     "ACTIVATIONS",
@@ -50,11 +50,11 @@ class Network(NamedTuple):
 
     Attributes:
         init: `key -> params`.
-        apply: `(params, x) -> logits` for one example, `(features,) -> (outputs,)`. Callers vmap.
+        apply: `(params, x) -> logits` on the last axis of x, with any leading axes.
         between: `(params, h, start, stop) -> h`: maps number `start` to `stop - 1` (0 is the first) applied to the
-            activations that enter map `start`.
+            activations that enter map `start`, with any leading axes.
         activate: `(z, index) -> h`: the hidden activation after map `index`, 0 on padded units; the identity
-            after the last map.
+            after the last map; any leading axes.
         kernels: `params -> tuple of W`, the dense matrices (fan_out, fan_in), first map first.
         modes: `params -> tuple of Modes or None`, one entry a map, None where a map is not a sum of modes.
         trainable: `params -> tree of bools`.
@@ -65,9 +65,9 @@ class Network(NamedTuple):
     """
 
     init: Callable[[PRNGKeyArray], Params]
-    apply: Callable[[Params, Float[Array, " features"]], Float[Array, " outputs"]]
-    between: Callable[[Params, Float[Array, " units"], int, int], Float[Array, " units"]]
-    activate: Callable[[Float[Array, " units"], int], Float[Array, " units"]]
+    apply: Callable[[Params, Float[Array, "... features"]], Float[Array, "... outputs"]]
+    between: Callable[[Params, Float[Array, "... units"], int, int], Float[Array, "... units"]]
+    activate: Callable[[Float[Array, "... units"], int], Float[Array, "... units"]]
     kernels: Callable[[Params], tuple[Float[Array, "fan_out fan_in"], ...]]
     modes: Callable[[Params], tuple[Modes | None, ...]]
     trainable: Callable[[Params], Params]
@@ -84,7 +84,7 @@ def activations(sizes: Sequence[Extent], activation: str | Activation) -> Callab
     function = ACTIVATIONS[activation] if isinstance(activation, str) else activation
     keeps_zero = activation in _ZERO_AT_ZERO if isinstance(activation, str) else False
 
-    def activate(z: Float[Array, " units"], index: int) -> Float[Array, " units"]:
+    def activate(z: Float[Array, "... units"], index: int) -> Float[Array, "... units"]:
         if index == len(sizes) - 2:
             return z
         size = sizes[index + 1]
@@ -92,7 +92,7 @@ def activations(sizes: Sequence[Extent], activation: str | Activation) -> Callab
         if keeps_zero or not padded:
             return function(z)
         # Padded units are kept away from 0, where a function of the user's own may have no derivative.
-        return jnp.where(size.mask, function(jnp.where(size.mask, z, 1)), 0)
+        return over_rows(lambda z: jnp.where(size.mask, function(jnp.where(size.mask, z, 1)), 0), z)
 
     return activate
 
@@ -106,65 +106,92 @@ def check_sizes(sizes: Sequence[int | Extent]) -> tuple[Extent, ...]:
 
 def mlp(
     sizes: Sequence[int | Extent],
-    layer: Layer | Sequence[Layer],
+    layer: Family | Sequence[Family],
+    modes: int | Extent | Sequence[int | Extent | None] | None = None,
     activation: str | Activation = "relu",
 ) -> Network:
     """Make a multi-layer perceptron with logits out.
 
     Args:
         sizes: units in each layer, input and output included; ints or `Extent`s.
-        layer: the layer for every map, or one layer a map.
+        layer: the family of every map, or one family a map.
+        modes: the number of modes of every map, or one number a map; None for maps without. Families that take no
+            number of modes ignore it.
         activation: a name of `ACTIVATIONS`, or an elementwise function.
 
     Returns:
-        The network. Its parameters are the tuple of its layers' parameters.
+        The network. Its parameters are the tuple of its maps' parameters.
 
     Raises:
-        InputError: if a size or the activation is not allowed, or the number of layers does not fit the sizes.
+        InputError: if a size, a number of modes or the activation is not allowed, or the number of families or of modes
+            does not fit the sizes.
 
     Example:
         >>> from modejax import layers
-        >>> network = mlp([784, 100, 100, 10], layers.mode(30))
+        >>> network = mlp([784, 100, 100, 10], layers.Mode(), 30)
         >>> params = network.init(jax.random.key(0))
-        >>> network.apply(params, jnp.ones(784)).shape, network.num_parameters()
-        ((10,), 35910)
+        >>> network.apply(params, jnp.ones((5, 784))).shape, network.num_parameters()
+        ((5, 10), 35910)
     """
     extents = check_sizes(sizes)
     maps = len(extents) - 1
-    layers = (layer,) * maps if isinstance(layer, Layer) else tuple(layer)
-    if len(layers) != maps:
-        raise InputError(f"{len(extents)} sizes have {maps} maps between them, got {len(layers)} layers")
+    placed = _placed(layer, modes, maps)
     activate = activations(extents, activation)
 
     def init(key: PRNGKeyArray) -> Params:
         keys = subkeys(key, maps)
-        return tuple(layers[i].init(keys[i], extents[i], extents[i + 1]) for i in range(maps))
+        return tuple(
+            family.init(keys[i], extents[i], extents[i + 1], count) for i, (family, count) in enumerate(placed)
+        )
 
-    def between(params: Params, h: Float[Array, " units"], start: int, stop: int) -> Float[Array, " units"]:
+    def between(params: Params, h: Float[Array, "... units"], start: int, stop: int) -> Float[Array, "... units"]:
         for i in range(start, stop):
-            h = activate(layers[i].apply(params[i], h), i)
+            h = activate(placed[i][0].apply(params[i], h), i)
         return h
 
-    def modes(params: Params) -> tuple[Modes | None, ...]:
-        pairs = zip(layers, params, strict=True)
-        return tuple(None if each.modes is None else each.modes(part) for each, part in pairs)
-
-    def penalty(params: Params) -> Float[Array, ""]:
-        return sum((each.penalty(part) for each, part in zip(layers, params, strict=True)), jnp.zeros(()))
+    def each(name: str) -> Callable[[Params], tuple]:
+        """Return the tuple over maps of what a method of the families says about their parameters."""
+        return lambda params: tuple(
+            getattr(family, name)(part) for (family, _), part in zip(placed, params, strict=True)
+        )
 
     return Network(
         init=init,
         apply=lambda params, x: between(params, x, 0, maps),
         between=between,
         activate=activate,
-        kernels=lambda params: tuple(each.kernel(part) for each, part in zip(layers, params, strict=True)),
-        modes=modes,
-        trainable=lambda params: tuple(each.trainable(part) for each, part in zip(layers, params, strict=True)),
-        penalty=penalty,
-        num_parameters=lambda: sum(layers[i].num_parameters(extents[i], extents[i + 1]) for i in range(maps)),
+        kernels=each("kernel"),
+        modes=each("modes"),
+        trainable=each("trainable"),
+        penalty=lambda params: sum(each("penalty")(params), jnp.zeros(())),
+        num_parameters=lambda: sum(
+            family.num_parameters(extents[i], extents[i + 1], count) for i, (family, count) in enumerate(placed)
+        ),
         sizes=extents,
-        biases=lambda params: tuple(getattr(part, "bias", None) for part in params),  # a layer with one has the field
+        biases=each("bias"),
     )
+
+
+def _placed(
+    layer: Family | Sequence[Family], modes: int | Extent | Sequence[int | Extent | None] | None, maps: int
+) -> tuple[tuple[Family, Extent | None], ...]:
+    """Return the family of each map with its number of modes."""
+    families = (layer,) * maps if isinstance(layer, Family) else tuple(layer)
+    if len(families) != maps:
+        raise InputError(f"{maps + 1} sizes have {maps} maps between them, got {len(families)} layers")
+    for family in families:
+        if not isinstance(family, Family):
+            raise InputError(f"a layer must be a family such as layers.Mode(), got {family!r}")
+    counts = tuple(modes) if isinstance(modes, Sequence) and not isinstance(modes, str) else (modes,) * maps
+    if len(counts) != maps:
+        raise InputError(f"{maps + 1} sizes have {maps} maps between them, got {len(counts)} numbers of modes")
+    found = []
+    for family, count in zip(families, counts, strict=True):
+        if count is None and family.takes_modes == "required":
+            raise InputError(f"{type(family).__name__} needs a number of modes, got None; give modes")
+        ignored = count is None or family.takes_modes == "none"
+        found.append((family, None if ignored else as_extent(count)))
+    return tuple(found)
 
 
 class TiedParams(NamedTuple):
@@ -179,8 +206,6 @@ def tied_mode_mlp(
     sizes: Sequence[int | Extent],
     modes: int | Extent,
     activation: str | Activation = "relu",
-    *,
-    rows: int = 100,
 ) -> Network:
     """Make the tied (1L1P) mode network: neighbouring maps share the patterns of the layer between them.
 
@@ -192,7 +217,6 @@ def tied_mode_mlp(
         sizes: units in each layer, input and output included; ints or `Extent`s.
         modes: the number of modes P, the same in all maps.
         activation: a name of `ACTIVATIONS`, or an elementwise function.
-        rows: the number of examples that go through a map in one call (see `layers.dense_is_cheaper`).
 
     Returns:
         The network.
@@ -225,14 +249,15 @@ def tied_mode_mlp(
     def kernel(params: TiedParams, i: int) -> Float[Array, "fan_out fan_in"]:
         return (params.patterns[i + 1].T * params.sigma[i][None, :]) @ params.patterns[i]
 
-    def between(params: TiedParams, h: Float[Array, " units"], start: int, stop: int) -> Float[Array, " units"]:
+    def one(params: TiedParams, h: Float[Array, " units"], i: int, rows: int) -> Float[Array, " units"]:
+        if dense_is_cheaper(extents[i].capacity, extents[i + 1].capacity, p.capacity, rows):
+            return kernel(params, i) @ h
+        return params.patterns[i + 1].T @ (params.sigma[i] * (params.patterns[i] @ h))
+
+    def between(params: TiedParams, h: Float[Array, "... units"], start: int, stop: int) -> Float[Array, "... units"]:
+        rows = count_rows(h)
         for i in range(start, stop):
-            fan_in, fan_out = extents[i].capacity, extents[i + 1].capacity
-            if dense_is_cheaper(fan_in, fan_out, p.capacity, rows):
-                z = kernel(params, i) @ h
-            else:
-                z = params.patterns[i + 1].T @ (params.sigma[i] * (params.patterns[i] @ h))
-            h = activate(z, i)
+            h = activate(over_rows(lambda row, i=i: one(params, row, i, rows), h), i)
         return h
 
     def to_modes(params: TiedParams) -> tuple[Modes | None, ...]:
@@ -252,7 +277,7 @@ def tied_mode_mlp(
         kernels=lambda params: tuple(kernel(params, i) for i in range(maps)),
         modes=to_modes,
         trainable=trainable,
-        penalty=no_penalty,
+        penalty=lambda params: jnp.zeros(()),
         num_parameters=lambda: p.known("num_parameters") * (sum(n.known("num_parameters") for n in extents) + maps),
         sizes=extents,
     )

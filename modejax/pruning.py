@@ -74,7 +74,7 @@ def node_scores(
 
     Example:
         >>> from modejax import layers, networks
-        >>> network = networks.mlp([4, 3, 2], layers.spectral("single_set"))
+        >>> network = networks.mlp([4, 3, 2], layers.Spectral("single_set"))
         >>> params = network.init(jax.random.key(0))
         >>> [each.shape for each in node_scores(network, params, "eigenvalue")]
         [(3,)]
@@ -193,7 +193,7 @@ def pruning_curve(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 3, 2], layers.spectral("single_set"))
+        >>> network = networks.mlp([4, 3, 2], layers.Spectral("single_set"))
         >>> params = network.init(jax.random.key(0))
         >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
         >>> scores = node_scores(network, params, "eigenvalue")
@@ -202,13 +202,13 @@ def pruning_curve(
     """
     wanted = _checked(percentiles)
     sizes = network.sizes[1:-1]
-    first = jax.vmap(lambda row: network.between(params, row, 0, 1))(x)  # the same for every percentile
+    first = network.between(params, x, 0, 1)  # the same for every percentile
 
     def left(kept: tuple[Bool[Array, " units"], ...]) -> PruningCurve:
         h = first
         for index, mask in enumerate(kept):
             h = jnp.where(mask[None, :], h, 0)
-            h = jax.vmap(lambda row, index=index: network.between(params, row, index + 1, index + 2))(h)
+            h = network.between(params, h, index + 1, index + 2)
         return _tally(loss, h, y, counts)
 
     # All masks before the loop: the scores, the same for every percentile, are sorted once.
@@ -246,7 +246,7 @@ def weight_curve(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 3, 2], layers.dense())
+        >>> network = networks.mlp([4, 3, 2], layers.Dense())
         >>> params = network.init(jax.random.key(0))
         >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
         >>> weight_curve(network, training.cross_entropy, params, x, y, jnp.full(5, True), [0, 50]).right.shape
@@ -267,7 +267,7 @@ def weight_curve(
             z = h @ jnp.where(kept, kernel, 0).T
             if biases and biases[index] is not None:
                 z = z + biases[index][None, :]
-            h = jax.vmap(lambda row, index=index: network.activate(row, index))(z)
+            h = network.activate(z, index)
         return _tally(loss, h, y, counts)
 
     return jax.lax.map(left, jnp.asarray(wanted, x.dtype))
@@ -292,7 +292,7 @@ def drop_nodes(network: Network, params: Params, kept: Sequence[Bool[Array, " un
 
     Example:
         >>> from modejax import layers, networks
-        >>> network = networks.mlp([4, 3, 2], layers.dense())
+        >>> network = networks.mlp([4, 3, 2], layers.Dense())
         >>> params = drop_nodes(network, network.init(jax.random.key(0)), [jnp.array([True, False, True])])
         >>> params[0].weight[1].tolist(), params[1].weight[:, 1].tolist()
         ([0.0, 0.0, 0.0, 0.0], [0.0, 0.0])

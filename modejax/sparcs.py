@@ -6,7 +6,7 @@ layer k to every later layer l,
 
     W_lk = (-1)^(l-k-1) (phi_(l-1) Lambda_(l-1) - Lambda_l phi_(l-1)) phi_(l-2) ... phi_k .
 
-Those with l = k + 1 are the maps of `layers.spectral`, the others skip connections made of the same parameters. The
+Those with l = k + 1 are the maps of `layers.Spectral`, the others skip connections made of the same parameters. The
 sign comes from Phi^-1 = I - M + M^2 - ...; only for two layers is it 2 I - Phi.
 """
 
@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from modejax.draws import subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import no_penalty
+from modejax.layers.base import over_rows
 from modejax.layers.spectral_start import draw_matrix, draw_vector, parse_distribution
 from modejax.networks import Activation, Network, activations, check_sizes
 
@@ -119,7 +119,7 @@ def sparcs_mlp(
         sizes: nodes in each layer, inputs and outputs included; ints or `Extent`s.
         activation: a name of `ACTIVATIONS`, or an elementwise function; of the hidden layers.
         eigenvectors: whether the blocks phi are trained beside the eigenvalues.
-        phi: the distribution of the blocks, as in `layers.spectral`.
+        phi: the distribution of the blocks, as in `layers.Spectral`.
         eigenvalue: that of all eigenvalues but those of the outputs.
         last_eigenvalue: that of the outputs.
 
@@ -157,9 +157,12 @@ def sparcs_mlp(
             tuple(draw_matrix(phi_keys[i], block, extents[i], extents[i + 1]) for i in range(maps)),
         )
 
-    def between(params: SparcsParams, h: Float[Array, " units"], start: int, stop: int) -> Float[Array, " units"]:
+    def between(params: SparcsParams, h: Float[Array, "... units"], start: int, stop: int) -> Float[Array, "... units"]:
         if start:
             raise InputError("a later layer of a sparcs network needs all layers before it; apply it from the inputs")
+        return over_rows(lambda row: first_maps(params, row, stop), h)
+
+    def first_maps(params: SparcsParams, h: Float[Array, " units"], stop: int) -> Float[Array, " units"]:
         rest = h
         for index in range(stop):
             matrix = params.phi[index]
@@ -187,7 +190,7 @@ def sparcs_mlp(
         kernels=kernels,
         modes=lambda params: (None,) * maps,
         trainable=trainable,
-        penalty=no_penalty,
+        penalty=lambda params: jnp.zeros(()),
         num_parameters=num_parameters,
         sizes=extents,
     )

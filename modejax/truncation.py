@@ -201,7 +201,7 @@ def kept_curves(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 3, 2], layers.mode(2))
+        >>> network = networks.mlp([4, 3, 2], layers.Mode(), 2)
         >>> params = network.init(jax.random.key(0))
         >>> order = [ranked(m, importance(m)) for m in network.modes(params)]
         >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
@@ -223,14 +223,11 @@ def kept_curves(
     biases = (None,) * maps if network.biases is None else network.biases(params)
 
     def between(h: Float[Array, "rows units"], start: int, stop: int) -> Float[Array, "rows units"]:
-        return jax.vmap(lambda row: network.between(params, row, start, stop))(h)
+        return network.between(params, h, start, stop)
 
     def plus_bias(z: Float[Array, "rows units"], index: int) -> Float[Array, "rows units"]:
         bias = biases[index]
         return z if bias is None else z + bias[None, :]
-
-    def activate(z: Float[Array, "rows units"], index: int) -> Float[Array, "rows units"]:
-        return jax.vmap(lambda row: network.activate(row, index))(z)
 
     def intact_behind(index: int) -> Callable:
         return lambda h, k: between(h, index + 1, maps)
@@ -242,7 +239,7 @@ def kept_curves(
                 h = between(h, index, index + 1)
             else:
                 weight = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < k, modes.weight, 0)
-                h = activate(plus_bias(_through(modes._replace(weight=weight), h), index), index)
+                h = network.activate(plus_bias(_through(modes._replace(weight=weight), h), index), index)
         return h
 
     def curves(index: int, h: Float[Array, "rows fan_in"], rests: Sequence[Callable]) -> Int[Array, "rests kept"]:
@@ -251,7 +248,7 @@ def kept_curves(
         assert modes is not None
 
         def right(z: Float[Array, "rows fan_out"], k: Int[Array, ""]) -> Int[Array, " rests"]:
-            h = activate(z, index)
+            h = network.activate(z, index)
             correct = [jax.vmap(loss.correct)(rest(h, k), y) & counts for rest in rests]
             return jnp.stack([jnp.sum(each, dtype=jnp.int32) for each in correct])
 

@@ -56,8 +56,8 @@ def parse_options(pairs: tuple[str, ...]) -> dict[str, bool | int | float | str]
         InputError: if an option is not of the form name=value or is given twice.
 
     Example:
-        >>> parse_options(("gauge=scaled", "sparsity=0.5", "bias=true"))
-        {'gauge': 'scaled', 'sparsity': 0.5, 'bias': True}
+        >>> parse_options(("gauge=scaled", "sparsity=0.5", "use_bias=true"))
+        {'gauge': 'scaled', 'sparsity': 0.5, 'use_bias': True}
     """
     options: dict[str, bool | int | float | str] = {}
     for pair in pairs:

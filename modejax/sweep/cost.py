@@ -99,7 +99,7 @@ def forward_flops(spec: NetworkSpec, width: int, modes: int, rows: int) -> int:
     network = spec.build(width, modes, rows)
     state = _abstract_state(spec, width, modes)
     x = jax.ShapeDtypeStruct((rows, spec.features), jnp.result_type(float))
-    return matmul_flops(lambda params, x: jax.vmap(network.apply, in_axes=(None, 0))(params, x), state.params, x)
+    return matmul_flops(network.apply, state.params, x)
 
 
 @functools.lru_cache(maxsize=4096)

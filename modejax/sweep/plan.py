@@ -13,10 +13,11 @@ import numpy as np
 
 from modejax.data import Dataset
 from modejax.errors import InputError
+from modejax.layers import Family
 from modejax.sweep.config import LAYER_MODES, SweepConfig, parse_bytes
 from modejax.sweep.cost import step_flops
 from modejax.sweep.memory import Memory, available_memory, launch_memory, resident_bytes
-from modejax.sweep.spec import BucketSpec, LayerFactory, NetworkSpec, baseline_spec, network_spec
+from modejax.sweep.spec import BucketSpec, NetworkSpec, baseline_spec, network_spec
 
 __all__ = ["Bucket", "Group", "Members", "Plan", "make_plan"]
 
@@ -324,13 +325,13 @@ def _fit(split: Callable[[int], _Split], most: int, limit: int, resident: int) -
     return split(many)
 
 
-def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None = None) -> Plan:
+def make_plan(config: SweepConfig, dataset: Dataset, layer: Family | None = None) -> Plan:
     """Plan a sweep: its members, buckets, arithmetic and memory.
 
     Args:
         config: the sweep.
         dataset: its data.
-        layer: a layer of the user's own, `Extent of modes -> Layer`, instead of `config.layer`.
+        layer: a family of the user's own instead of `config.layer`.
 
     Returns:
         The plan.
@@ -390,8 +391,7 @@ def make_plan(config: SweepConfig, dataset: Dataset, layer: LayerFactory | None 
     steps = num_train // config.batch_size
     buckets = _buckets(config, groups, steps * config.epochs, devices)
     most = max(config.modes) or min(max(config.widths) or outputs, features)
-    own_modes = None if layer is None else layer(max(config.modes)).modes  # pyright: ignore[reportArgumentType]
-    has_modes = LAYER_MODES[config.layer] != "none" if layer is None else own_modes is not None
+    has_modes = (LAYER_MODES[config.layer] if layer is None else layer.takes_modes) != "none"
     has_modes = has_modes and config.mask == "none"
     kept = (config.kept or tuple(range(most + 1))) if has_modes else ()
     if kept and kept[-1] > most:

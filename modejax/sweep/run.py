@@ -18,6 +18,7 @@ import numpy as np
 from modejax._files import replaced
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
+from modejax.layers import Family
 from modejax.networks import Params
 from modejax.sweep import checkpoint
 from modejax.sweep.arrays import program_spec
@@ -33,7 +34,6 @@ from modejax.sweep.program import (
 )
 from modejax.sweep.records import empty_records, part_of, rows_of, take
 from modejax.sweep.result import GroupRecord, Timing, assemble, claim_folder, is_run, locked, save_result
-from modejax.sweep.spec import LayerFactory
 from modejax.sweep.states import check_start, state_shapes, with_given, with_padding, without_padding
 from modejax.training import TrainState
 
@@ -265,7 +265,7 @@ def run_sweep(
     config: SweepConfig | None = None,
     *,
     dataset: Dataset | None = None,
-    layer: LayerFactory | None = None,
+    layer: Family | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     report: Report | None = None,
@@ -277,8 +277,7 @@ def run_sweep(
     Args:
         config: the sweep; by default a small grid on digits.
         dataset: data of one's own instead of `config.dataset`.
-        layer: a layer of one's own instead of `config.layer`: the number of modes as an `Extent` in, a
-            `modejax.layers.Layer` out.
+        layer: a family of the user's own instead of `config.layer`.
         out: a run folder for config, result and checkpoints; None keeps nothing.
         resume: go on from the newest checkpoint of `out`, which must be a run of the same config.
         report: told the progress: before compiling, and once a chunk.

@@ -14,32 +14,22 @@ from jaxtyping import Array, Float
 from modejax import layers
 from modejax.errors import InputError, choices
 from modejax.extent import Extent
-from modejax.layers.base import Layer
+from modejax.layers.base import Family
 from modejax.networks import Network, mlp, tied_mode_mlp
 from modejax.sparcs import sparcs_mlp
 from modejax.sweep.config import SweepConfig, parse_options
 
 __all__ = ["NetworkSpec", "baseline_spec", "network_spec"]
 
-LayerFactory = Callable[[Extent], Layer]
-"""A layer of the user's own: the number of modes as an `Extent` in, a `Layer` out."""
-
-_FACTORIES: dict[str, Callable[..., Any]] = {
-    "dense": layers.dense,
-    "low_rank": layers.low_rank,
-    "mode": layers.mode,
-    "sparcs": sparcs_mlp,
-    "spectral": layers.spectral,
-    "svd": layers.svd,
-    "tied_mode": tied_mode_mlp,
-}
+_NETWORKS: dict[str, Callable[..., Any]] = {"sparcs": sparcs_mlp, "tied_mode": tied_mode_mlp}
+"""Networks that are not maps of one family."""
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSpec:
     """All static facts of a family of networks; widths and modes come as extents."""
 
-    layer: str | LayerFactory
+    layer: str | Family
     options: tuple[tuple[str, Any], ...]
     features: int
     outputs: int
@@ -65,31 +55,28 @@ class NetworkSpec:
         Raises:
             InputError: if an option of the layer is unknown.
         """
+        del rows  # seen from the shapes of the examples
         sizes = (self.features, *(width,) * self.depth, self.outputs)
         options = dict(self.options)
-        if callable(self.layer):
-            network = mlp(sizes, self._masked(self.layer(modes), sparsity), self.activation)  # pyright: ignore
-        else:
+        # The integer 0 stands for no number of modes.
+        count = modes or None
+        if isinstance(self.layer, str) and self.layer in _NETWORKS:
             self._check_options(options)
-            factory = _FACTORIES[self.layer]
-            if self.layer == "tied_mode":
-                network = factory(sizes, modes, self.activation, rows=rows)
-            elif self.layer == "sparcs":
-                network = factory(sizes, self.activation, **options)
-            else:
-                # Neither dense nor spectral layers have modes, and a dense one applies its kernel to any rows.
-                own = () if self.layer in ("dense", "spectral") else (modes or None,)
-                rows_too = {} if self.layer == "dense" else {"rows": rows}
-                network = mlp(sizes, self._masked(factory(*own, **rows_too, **options), sparsity), self.activation)
+            factory = _NETWORKS[self.layer]
+            first = (sizes, modes) if self.layer == "tied_mode" else (sizes,)
+            network = factory(*first, self.activation, **options)
+        else:
+            family = layers.make_family(self.layer, options) if isinstance(self.layer, str) else self.layer
+            network = mlp(sizes, self._masked(family, sparsity), count, self.activation)
         return _in_bfloat16(network) if self.precision == "bfloat16" else network
 
-    def _masked(self, layer: Layer, sparsity: float | Float[Array, ""]) -> Layer:
-        return layer if self.mask == "none" else layers.masked(layer, sparsity, self.mask)  # pyright: ignore
+    def _masked(self, family: Family, sparsity: float | Float[Array, ""]) -> Family:
+        return family if self.mask == "none" else layers.Masked(family, self.mask, sparsity)  # pyright: ignore
 
     def _check_options(self, options: dict[str, Any]) -> None:
         assert isinstance(self.layer, str)
         # What the sweep itself gives is not an option.
-        keywords = {*inspect.signature(_FACTORIES[self.layer]).parameters} - {"sizes", "modes", "activation", "rows"}
+        keywords = {*inspect.signature(_NETWORKS[self.layer]).parameters} - {"sizes", "modes", "activation"}
         for name in options:
             if name not in keywords:
                 allowed = choices(keywords) or "none"
@@ -122,14 +109,14 @@ class BucketSpec:
     ranked: bool = True  # whether the scores of single nodes are reported with them
 
 
-def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerFactory | None = None) -> NetworkSpec:
+def network_spec(config: SweepConfig, features: int, outputs: int, layer: Family | None = None) -> NetworkSpec:
     """Return the family of networks of a sweep.
 
     Args:
         config: the sweep.
         features: inputs of the data set.
         outputs: outputs that its labels need.
-        layer: a layer of the user's own instead of `config.layer`.
+        layer: a family of the user's own instead of `config.layer`.
 
     Returns:
         The record.
@@ -148,5 +135,5 @@ def network_spec(config: SweepConfig, features: int, outputs: int, layer: LayerF
 
 def baseline_spec(config: SweepConfig, features: int, outputs: int) -> NetworkSpec:
     """Return the family of the dense baseline: He start, the same sizes and activation."""
-    options = (("bias", True),) if config.baseline_bias else ()
+    options = (("use_bias", True),) if config.baseline_bias else ()
     return dataclasses.replace(network_spec(config, features, outputs), layer="dense", options=options, mask="none")

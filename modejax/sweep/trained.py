@@ -10,13 +10,13 @@ import jax
 
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
+from modejax.layers import Family
 from modejax.networks import Network, Params
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.plan import Plan, make_plan
 from modejax.sweep.program import precision_scope
 from modejax.sweep.result import is_run
 from modejax.sweep.run import restore_states
-from modejax.sweep.spec import LayerFactory
 from modejax.training import TrainState
 
 __all__ = ["Trained", "load_networks", "trained_networks"]
@@ -76,9 +76,7 @@ def trained_networks(plan: Plan, states: list[TrainState], group: int = 0) -> It
         )
 
 
-def load_networks(
-    folder: str | Path, *, layer: LayerFactory | None = None, dataset: Dataset | None = None
-) -> list[Trained]:
+def load_networks(folder: str | Path, *, layer: Family | None = None, dataset: Dataset | None = None) -> list[Trained]:
     """Read the trained networks of a run from its last checkpoints.
 
     Args:

@@ -53,7 +53,7 @@ def init_state(network: Network, key: PRNGKeyArray, optimiser: str = "adam", *, 
 
     Example:
         >>> from modejax import layers, networks
-        >>> state = init_state(networks.mlp([4, 3, 2], layers.dense()), jax.random.key(0))
+        >>> state = init_state(networks.mlp([4, 3, 2], layers.Dense()), jax.random.key(0))
         >>> bool(state.healthy)
         True
     """
@@ -103,7 +103,7 @@ def train_step(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 3, 2], layers.dense())
+        >>> network = networks.mlp([4, 3, 2], layers.Dense())
         >>> state = init_state(network, jax.random.key(0))
         >>> x, y = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32)
         >>> rate, decay = jnp.float32(0.01), jnp.float32(0)
@@ -119,7 +119,7 @@ def train_step(
 
     def objective(moving: Params) -> tuple[Float[Array, ""], Float[Array, ""]]:
         params = merge(moving, frozen)
-        logits = jax.vmap(network.apply, in_axes=(None, 0))(params, x)
+        logits = network.apply(params, x)
         value = jnp.mean(jax.vmap(loss.value)(logits, y))
         return (value + own_penalty(moving) if penalty == "loss" else value), value
 
@@ -155,7 +155,7 @@ def keep_best(
 
     Example:
         >>> from modejax import layers, networks
-        >>> state = init_state(networks.mlp([4, 3, 2], layers.dense()), jax.random.key(0), early=True)
+        >>> state = init_state(networks.mlp([4, 3, 2], layers.Dense()), jax.random.key(0), early=True)
         >>> state = keep_best(state, jnp.float32(0.9), jnp.int32(1), jnp.array(False), 1, 0.0)
         >>> state = keep_best(state, jnp.float32(0.8), jnp.int32(2), jnp.array(False), 1, 0.0)
         >>> bool(state.best.stopped), int(state.best.epoch)
@@ -205,14 +205,14 @@ def evaluate(
 
     Example:
         >>> from modejax import layers, networks, training
-        >>> network = networks.mlp([4, 2], layers.dense())
+        >>> network = networks.mlp([4, 2], layers.Dense())
         >>> params = network.init(jax.random.key(0))
         >>> x, y = jnp.zeros((3, 4)), jnp.zeros(3, jnp.int32)
         >>> total, right = evaluate(network, training.cross_entropy, params, x, y, jnp.array([True, True, False]))
         >>> round(float(total), 4), int(right)
         (1.3863, 2)
     """
-    logits = jax.vmap(network.apply, in_axes=(None, 0))(params, x)
+    logits = network.apply(params, x)
     losses = jax.vmap(loss.value)(logits, y)
     correct = jax.vmap(loss.correct)(logits, y)
     return jnp.sum(jnp.where(counts, losses, 0)), jnp.sum(correct & counts, dtype=jnp.int32)
