@@ -22,10 +22,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "two_set": {"layer": "spectral"},
     "svd": {"layer": "spectral", "layer_options": ("variant=svd",)},
     "qr_triangular": {"layer": "spectral", "layer_options": ("variant=qr_triangular",)},
-    "dense": {"layer": "dense", "layer_options": ("bias=true",)},
+    "dense": {"layer": "dense", "layer_options": ("use_bias=true",)},
     "dense, dynamic mask": {
         "layer": "dense",
-        "layer_options": ("bias=true",),
+        "layer_options": ("use_bias=true",),
         "mask": "dynamic",
         "sparsities": (90,),
     },

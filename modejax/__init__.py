@@ -5,7 +5,7 @@ imported on first use.
 
 Example:
     >>> import modejax
-    >>> network = modejax.mlp([64, 32, 10], modejax.layers.mode(5))
+    >>> network = modejax.mlp([64, 32, 10], modejax.layers.Mode(), 5)
     >>> network.num_parameters()
     700
 """

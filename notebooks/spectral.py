@@ -156,7 +156,7 @@ _ = ax.legend()
 pruned = run_sweep(
     SweepConfig(
         layer="spectral",
-        layer_options=("variant=single_set", "eigenvectors=trained", "bias=false"),
+        layer_options=("variant=single_set", "eigenvectors=trained", "use_bias=false"),
         widths=(64,),
         depth=1,
         seeds=5,

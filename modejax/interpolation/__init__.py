@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from modejax._lazy import lazy
 
 if TYPE_CHECKING:
+    from modejax.interpolation.builders import LiftedDense as LiftedDense
     from modejax.interpolation.builders import LiftedParams as LiftedParams
     from modejax.interpolation.builders import build_affine_blocks as build_affine_blocks
     from modejax.interpolation.builders import build_diagonal as build_diagonal
     from modejax.interpolation.builders import build_target as build_target
-    from modejax.interpolation.builders import lift_layer as lift_layer
     from modejax.interpolation.builders import matched_filter_share as matched_filter_share
     from modejax.interpolation.builders import smp_layer as smp_layer
     from modejax.interpolation.checkpoints import CHECKPOINT_FIELDS as CHECKPOINT_FIELDS
@@ -136,7 +136,6 @@ __getattr__, __dir__, __all__ = lazy(
             "build_affine_blocks",
             "build_diagonal",
             "build_target",
-            "lift_layer",
             "matched_filter_share",
             "smp_layer",
         ],

@@ -5,6 +5,7 @@ Reconstructions of the project's method file (sections 2.3 to 2.5 and 5), not th
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import NamedTuple
 
@@ -13,19 +14,19 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from modejax.errors import InputError
-from modejax.extent import Extent, as_extent
+from modejax.extent import Extent
 from modejax.interpolation.hinge import divided_differences, find_line, hinge_maps, random_directions
 from modejax.interpolation.maps import Built, lifted, relu_network
 from modejax.interpolation.matrices import CUTS, spectrum
 from modejax.interpolation.points import check_points, merge_points
-from modejax.layers import Layer, dense, no_penalty
+from modejax.layers import Dense, Family, over_rows
 
 __all__ = [
+    "LiftedDense",
     "LiftedParams",
     "build_affine_blocks",
     "build_diagonal",
     "build_target",
-    "lift_layer",
     "matched_filter_share",
     "smp_layer",
 ]
@@ -40,36 +41,44 @@ class LiftedParams(NamedTuple):
     size: Float[Array, ""]  # frozen
 
 
-def lift_layer() -> Layer:
-    """Make a dense layer behind the fixed lift u(x) = (v, 1) / ||(v, 1)||, v = (x - centre) / size.
+@dataclasses.dataclass(frozen=True)
+class LiftedDense(Family):
+    """A dense layer behind the fixed lift u(x) = (v, 1) / ||(v, 1)||, v = (x - centre) / size.
 
     The lift is injective, so that distinct points stay distinct on the sphere. It is preprocessing, not a ReLU layer.
     `kernel` is the matrix on the lifted coordinates, one column more than inputs.
 
     Example:
-        >>> lift_layer().num_parameters(3, 5)
+        >>> LiftedDense().num_parameters(3, 5)
         25
     """
-    plain = dense(bias=True)
 
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> LiftedParams:
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> LiftedParams:
+        """Draw the weights as a dense layer does; a number of modes is ignored."""
+        del modes
         n_in = fan_in if isinstance(fan_in, int) else fan_in.capacity
-        inner = plain.init(key, n_in + 1, fan_out)
-        return LiftedParams(inner.weight, inner.bias, jnp.zeros(n_in), jnp.ones(()))
+        inner = Dense(use_bias=True).init(key, n_in + 1, fan_out)
+        return LiftedParams(inner.weight, inner.bias, jnp.zeros(n_in), jnp.ones(()))  # pyright: ignore
 
-    def apply(params: LiftedParams, x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
-        v = jnp.concatenate([(x - params.centre) / params.size, jnp.ones(1, x.dtype)])
-        return params.weight @ (v / jnp.linalg.norm(v)) + params.bias
+    def kernel(self, params: LiftedParams) -> Float[Array, "fan_out lifted"]:
+        """Return the weights on the lifted coordinates."""
+        return params.weight
 
-    def trainable(params: LiftedParams) -> LiftedParams:
+    def apply(self, params: LiftedParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
+        """Lift and multiply."""
+
+        def one(x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
+            v = jnp.concatenate([(x - params.centre) / params.size, jnp.ones(1, x.dtype)])
+            return params.weight @ (v / jnp.linalg.norm(v)) + params.bias
+
+        return over_rows(one, x)
+
+    def trainable(self, params: LiftedParams) -> LiftedParams:
+        """Mark weights and bias."""
         del params
         return LiftedParams(True, True, False, False)  # pyright: ignore[reportArgumentType]
-
-    def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        n_in, n_out = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out))
-        return n_out * (n_in + 2)
-
-    return Layer(init, apply, lambda params: params.weight, trainable, no_penalty, num_parameters)
 
 
 def build_diagonal(X: np.ndarray, Y: np.ndarray) -> Built:
@@ -83,7 +92,7 @@ def build_diagonal(X: np.ndarray, Y: np.ndarray) -> Built:
         Y: targets, shape (rows, outputs) or (rows,).
 
     Returns:
-        Network and parameters; the first layer is `lift_layer()`.
+        Network and parameters; the first layer is `LiftedDense()`.
 
     Raises:
         InputError: bad arrays, equal points with different targets, fewer than two points, or points whose lifts
@@ -122,7 +131,7 @@ def build_diagonal(X: np.ndarray, Y: np.ndarray) -> Built:
     q = mu / 2
     built = relu_network(
         [((u / q[:, None]).T, -(1 - q) / q), (points.Y, np.zeros(points.Y.shape[1]))],
-        first=lift_layer(),
+        first=LiftedDense(),
         features=points.X.shape[1],
     )
     head = LiftedParams(built.params[0].weight, built.params[0].bias, centre, np.float64(size))  # pyright: ignore

@@ -70,7 +70,7 @@ def build_modes_pair(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, see
         seed: of the draw.
 
     Returns:
-        Network and parameters; the first two layers are `layers.mode` maps (1 and K - 1 modes) with biases.
+        Network and parameters; the first two layers are `layers.Mode` maps (1 and K - 1 modes) with biases.
 
     Raises:
         InputError: see `direct_classifier`.
@@ -82,12 +82,11 @@ def build_modes_pair(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, see
     """
     import jax
 
-    from modejax.interpolation.train import BiasedParams, biased
-    from modejax.layers import ModeParams, dense, mode
+    from modejax.layers import Biased, BiasedParams, Dense, Mode, ModeParams
     from modejax.networks import mlp
 
     network, params = direct_classifier(X, y, candidates=candidates, seed=seed)
-    parts, factories = [], []
+    parts = []
     with jax.enable_x64(True):
         ranks = (1, len(params[1].bias) - 1)
         for part, rank in zip(params[:2], ranks, strict=True):
@@ -96,9 +95,9 @@ def build_modes_pair(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, see
                 raise InputError(f"the map has more than {rank} modes (relative singular value {s[rank] / s[0]:.3g})")
             factors = ModeParams(U[:, :rank], s[:rank], Vt[:rank], None, np.ones(rank, bool))  # pyright: ignore
             parts.append(BiasedParams(factors, part.bias))
-            factories.append(biased(mode(rank)))
     sizes = [size.capacity for size in network.sizes]
-    return Built(mlp(sizes, [*factories, dense(bias=True)]), (*parts, params[2]))
+    families = [Biased(Mode()), Biased(Mode()), Dense(use_bias=True)]
+    return Built(mlp(sizes, families, [*ranks, None]), (*parts, params[2]))
 
 
 class Slabs(NamedTuple):

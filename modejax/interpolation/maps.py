@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from modejax.errors import InputError
 from modejax.interpolation.points import check_points
-from modejax.layers import DenseParams, Layer, dense
+from modejax.layers import Dense, DenseParams, Family
 from modejax.networks import Network, Params, mlp
 
 __all__ = ["Built", "Units", "affine_maps", "hidden_units", "outputs", "relu_network"]
@@ -33,13 +33,13 @@ class Units(NamedTuple):
 
 
 def relu_network(
-    maps: Sequence[tuple[np.ndarray, np.ndarray]], *, first: Layer | None = None, features: int = 0
+    maps: Sequence[tuple[np.ndarray, np.ndarray]], *, first: Family | None = None, features: int = 0
 ) -> Built:
     """Make an ordinary ReLU network of given affine maps.
 
     Args:
         maps: (W, b) of each map, shapes (in, out) and (out,), the readout last; z = h W + b.
-        first: a layer for the first map instead of `layers.dense(bias=True)`.
+        first: a layer for the first map instead of `layers.Dense(use_bias=True)`.
         features: inputs of the network where `first` is given.
 
     Returns:
@@ -50,7 +50,7 @@ def relu_network(
         >>> outputs(*built, np.array([[1.0, 1.0], [-1.0, 0.0]])).tolist()
         [[6.0], [0.0]]
     """
-    plain = dense(bias=True)
+    plain = Dense(use_bias=True)
     sizes = [features or len(maps[0][0]), *(W.shape[1] for W, _ in maps)]
     network = mlp(sizes, [first or plain, *(plain,) * (len(maps) - 1)])
     params = tuple(
@@ -75,7 +75,7 @@ def outputs(network: Network, params: Params, X: np.ndarray, *, float32: bool = 
     dtype = np.float32 if float32 else np.float64
     with jax.enable_x64(not float32), jax.default_matmul_precision("highest"):
         cast = _cast(params, dtype)
-        return np.asarray(jax.jit(jax.vmap(network.apply, in_axes=(None, 0)))(cast, jnp.asarray(X, dtype)))
+        return np.asarray(jax.jit(network.apply)(cast, jnp.asarray(X, dtype)))
 
 
 def _cast(params: Params, dtype: Any) -> Params:
@@ -98,7 +98,7 @@ def affine_maps(network: Network, params: Params) -> list[tuple[np.ndarray, np.n
 
     Example:
         >>> from modejax import layers
-        >>> network = mlp([4, 3, 2], layers.mode(2))
+        >>> network = mlp([4, 3, 2], layers.Mode(), 2)
         >>> [W.shape for W, b in affine_maps(network, network.init(jax.random.key(0)))]
         [(4, 3), (3, 2)]
     """
@@ -159,6 +159,6 @@ def hidden_units(network: Network, params: Params, X: np.ndarray) -> tuple[list[
 
 
 def lifted(X: np.ndarray, params: Any) -> np.ndarray:
-    """Return the input of a lifted layer's matrix (see `lift_layer`)."""
+    """Return the input of a lifted layer's matrix (see `LiftedDense`)."""
     lift = np.hstack([(X - np.asarray(params.centre)) / np.asarray(params.size), np.ones((len(X), 1))])
     return lift / np.linalg.norm(lift, axis=1, keepdims=True)

@@ -16,11 +16,11 @@ from jaxtyping import Array, Float
 
 from modejax.errors import InputError
 from modejax.extent import Extent
-from modejax.layers import BiasedParams, biased, dense, mode
+from modejax.layers import Biased, Dense, Mode
 from modejax.networks import Network, Params, mlp
 from modejax.training.optimiser import adam, merge, split
 
-__all__ = ["BiasedParams", "FitMember", "Fits", "biased", "fit_grid", "sign_classes"]
+__all__ = ["FitMember", "Fits", "fit_grid", "sign_classes"]
 
 
 def sign_classes(n: int, features: int, seed: int) -> tuple[Float[np.ndarray, "n features"], np.ndarray]:
@@ -68,9 +68,10 @@ class Fits(NamedTuple):
     seconds_to_run: float
 
 
-def _network(features: int, width: int | Extent, modes: int | Extent, depth: int, outputs: int, rows: int) -> Network:
-    layer = dense(bias=True) if isinstance(modes, int) and modes == 0 else biased(mode(modes, rows=rows))
-    return mlp([features, *(width,) * depth, outputs], layer)
+def _network(features: int, width: int | Extent, modes: int | Extent, depth: int, outputs: int) -> Network:
+    sizes = [features, *(width,) * depth, outputs]
+    dense = isinstance(modes, int) and modes == 0
+    return mlp(sizes, Dense(use_bias=True)) if dense else mlp(sizes, Biased(Mode()), modes)
 
 
 def fit_grid(
@@ -121,7 +122,7 @@ def fit_grid(
     ):
         if not values or min(values) < least or len(set(values)) < len(values):
             raise InputError(f"{name} is {tuple(values)}; allowed: different integers of at least {least}")
-    seeds, rows, features = X.shape
+    seeds, _, features = X.shape
     outputs = Y.shape[2]
     low_rank = tuple(p for p in modes if p > 0)
     # One shape a width and kind; numbers of modes share it, since the mode layers of a width are padded to the
@@ -136,13 +137,13 @@ def fit_grid(
 
     def one(bucket: tuple[int, int], p: Array, seed: Array, X: Array, Y: Array) -> tuple[Params, Params, Array]:
         width, kind = bucket
-        network = _network(features, width, Extent(kind, p) if kind else 0, depth, outputs, rows)
+        network = _network(features, width, Extent(kind, p) if kind else 0, depth, outputs)
         params = network.init(jax.random.key(first_seed + seed))
         moving, frozen = split(params, network.trainable(params))
         x, y = X[seed], Y[seed]
 
         def loss(moving: Params) -> Array:
-            out = jax.vmap(network.apply, in_axes=(None, 0))(merge(moving, frozen), x)
+            out = network.apply(merge(moving, frozen), x)
             return jnp.mean((out - y) ** 2)
 
         def step(carry: tuple, index: Array) -> tuple[tuple, None]:
@@ -172,7 +173,7 @@ def fit_grid(
     members = {}
     for (width, _), grid, (start, params, mse) in zip(buckets, grids, found, strict=True):
         for index, (p, seed) in enumerate(np.asarray(grid).tolist()):
-            network = _network(features, width, p, depth, outputs, rows)
+            network = _network(features, width, p, depth, outputs)
             shapes = jax.eval_shape(network.init, jax.random.key(0))
             own = [
                 jax.tree.map(lambda leaf, s, i=index: leaf[i][tuple(slice(k) for k in s.shape)], tree, shapes)

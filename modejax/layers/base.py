@@ -1,25 +1,45 @@
-"""The contract of a layer: pure functions over one NamedTuple of arrays."""
+"""The contract of a layer: a family of parametrisations of one weight map, a frozen dataclass of static facts."""
 
 from __future__ import annotations
 
+import abc
+import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from modejax.extent import Extent
+from modejax.errors import InputError
+from modejax.extent import Extent, as_extent
 
-__all__ = ["Layer", "LayerParams", "Modes", "dense_is_cheaper", "no_penalty", "paper_scale"]
+__all__ = [
+    "Family",
+    "LayerParams",
+    "Modes",
+    "TakesModes",
+    "count_rows",
+    "dense_is_cheaper",
+    "known_modes",
+    "over_rows",
+    "paper_scale",
+    "plus_bias",
+]
 
 LayerParams = Any
 """The parameters of one layer: a NamedTuple of arrays, one type a family."""
+
+TakesModes = Literal["none", "optional", "required"]
+"""Whether `init` takes a number of modes: not at all (it is ignored), where one is given, or always."""
 
 
 class Modes(NamedTuple):
     """A weight matrix as a sum of modes: W = xi_out diag(weight) xi_in.
 
-    Whatever scale the family carries is in `weight`, so that the sum over modes is the kernel itself.
+    Whatever scale the family carries is in `weight`, so that the sum over modes is the kernel itself. The kernel of a
+    convolution is taken as the matrix (channels_out, channels_in x window).
     """
 
     xi_out: Float[Array, "fan_out modes"]  # column mu is the output pattern of mode mu
@@ -28,37 +48,213 @@ class Modes(NamedTuple):
     active: Bool[Array, " modes"]  # False on padding
 
 
-class Layer(NamedTuple):
-    """One parametrisation of a weight matrix, as pure functions.
+@dataclasses.dataclass(frozen=True)
+class Family(abc.ABC):
+    """One way to parametrise a weight map: static facts only, hashable, equal by value.
+
+    A family of a user's own is a subclass that is a frozen dataclass as well, with `init` and `kernel`; all other
+    methods have defaults. Sizes are ints or `Extent`s. `modejax.layers.check_family` tests the contract.
 
     Attributes:
-        init: `(key, fan_in, fan_out) -> params`. Sizes are ints or `Extent`s; entries of the padding are 0 and
-            all others depend on the key and their indices only.
-        apply: `(params, x) -> z` for one example, `(fan_in,) -> (fan_out,)`. Callers vmap.
-        kernel: `params -> W`, the dense matrix of shape (fan_out, fan_in) for which the parameters stand
-            (without the bias, where there is one).
-        trainable: `params -> tree of bools` of the same structure. Leaves marked False get neither an update nor
-            optimiser state.
-        penalty: `params -> scalar`. Its gradient is added to the optimiser's step and multiplied by the learning
-            rate, as decoupled weight decay is; it does not pass through the moment estimates.
-        num_parameters: `(fan_in, fan_out) -> int`, the number of trainable parameters.
-        modes: `params -> Modes`, or None for a family that is not a sum of modes. It gives the family its
-            truncation curves and importances.
+        takes_modes: whether `init` takes a number of modes: `"none"`, `"optional"` or `"required"`.
+
+    Example:
+        >>> import jax
+        >>> class DiagonalParams(NamedTuple):
+        ...     weight: jax.Array
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Diagonal(Family):
+        ...     start: float = 1.0
+        ...
+        ...     def init(self, key, fan_in, fan_out, modes=None):
+        ...         n_in, n_out = as_extent(fan_in), as_extent(fan_out)
+        ...         n = min(n_in.capacity, n_out.capacity)
+        ...         return DiagonalParams(jnp.where(n_in.mask[:n] & n_out.mask[:n], self.start, 0.0))
+        ...
+        ...     def kernel(self, params):
+        ...         return jnp.diag(params.weight)
+        >>> family = Diagonal(2.0)
+        >>> params = family.init(jax.random.key(0), 3, 3)
+        >>> family.apply(params, jnp.ones((5, 3))).shape, family.num_parameters(3, 3)
+        ((5, 3), 3)
     """
 
-    init: Callable[[PRNGKeyArray, int | Extent, int | Extent], LayerParams]
-    apply: Callable[[LayerParams, Float[Array, " fan_in"]], Float[Array, " fan_out"]]
-    kernel: Callable[[LayerParams], Float[Array, "fan_out fan_in"]]
-    trainable: Callable[[LayerParams], LayerParams]
-    penalty: Callable[[LayerParams], Float[Array, ""]]
-    num_parameters: Callable[[int | Extent, int | Extent], int]
-    modes: Callable[[LayerParams], Modes] | None = None
+    takes_modes: ClassVar[TakesModes] = "none"
+
+    @property
+    def space(self) -> int:
+        """The number of spatial dimensions of a convolution; 0 for a map of vectors."""
+        return 0
+
+    @abc.abstractmethod
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> LayerParams:
+        """Draw initial parameters.
+
+        Args:
+            key: a scalar PRNG key.
+            fan_in: inputs (channels of a convolution).
+            fan_out: outputs, likewise.
+            modes: the number of modes, for a family that takes one.
+
+        Returns:
+            A NamedTuple of arrays. Entries of the padding are 0; all others depend on the key and their indices only,
+            never on a capacity.
+        """
+
+    @abc.abstractmethod
+    def kernel(self, params: LayerParams) -> Float[Array, "fan_out fan_in ..."]:
+        """Return the dense kernel for which the parameters stand, without the bias.
+
+        Args:
+            params: the parameters.
+
+        Returns:
+            Shape (fan_out, fan_in), followed by the window of a convolution.
+        """
+
+    def apply(self, params: LayerParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
+        """Apply the map to the last axis; by default by the kernel, and plus the bias where there is one.
+
+        Args:
+            params: the parameters.
+            x: any leading axes; (..., *space, channels_in) for a convolution.
+
+        Returns:
+            The same leading axes, fan_out last; (..., *space, channels_out) for a convolution.
+        """
+        return plus_bias(self.apply_kernel(self.kernel(params), x), self.bias(params))
+
+    def apply_kernel(
+        self, kernel: Float[Array, "fan_out fan_in ..."], x: Float[Array, "... fan_in"]
+    ) -> Float[Array, "... fan_out"]:
+        """Apply a given kernel in the place of the family's, without a bias; shapes as in `kernel` and `apply`."""
+        if self.space:
+            raise InputError(
+                f"{type(self).__name__} is a convolution and does not say how its kernel is applied; "
+                "derive it from layers.ConvFamily"
+            )
+        return over_rows(lambda row: kernel @ row, x)
+
+    def bias(self, params: LayerParams) -> Float[Array, " fan_out"] | None:
+        """Return the bias, shape (fan_out,), or None; by default the field `bias` of the parameters, if any."""
+        return getattr(params, "bias", None)
+
+    def trainable(self, params: LayerParams) -> LayerParams:
+        """Return a tree of bools of the structure of the parameters; by default True on floating leaves.
+
+        Leaves marked False get neither an update nor optimiser state.
+        """
+        return jax.tree.map(lambda leaf: bool(jnp.issubdtype(leaf.dtype, jnp.floating)), params)
+
+    def penalty(self, params: LayerParams) -> Float[Array, ""]:
+        """Return the penalty, shape (); 0 by default.
+
+        Its gradient is added to the optimiser's step and multiplied by the learning rate, as decoupled weight decay is;
+        it does not pass through the moment estimates.
+        """
+        del params
+        return jnp.zeros(())
+
+    def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
+        """Count the trained entries, padding not included; by default from the shapes that `init` gives.
+
+        Args:
+            fan_in: inputs.
+            fan_out: outputs.
+            modes: the number of modes, for a family that takes one.
+
+        Returns:
+            The number of trained parameters.
+
+        Raises:
+            InputError: if a size is not allowed, or traced.
+        """
+        n_in, n_out = (as_extent(size).known("num_parameters") for size in (fan_in, fan_out))
+        p = None if modes is None else as_extent(modes).known("num_parameters")
+        shapes = jax.eval_shape(lambda: self.init(jax.random.key(0), n_in, n_out, p))
+        counts = jax.tree.map(lambda leaf, moves: leaf.size if moves else 0, shapes, self.trainable(shapes))
+        return sum(jax.tree.leaves(counts))
+
+    def modes(self, params: LayerParams) -> Modes | None:
+        """Return the kernel as a sum of modes, or None for a family that is none.
+
+        It gives the family its truncation curves and importances.
+        """
+        del params
+        return None
+
+    def cut(self, params: LayerParams, keep: Bool[Array, " modes"]) -> LayerParams:
+        """Keep some modes only; those that are cut become padding: their entries are 0, and training leaves them there.
+
+        Args:
+            params: the parameters.
+            keep: True on the modes that stay.
+
+        Returns:
+            Parameters of the same shapes.
+
+        Raises:
+            InputError: if the family is not a sum of modes, or does not say how it is cut.
+        """
+        del keep
+        if self.modes(params) is None:
+            raise InputError(f"{type(self).__name__} is not a sum of modes and cannot be cut to some of them")
+        raise InputError(f"{type(self).__name__} has modes but does not say how they are cut; give it a method cut")
 
 
-def no_penalty(params: LayerParams) -> Float[Array, ""]:
-    """Return the penalty of a family that has none: 0, shape ()."""
-    del params
-    return jnp.zeros(())
+def over_rows(function: Callable[[Array], Array], x: Float[Array, "... n"]) -> Float[Array, "... m"]:
+    """Apply a function of one example to the last axis of an array with any leading axes.
+
+    Args:
+        function: of a vector (n,) to a vector (m,).
+        x: shape (n,), (rows, n) or with more leading axes, which are joined for the call.
+
+    Returns:
+        The leading axes of x, then those of the function's value.
+
+    Example:
+        >>> over_rows(lambda row: row[:2], jnp.ones((4, 5, 3))).shape
+        (4, 5, 2)
+    """
+    if x.ndim < 3:
+        return function(x) if x.ndim == 1 else jax.vmap(function)(x)
+    z = jax.vmap(function)(x.reshape(count_rows(x), x.shape[-1]))
+    return z.reshape(*x.shape[:-1], *z.shape[1:])
+
+
+def count_rows(x: Array, space: int = 0) -> int:
+    """Return the product of the leading axes of x, before `space` spatial axes and the last one; 1 without any.
+
+    Example:
+        >>> count_rows(jnp.ones((4, 5, 3))), count_rows(jnp.ones(3)), count_rows(jnp.ones((4, 8, 8, 3)), 2)
+        (20, 1, 4)
+    """
+    return math.prod(x.shape[: x.ndim - 1 - space])
+
+
+def plus_bias(z: Float[Array, "... fan_out"], bias: Float[Array, " fan_out"] | None) -> Float[Array, "... fan_out"]:
+    """Add a bias to the last axis, where there is one."""
+    return z if bias is None else over_rows(lambda row: row + bias, z)
+
+
+def known_modes(modes: int | Extent | None, family: Family) -> Extent:
+    """Return the number of modes that a family needs as an extent.
+
+    Args:
+        modes: the number given to `init`.
+        family: the family, for the message.
+
+    Returns:
+        The extent.
+
+    Raises:
+        InputError: if none is given, or it is not a positive integer.
+    """
+    if modes is None:
+        raise InputError(f"{type(family).__name__} needs a number of modes, got None; give init a positive integer")
+    return as_extent(modes)
 
 
 def paper_scale(fan_in: Extent, power: float = 1.0) -> Float[Array, ""]:

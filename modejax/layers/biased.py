@@ -1,16 +1,17 @@
-"""A trained bias added to a layer that has none."""
+"""A trained bias added to a family that has none."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Layer, LayerParams
+from modejax.layers.base import Family, LayerParams, Modes, TakesModes, plus_bias
 
-__all__ = ["BiasedParams", "biased"]
+__all__ = ["Biased", "BiasedParams"]
 
 
 class BiasedParams(NamedTuple):
@@ -20,35 +21,69 @@ class BiasedParams(NamedTuple):
     bias: Float[Array, " fan_out"]
 
 
-def biased(layer: Layer) -> Layer:
-    """Add a trained bias, which starts at 0, to a layer without one.
+@dataclasses.dataclass(frozen=True)
+class Biased(Family):
+    """The layer z = W x + b with a trained bias, which starts at 0; its modes are those of the family inside.
 
-    Args:
-        layer: the layer, for example `layers.mode(3)`, or a convolution such as `layers.mode_conv(3, (3, 3))`, whose
-            channels get one number each.
-
-    Returns:
-        The layer z = W x + b; its `modes` are those of the layer inside.
+    Attributes:
+        family: a family without a bias, for example `layers.Mode()`, or a convolution such as
+            `layers.ModeConv((3, 3))`, whose channels get one number each.
 
     Example:
         >>> from modejax import layers
-        >>> biased(layers.mode(3)).num_parameters(10, 5)
+        >>> Biased(layers.Mode()).num_parameters(10, 5, 3)
         53
     """
 
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> BiasedParams:
-        return BiasedParams(layer.init(key, fan_in, fan_out), jnp.zeros(as_extent(fan_out).capacity))
+    family: Family
 
-    def apply(params: BiasedParams, x: Float[Array, "fan_in ..."]) -> Float[Array, "fan_out ..."]:
-        z = layer.apply(params.map, x)
-        return z + params.bias.reshape(-1, *(1,) * (z.ndim - 1))
+    @property
+    def takes_modes(self) -> TakesModes:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """That of the family inside."""
+        return self.family.takes_modes
 
-    return Layer(
-        init=init,
-        apply=apply,
-        kernel=lambda params: layer.kernel(params.map),
-        trainable=lambda params: BiasedParams(layer.trainable(params.map), True),  # pyright: ignore
-        penalty=lambda params: layer.penalty(params.map),
-        num_parameters=lambda n_in, n_out: layer.num_parameters(n_in, n_out) + as_extent(n_out).known("num_parameters"),
-        modes=None if layer.modes is None else lambda params: layer.modes(params.map),  # pyright: ignore
-    )
+    @property
+    def space(self) -> int:
+        """That of the family inside."""
+        return self.family.space
+
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> BiasedParams:
+        """Draw the family inside; the bias is 0."""
+        return BiasedParams(self.family.init(key, fan_in, fan_out, modes), jnp.zeros(as_extent(fan_out).capacity))
+
+    def kernel(self, params: BiasedParams) -> Float[Array, "fan_out fan_in ..."]:
+        """Return the kernel of the family inside."""
+        return self.family.kernel(params.map)
+
+    def apply(self, params: BiasedParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
+        """Apply the family inside and add the bias."""
+        return plus_bias(self.family.apply(params.map, x), params.bias)
+
+    def apply_kernel(
+        self, kernel: Float[Array, "fan_out fan_in ..."], x: Float[Array, "... fan_in"]
+    ) -> Float[Array, "... fan_out"]:
+        """Apply a kernel as the family inside does."""
+        return self.family.apply_kernel(kernel, x)
+
+    def trainable(self, params: BiasedParams) -> BiasedParams:
+        """Mark what the family inside trains, and the bias."""
+        return BiasedParams(self.family.trainable(params.map), True)  # pyright: ignore[reportArgumentType]
+
+    def penalty(self, params: BiasedParams) -> Float[Array, ""]:
+        """Return the penalty of the family inside."""
+        return self.family.penalty(params.map)
+
+    def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
+        """Count the parameters of the family inside and one an output."""
+        bias = as_extent(fan_out).known("num_parameters")
+        return self.family.num_parameters(fan_in, fan_out, modes) + bias
+
+    def modes(self, params: BiasedParams) -> Modes | None:
+        """Return the modes of the family inside."""
+        return self.family.modes(params.map)
+
+    def cut(self, params: BiasedParams, keep: Bool[Array, " modes"]) -> BiasedParams:
+        """Cut the family inside; the bias stays."""
+        return BiasedParams(self.family.cut(params.map, keep), params.bias)

@@ -1,20 +1,39 @@
 """The geometry of a convolution, and the convolution itself, shared by its parametrisations.
 
-Channels come first: one example has the shape (channels, *space), a kernel (channels_out, channels_in, *window). By
-convolution the cross-correlation of deep learning is meant.
+Channels come last: examples have the shape (..., *space, channels). A kernel has the shape (channels_out, channels_in,
+*window). By convolution the cross-correlation of deep learning is meant.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from modejax.draws import normal_matrix, subkeys
 from modejax.errors import InputError
+from modejax.extent import Extent
+from modejax.layers.base import Family, count_rows, dense_is_cheaper
 
-__all__ = ["Geometry", "Padding", "convolve", "geometry", "places"]
+__all__ = [
+    "ConvFamily",
+    "Geometry",
+    "Padding",
+    "by_lax",
+    "by_patches",
+    "convolve",
+    "draw_filters",
+    "geometry",
+    "kernel_is_cheaper",
+    "places",
+]
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 """`SAME` keeps the size (at stride 1), `VALID` adds nothing, pairs add (before, behind) along each dimension."""
@@ -28,6 +47,59 @@ class Geometry(NamedTuple):
     padding: str | tuple[tuple[int, int], ...]
     kernel_dilation: tuple[int, ...]
     input_dilation: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvFamily(Family):
+    """A family of convolutions: `fan_in` and `fan_out` are channels, and x has the shape (..., *space, channels_in).
+
+    Subclasses have `init` and `kernel`; sizes given as one number are written out for each dimension.
+
+    Attributes:
+        window: the size of the kernel along each dimension of space, for example (3, 3).
+        strides: steps of the window, one number or one a dimension.
+        padding: `SAME` keeps the size (at stride 1), `VALID` adds nothing around, pairs add (before, behind), one pair
+            a dimension.
+        kernel_dilation: steps between the places of the window.
+        input_dilation: steps between the entries of the input, zeros between them.
+
+    Raises:
+        InputError: if a size of the geometry is not allowed.
+    """
+
+    window: Sequence[int]
+    _: dataclasses.KW_ONLY
+    strides: int | Sequence[int] = 1
+    padding: Padding = "SAME"
+    kernel_dilation: int | Sequence[int] = 1
+    input_dilation: int | Sequence[int] = 1
+
+    def __post_init__(self) -> None:
+        """Check the geometry and write it out, so that equal ones are equal."""
+        found = geometry(self.window, self.strides, self.padding, self.kernel_dilation, self.input_dilation)
+        for name, value in found._asdict().items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def where(self) -> Geometry:
+        """Where the window goes."""
+        return Geometry(self.window, self.strides, self.padding, self.kernel_dilation, self.input_dilation)  # pyright: ignore
+
+    @property
+    def places(self) -> int:
+        """The number of places of the window."""
+        return math.prod(self.window)
+
+    @property
+    def space(self) -> int:
+        """The number of spatial dimensions."""
+        return len(self.window)
+
+    def apply_kernel(
+        self, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
+    ) -> Float[Array, "... channels_out"]:
+        """Convolve with a given kernel, without a bias."""
+        return convolve(self.where, kernel, x)
 
 
 def geometry(
@@ -77,17 +149,73 @@ def geometry(
 
 
 def convolve(
-    where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "channels_in ..."]
-) -> Float[Array, "channels_out ..."]:
-    """Convolve one example with a kernel."""
-    return lax.conv_general_dilated(
-        x[None],
+    where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
+) -> Float[Array, "... channels_out"]:
+    """Convolve examples with a kernel, by the way that is quicker on the backend.
+
+    On the CPU the convolution of XLA is slow, and slower still under vmap over kernels, where it becomes a grouped one:
+    there all patches are laid out and multiplied by the kernel as a matrix, one product of matrices. Patches do not
+    depend on the kernel, so that networks that share x share them, too. Elsewhere the convolution of XLA is taken.
+
+    Args:
+        where: the geometry.
+        kernel: shape (channels_out, channels_in, *window).
+        x: shape (..., *space, channels_in), any leading axes.
+
+    Returns:
+        Shape (..., *space', channels_out), the space that of `places`.
+
+    Example:
+        >>> convolve(geometry((3, 3), strides=2), jnp.ones((4, 2, 3, 3)), jnp.ones((5, 8, 8, 2))).shape
+        (5, 4, 4, 4)
+    """
+    return by_patches(where, kernel, x) if jax.default_backend() == "cpu" else by_lax(where, kernel, x)
+
+
+def by_patches(
+    where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
+) -> Float[Array, "... channels_out"]:
+    """Convolve by one product of all patches with the kernel; arguments as in `convolve`."""
+    space = len(where.window)
+    batch, sizes = x.shape[: x.ndim - 1 - space], x.shape[x.ndim - 1 - space : -1]
+    out = places(where, sizes)
+    around = [
+        (before, behind, step - 1)
+        for (before, behind), step in zip(_around(where, sizes), where.input_dilation, strict=True)
+    ]
+    x = lax.pad(x, jnp.zeros((), x.dtype), [*((0, 0, 0),) * len(batch), *around, (0, 0, 0)])
+    reach = [(n - 1) * step + 1 for n, step in zip(out, where.strides, strict=True)]
+    patches = []
+    for place in itertools.product(*map(range, where.window)):
+        first = [n * step for n, step in zip(place, where.kernel_dilation, strict=True)]
+        last = [a + n for a, n in zip(first, reach, strict=True)]
+        whole = (0,) * len(batch)
+        patches.append(
+            lax.slice(x, (*whole, *first, 0), (*batch, *last, x.shape[-1]), (*(1,) * len(batch), *where.strides, 1))
+        )
+    rows = jnp.concatenate(patches, axis=-1).reshape(math.prod(batch) * math.prod(out), -1)
+    matrix = jnp.moveaxis(kernel, 1, -1).reshape(len(kernel), -1)
+    return (rows @ matrix.T).reshape(*batch, *out, len(kernel))
+
+
+def by_lax(
+    where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
+) -> Float[Array, "... channels_out"]:
+    """Convolve by the convolution of XLA; arguments as in `convolve`."""
+    space = len(where.window)
+    batch, sizes = x.shape[: x.ndim - 1 - space], x.shape[x.ndim - 1 - space : -1]
+    inside = tuple(range(1, space + 1))
+    examples = (0, space + 1, *inside)  # axes of the batch, the channels and the space
+    z = lax.conv_general_dilated(
+        x.reshape(math.prod(batch), *x.shape[len(batch) :]),
         kernel,
         where.strides,
-        where.padding,
+        _around(where, sizes),
         lhs_dilation=where.input_dilation,
         rhs_dilation=where.kernel_dilation,
-    )[0]
+        dimension_numbers=lax.ConvDimensionNumbers(examples, tuple(range(space + 2)), examples),
+    )
+    return z.reshape(*batch, *z.shape[1:])
 
 
 def places(where: Geometry, space: Sequence[int]) -> tuple[int, ...]:
@@ -97,14 +225,62 @@ def places(where: Geometry, space: Sequence[int]) -> tuple[int, ...]:
         >>> places(geometry((3, 3), strides=2), (28, 28))
         (14, 14)
     """
-    wide = [(n - 1) * d + 1 for n, d in zip(space, where.input_dilation, strict=True)]
-    reach = [(n - 1) * d + 1 for n, d in zip(where.window, where.kernel_dilation, strict=True)]
-    if where.padding == "SAME":
-        return tuple(-(-n // stride) for n, stride in zip(wide, where.strides, strict=True))
-    added = [0] * len(wide) if isinstance(where.padding, str) else [sum(pair) for pair in where.padding]
-    return tuple(
-        (n + more - m) // stride + 1 for n, more, m, stride in zip(wide, added, reach, where.strides, strict=True)
-    )
+    found = []
+    for axis, (before, behind) in enumerate(_around(where, space)):
+        wide = (space[axis] - 1) * where.input_dilation[axis] + 1 + before + behind
+        reach = (where.window[axis] - 1) * where.kernel_dilation[axis] + 1
+        found.append((wide - reach) // where.strides[axis] + 1)
+    if min(found) < 1:
+        raise InputError(
+            f"the window {where.window} does not fit into inputs of the size {tuple(space)} with padding "
+            f"{where.padding!r}; allowed: larger inputs, a smaller window or more padding"
+        )
+    return tuple(found)
+
+
+def kernel_is_cheaper(
+    where: Geometry, filters: Sequence[int], channels_out: int, x: Float[Array, "... channels_in"]
+) -> bool:
+    """Decide whether to build the kernel of a sum of modes instead of convolving with the filters of the modes.
+
+    Args:
+        where: the geometry.
+        filters: the shape of the filters, (modes, channels_in, *window).
+        channels_out: the padded number of output channels.
+        x: what is convolved.
+
+    Returns:
+        True where the kernel is cheaper (see `layers.dense_is_cheaper`).
+    """
+    space = len(where.window)
+    rows = count_rows(x, space) * math.prod(places(where, x.shape[x.ndim - 1 - space : -1]))
+    return dense_is_cheaper(math.prod(filters[1:]), channels_out, filters[0], rows)
+
+
+def draw_filters(
+    key: PRNGKeyArray, rows: Extent, channels: Extent, window: Sequence[int]
+) -> Float[Array, "rows channels ..."]:
+    """Draw standard normal filters, padding 0: a matrix (rows, channels) for each place of the window.
+
+    Args:
+        key: a scalar threefry key.
+        rows: the extent of the first axis.
+        channels: the extent of the second axis.
+        window: sizes of the axes behind.
+
+    Returns:
+        Shape (rows.capacity, channels.capacity, *window); an entry depends on the key and its indices only.
+    """
+    drawn = [normal_matrix(place_key, rows, channels) for place_key in subkeys(key, math.prod(window))]
+    return jnp.stack(drawn, axis=-1).reshape(rows.capacity, channels.capacity, *window)
+
+
+def _around(where: Geometry, space: Sequence[int]) -> list[tuple[int, int]]:
+    """Return what the padding adds before and behind each dimension of space, in entries."""
+    if not isinstance(where.padding, str):
+        return list(where.padding)
+    reach = [(n - 1) * step + 1 for n, step in zip(where.window, where.kernel_dilation, strict=True)]
+    return list(lax.padtype_to_pads(space, reach, where.strides, where.padding))
 
 
 def _is_size(value: Any) -> bool:

@@ -135,8 +135,7 @@ def mode_from_modes(found: SingularModes, modes: int | None = None) -> ModeParam
         modes: the number of modes P kept; None for the rank.
 
     Returns:
-        The parameters of `layers.mode(P)` in the plain gauge, or of `layers.mode_conv`, balanced as the module's text
-        says.
+        The parameters of `layers.Mode` in the plain gauge, or of `layers.ModeConv`, balanced as the module's text says.
 
     Raises:
         InputError: if `modes` is above the rank.
@@ -144,7 +143,7 @@ def mode_from_modes(found: SingularModes, modes: int | None = None) -> ModeParam
     Example:
         >>> from modejax import layers
         >>> params = mode_from_modes(singular_modes(np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)))
-        >>> [round(float(w), 3) for w in layers.mode(2).kernel(params).ravel()]
+        >>> [round(float(w), 3) for w in layers.Mode().kernel(params).ravel()]
         [1.0, 2.0, 3.0, 4.0]
     """
     count = found.count(modes)
@@ -194,7 +193,7 @@ def spectral_from_kernel(
         bias: shape (fan_out,), or None for a layer without biases.
 
     Returns:
-        The parameters of `layers.spectral(variant, bias=...)`.
+        The parameters of `layers.Spectral(variant, use_bias=...)`.
 
     Raises:
         InputError: if the variant is unknown, the kernel is not a matrix of finite floats, a set that the variant fixes
@@ -203,7 +202,7 @@ def spectral_from_kernel(
     Example:
         >>> from modejax import layers
         >>> params = spectral_from_kernel(np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), lambda_out=0.5)
-        >>> layers.spectral("two_set", bias=False).kernel(params).tolist()
+        >>> layers.Spectral("two_set", use_bias=False).kernel(params).tolist()
         [[1.0, 2.0], [3.0, 4.0]]
     """
     if variant not in SPECTRAL_VARIANTS:
@@ -242,7 +241,7 @@ def spectral_conv_from_kernel(
         bias: shape (channels_out,), or None.
 
     Returns:
-        The parameters of `layers.spectral_conv`.
+        The parameters of `layers.SpectralConv`.
 
     Raises:
         InputError: if the kernel is not of finite floats, or lambda_in equals lambda_out somewhere.

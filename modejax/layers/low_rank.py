@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from modejax.draws import normal_matrix, subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
+from modejax.layers.base import (
+    Family,
+    Modes,
+    TakesModes,
+    count_rows,
+    dense_is_cheaper,
+    known_modes,
+    over_rows,
+    paper_scale,
+)
 
-__all__ = ["LowRankParams", "low_rank"]
+__all__ = ["LowRank", "LowRankParams"]
 
 
 class LowRankParams(NamedTuple):
@@ -22,64 +33,73 @@ class LowRankParams(NamedTuple):
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
-def low_rank(modes: int | Extent, *, start: Literal["he", "released"] = "he", rows: int = 100) -> Layer:
-    """Make a two-factor layer z = xi_out (xi_in x).
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LowRank(Family):
+    """The two-factor layer z = xi_out (xi_in x).
 
-    Args:
-        modes: the number of modes P.
-        start: standard deviation of both factors. `"he"`: (2 / (N P))^(1/4), N the fan-in, which gives W He's
-            variance 2 / N; `"released"`: (N ln N)^(-1/6), kept unchanged from the three-factor layer by the
-            mode-decomposition paper's code, which gives the variance P (N ln N)^(-2/3): 130 / N at N = 784, P = 50,
-            a start that handicaps this family.
-        rows: the number of examples that go through the layer in one call (see `dense_is_cheaper`).
-
-    Returns:
-        The layer.
+    Attributes:
+        start: standard deviation of both factors. `"he"`: (2 / (N P))^(1/4), N the fan-in, P the number of modes, which
+            gives W He's variance 2 / N; `"released"`: (N ln N)^(-1/6), kept unchanged from the three-factor layer by
+            the mode-decomposition paper's code, which gives the variance P (N ln N)^(-2/3): 130 / N at N = 784,
+            P = 50, a start that handicaps this family.
 
     Raises:
-        InputError: if `modes` or `start` is not allowed.
+        InputError: if `start` is not allowed.
 
     References:
         Reference code of Li and Huang, arXiv 2208.09859 (Fig2/2factor.py); He et al., arXiv 1502.01852.
 
     Example:
         >>> import jax
-        >>> layer = low_rank(5)
-        >>> layer.kernel(layer.init(jax.random.key(0), 784, 100)).shape, layer.num_parameters(784, 100)
+        >>> family = LowRank()
+        >>> family.kernel(family.init(jax.random.key(0), 784, 100, 5)).shape, family.num_parameters(784, 100, 5)
         ((100, 784), 4420)
     """
-    modes = as_extent(modes)
-    if start not in ("he", "released"):
-        raise InputError(f"unknown start {start!r} of a low-rank layer; allowed: he, released")
 
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> LowRankParams:
-        fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
+    takes_modes: ClassVar[TakesModes] = "required"
+    start: Literal["he", "released"] = "he"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if self.start not in ("he", "released"):
+            raise InputError(f"unknown start {self.start!r} of a low-rank layer; allowed: he, released")
+
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> LowRankParams:
+        """Draw both factors."""
+        fan_in, fan_out, modes = as_extent(fan_in), as_extent(fan_out), known_modes(modes, self)
         out_key, in_key = subkeys(key, 2)
-        std = (2 / (fan_in.size * modes.size)) ** 0.25 if start == "he" else paper_scale(fan_in)
+        std = (2 / (fan_in.size * modes.size)) ** 0.25 if self.start == "he" else paper_scale(fan_in)
         return LowRankParams(
             std * normal_matrix(out_key, fan_out, modes),
             std * normal_matrix(in_key, modes, fan_in),
             modes.mask,
         )
 
-    def apply(params: LowRankParams, x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
-        capacity, fan_in = params.xi_in.shape
-        if dense_is_cheaper(fan_in, params.xi_out.shape[0], capacity, rows):
-            return kernel(params) @ x
-        return params.xi_out @ (params.xi_in @ x)
-
-    def kernel(params: LowRankParams) -> Float[Array, "fan_out fan_in"]:
+    def kernel(self, params: LowRankParams) -> Float[Array, "fan_out fan_in"]:
+        """Return xi_out xi_in."""
         return params.xi_out @ params.xi_in
 
-    def trainable(params: LowRankParams) -> LowRankParams:
-        del params
-        return LowRankParams(True, True, False)  # pyright: ignore[reportArgumentType]
+    def apply(self, params: LowRankParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
+        """Pass x through both factors, or build the kernel where `dense_is_cheaper` for the rows of x."""
+        capacity, fan_in = params.xi_in.shape
+        if dense_is_cheaper(fan_in, params.xi_out.shape[0], capacity, count_rows(x)):
+            return over_rows(lambda row: self.kernel(params) @ row, x)
+        return over_rows(lambda row: params.xi_out @ (params.xi_in @ row), x)
 
-    def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        n_in, n_out, p = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out, modes))
+    def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
+        """Count the trained entries by their formula, which is quicker than by the shapes."""
+        extents = as_extent(fan_in), as_extent(fan_out), known_modes(modes, self)
+        n_in, n_out, p = (extent.known("num_parameters") for extent in extents)
         return p * (n_in + n_out)
 
-    def to_modes(params: LowRankParams) -> Modes:
+    def modes(self, params: LowRankParams) -> Modes:
+        """Return the factors with weights 1."""
         return Modes(params.xi_out, params.active.astype(params.xi_in.dtype), params.xi_in, params.active)
 
-    return Layer(init, apply, kernel, trainable, no_penalty, num_parameters, to_modes)
+    def cut(self, params: LowRankParams, keep: Bool[Array, " modes"]) -> LowRankParams:
+        """Keep the modes marked; the others become padding."""
+        return LowRankParams(
+            jnp.where(keep[None, :], params.xi_out, 0), jnp.where(keep[:, None], params.xi_in, 0), params.active & keep
+        )

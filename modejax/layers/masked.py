@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import math
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,12 +11,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from modejax.draws import subkey, uniform_matrix
+from modejax.draws import subkey, subkeys, uniform_matrix
 from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Layer, LayerParams
+from modejax.layers.base import Family, LayerParams, TakesModes
 
-__all__ = ["MASKS", "MaskedParams", "check_sparsity", "keep_largest", "masked", "order_statistic"]
+__all__ = ["MASKS", "Masked", "MaskedParams", "check_sparsity", "keep_largest", "order_statistic"]
 
 MaskName = Literal["dynamic", "frozen", "random", "static", "straight_through"]
 
@@ -34,8 +35,8 @@ class MaskedParams(NamedTuple):
 
     layer: LayerParams  # of the layer that is masked
     weights: Int[Array, ""]  # frozen; the number of weights, without padding
-    kept: Bool[Array, "fan_out fan_in"] | None  # frozen; False on masked weights; None where the mask moves
-    first: Float[Array, "fan_out fan_in"] | None  # frozen initial kernel of the mask `frozen`, None for all others
+    kept: Bool[Array, "fan_out fan_in ..."] | None  # frozen; False on masked weights; None where the mask moves
+    first: Float[Array, "fan_out fan_in ..."] | None  # frozen initial kernel of the mask `frozen`, None for all others
 
 
 def order_statistic(sizes: Float[Array, ...], position: Int[Array, ""]) -> Float[Array, ""]:
@@ -70,8 +71,8 @@ def order_statistic(sizes: Float[Array, ...], position: Int[Array, ""]) -> Float
 
 
 def keep_largest(
-    sizes: Float[Array, "fan_out fan_in"], weights: int | Int[Array, ""], sparsity: float | Float[Array, ""]
-) -> Bool[Array, "fan_out fan_in"]:
+    sizes: Float[Array, "fan_out fan_in ..."], weights: int | Int[Array, ""], sparsity: float | Float[Array, ""]
+) -> Bool[Array, "fan_out fan_in ..."]:
     """Say which weights lie above a percentile of all weights of a map.
 
     Args:
@@ -111,8 +112,9 @@ def check_sparsity(sparsity: Any) -> None:
         raise InputError(f"a sparsity must be a percentage from 0 to below 100, got {sparsity!r}")
 
 
-def masked(layer: Layer, sparsity: float | Float[Array, ""], mask: MaskName = "dynamic") -> Layer:
-    """Set a share of a layer's weights to 0, or keep it from moving.
+@dataclasses.dataclass(frozen=True)
+class Masked(Family):
+    """A family with a share of its weights set to 0, or kept from moving.
 
     Masks:
         `dynamic`: the weights up to the percentile of |W| of the moment, in every pass, are 0 and have no gradient. But
@@ -123,16 +125,15 @@ def masked(layer: Layer, sparsity: float | Float[Array, ""], mask: MaskName = "d
         at their initial values instead of 0; what is left is as many trained weights, the fair rival of a few trained
         eigenvalues.
 
-    A masked layer works with its kernel. Biases are not masked.
+    A masked layer works with its kernel; of a convolution each entry of the kernel is a weight. Biases are not masked.
+    It is not a sum of modes, and has as many parameters as the family inside, but for `frozen`, which does not count
+    the share that is frozen where the family inside trains every weight.
 
-    Args:
-        layer: the layer; one with a bias keeps it in a field `bias` of its parameters.
-        sparsity: the percentage of weights that are masked, from 0 to below 100, shape (); may be traced. 0 masks none.
+    Attributes:
+        family: the family inside.
         mask: a name above.
-
-    Returns:
-        The layer. It is not a sum of modes, and has as many parameters as the layer inside, but for `frozen`, which
-        does not count the share that is frozen where the layer inside trains every weight.
+        sparsity: the percentage of weights that are masked, from 0 to below 100, shape (). 0 masks none. It may be
+            traced; the record is not hashable then.
 
     Raises:
         InputError: if the mask is unknown or the sparsity not allowed.
@@ -143,66 +144,104 @@ def masked(layer: Layer, sparsity: float | Float[Array, ""], mask: MaskName = "d
 
     Example:
         >>> from modejax import layers
-        >>> layer = masked(layers.dense(), 75.0)
-        >>> params = layer.init(jax.random.key(0), 4, 5)
-        >>> int(jnp.sum(layer.kernel(params) != 0))
+        >>> family = Masked(layers.Dense(), sparsity=75.0)
+        >>> params = family.init(jax.random.key(0), 4, 5)
+        >>> int(jnp.sum(family.kernel(params) != 0))
         5
     """
-    if mask not in MASKS:
-        raise InputError(f"unknown mask {mask!r}; allowed: {choices(MASKS)}")
-    check_sparsity(sparsity)
 
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> MaskedParams:
+    family: Family
+    mask: MaskName = "dynamic"
+    sparsity: float | Float[Array, ""] = 0.0
+
+    def __post_init__(self) -> None:
+        """Check mask and sparsity."""
+        if self.mask not in MASKS:
+            raise InputError(f"unknown mask {self.mask!r}; allowed: {choices(MASKS)}")
+        check_sparsity(self.sparsity)
+
+    @property
+    def takes_modes(self) -> TakesModes:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """That of the family inside."""
+        return self.family.takes_modes
+
+    @property
+    def space(self) -> int:
+        """That of the family inside."""
+        return self.family.space
+
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> MaskedParams:
+        """Draw the family inside, and the mask where it is drawn once."""
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
-        inner = layer.init(key, fan_in, fan_out)
+        inner = self.family.init(key, fan_in, fan_out, modes)
+        kernel = self.family.kernel(inner)
+        window = kernel.shape[2:]
         rows, columns = (jnp.asarray(size.active).astype(jnp.int32) for size in (fan_out, fan_in))
         weights = rows * columns
-        kept = first = None
-        if mask == "static":
-            kept = keep_largest(jnp.abs(layer.kernel(inner)), weights, sparsity)
-        elif mask in ("frozen", "random"):
+        if window:
+            weights = weights * math.prod(window)
+        kept = None
+        if self.mask == "static":
+            kept = keep_largest(jnp.abs(kernel), weights, self.sparsity)
+        elif self.mask in ("frozen", "random"):
             # A number beyond those of the layer's own factors keeps the keys apart.
-            drawn = jnp.abs(uniform_matrix(subkey(key, 2**20), fan_out, fan_in))
-            kept = keep_largest(drawn, weights, sparsity)
-        if mask == "frozen":
-            first = layer.kernel(inner)
-        return MaskedParams(inner, weights, kept, first)
+            drawn = jnp.abs(_uniform(subkey(key, 2**20), fan_out, fan_in, window))
+            kept = keep_largest(drawn, weights, self.sparsity)
+        return MaskedParams(inner, weights, kept, kernel if self.mask == "frozen" else None)
 
-    def kernel(params: MaskedParams) -> Float[Array, "fan_out fan_in"]:
-        weight = layer.kernel(params.layer)
+    def kernel(self, params: MaskedParams) -> Float[Array, "fan_out fan_in ..."]:
+        """Return the kernel of the family inside, masked."""
+        weight = self.family.kernel(params.layer)
         kept = params.kept
         if kept is None:
-            kept = keep_largest(lax.stop_gradient(jnp.abs(weight)), params.weights, sparsity)
-        if mask == "straight_through":
+            kept = keep_largest(lax.stop_gradient(jnp.abs(weight)), params.weights, self.sparsity)
+        if self.mask == "straight_through":
             return weight - lax.stop_gradient(jnp.where(kept, 0, weight))
         return jnp.where(kept, weight, 0 if params.first is None else params.first)
 
-    def apply(params: MaskedParams, x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
-        z = kernel(params) @ x
-        bias = getattr(params.layer, "bias", None)
-        return z if bias is None else z + bias
+    def apply_kernel(
+        self, kernel: Float[Array, "fan_out fan_in ..."], x: Float[Array, "... fan_in"]
+    ) -> Float[Array, "... fan_out"]:
+        """Apply a kernel as the family inside does."""
+        return self.family.apply_kernel(kernel, x)
 
-    def trainable(params: MaskedParams) -> MaskedParams:
+    def bias(self, params: MaskedParams) -> Float[Array, " fan_out"] | None:
+        """Return the bias of the family inside."""
+        return self.family.bias(params.layer)
+
+    def trainable(self, params: MaskedParams) -> MaskedParams:
+        """Mark what the family inside trains."""
         return MaskedParams(
-            layer.trainable(params.layer),
+            self.family.trainable(params.layer),
             False,  # pyright: ignore[reportArgumentType]
             None if params.kept is None else False,  # pyright: ignore[reportArgumentType]
             None if params.first is None else False,  # pyright: ignore[reportArgumentType]
         )
 
-    return Layer(
-        init, apply, kernel, trainable, lambda params: layer.penalty(params.layer), _count(layer, sparsity, mask)
-    )
+    def penalty(self, params: MaskedParams) -> Float[Array, ""]:
+        """Return the penalty of the family inside."""
+        return self.family.penalty(params.layer)
 
-
-def _count(layer: Layer, sparsity: float | Float[Array, ""], mask: str) -> Callable[[int | Extent, int | Extent], int]:
-    def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        count = layer.num_parameters(fan_in, fan_out)
-        if mask != "frozen" or not sparsity:
+    def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
+        """Count what moves: see the class's text for `frozen`."""
+        count = self.family.num_parameters(fan_in, fan_out, modes)
+        if self.mask != "frozen" or not self.sparsity:
             return count
         n_in, n_out = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out))
-        if count < n_in * n_out:  # a layer that does not train its weights one by one
+        p = None if modes is None else as_extent(modes).known("num_parameters")
+        init = self.family.init
+        shape = jax.eval_shape(lambda: self.family.kernel(init(jax.random.key(0), n_in, n_out, p)))
+        if count < shape.size:  # a family that does not train its weights one by one
             return count
-        return count - int(float(sparsity) / 100 * (n_in * n_out - 1)) - 1
+        return count - int(float(self.sparsity) / 100 * (shape.size - 1)) - 1
 
-    return num_parameters
+
+def _uniform(
+    key: PRNGKeyArray, rows: Extent, columns: Extent, window: tuple[int, ...]
+) -> Float[Array, "rows columns ..."]:
+    if not window:
+        return uniform_matrix(key, rows, columns)
+    drawn = [uniform_matrix(place_key, rows, columns) for place_key in subkeys(key, math.prod(window))]
+    return jnp.stack(drawn, axis=-1).reshape(rows.capacity, columns.capacity, *window)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
@@ -10,9 +11,18 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from modejax.draws import normal_matrix, normal_vector, subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
+from modejax.layers.base import (
+    Family,
+    Modes,
+    TakesModes,
+    count_rows,
+    dense_is_cheaper,
+    known_modes,
+    over_rows,
+    paper_scale,
+)
 
-__all__ = ["ModeParams", "mode"]
+__all__ = ["Mode", "ModeParams"]
 
 
 class ModeParams(NamedTuple):
@@ -25,23 +35,21 @@ class ModeParams(NamedTuple):
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
-def mode(modes: int | Extent, *, gauge: Literal["plain", "scaled"] = "plain", rows: int = 100) -> Layer:
-    """Make a mode layer z = xi_out (sigma * (xi_in x)), computed in mode space.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mode(Family):
+    """The mode layer z = xi_out (sigma * (xi_in x)), computed in mode space.
 
-    Args:
-        modes: the number of modes P.
+    The kernel is built where `dense_is_cheaper` says so for the rows of x, as for an output layer of 10 units; the
+    result is the same up to rounding.
+
+    Attributes:
         gauge: `"plain"`: no prefactor, entries of all three factors ~ Normal(0, s^2) with
             s = (N ln N)^(-1/6), N the fan-in; `"scaled"`: W = N^(-1/2) xi_out diag(sigma) xi_in with
-            s = (ln N)^(-1/6). Both start from the same distribution of W (variance P / (N ln N)) and move
+            s = (ln N)^(-1/6). Both start from the same distribution of W (variance P / (N ln N) for P modes) and move
             differently under Adam.
-        rows: the number of examples that go through the layer in one call. The layer builds the kernel where
-            `dense_is_cheaper` says so, as for an output layer of 10 units; the result is the same.
-
-    Returns:
-        The layer.
 
     Raises:
-        InputError: if `modes` or `gauge` is not allowed.
+        InputError: if `gauge` is not allowed.
 
     References:
         Li and Huang, "Emergence of hierarchical modes from deep learning", arXiv 2208.09859. The plain gauge is that of
@@ -49,48 +57,70 @@ def mode(modes: int | Extent, *, gauge: Literal["plain", "scaled"] = "plain", ro
 
     Example:
         >>> import jax
-        >>> layer = mode(5)
-        >>> params = layer.init(jax.random.key(0), 784, 100)
-        >>> layer.apply(params, jnp.ones(784)).shape, layer.num_parameters(784, 100)
-        ((100,), 4425)
+        >>> family = Mode()
+        >>> params = family.init(jax.random.key(0), 784, 100, 5)
+        >>> family.apply(params, jnp.ones((20, 784))).shape, family.num_parameters(784, 100, 5)
+        ((20, 100), 4425)
     """
-    modes = as_extent(modes)
-    if gauge not in ("plain", "scaled"):
-        raise InputError(f"unknown gauge {gauge!r} of a mode layer; allowed: plain, scaled")
 
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> ModeParams:
-        fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
+    takes_modes: ClassVar[TakesModes] = "required"
+    gauge: Literal["plain", "scaled"] = "plain"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if self.gauge not in ("plain", "scaled"):
+            raise InputError(f"unknown gauge {self.gauge!r} of a mode layer; allowed: plain, scaled")
+
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> ModeParams:
+        """Draw the three factors."""
+        fan_in, fan_out, modes = as_extent(fan_in), as_extent(fan_out), known_modes(modes, self)
         out_key, sigma_key, in_key = subkeys(key, 3)
-        std = paper_scale(fan_in, power=1.0 if gauge == "plain" else 0.0)
+        std = paper_scale(fan_in, power=1.0 if self.gauge == "plain" else 0.0)
         return ModeParams(
             std * normal_matrix(out_key, fan_out, modes),
             std * normal_vector(sigma_key, modes),
             std * normal_matrix(in_key, modes, fan_in),
-            None if gauge == "plain" else 1 / jnp.sqrt(fan_in.size),
+            None if self.gauge == "plain" else 1 / jnp.sqrt(fan_in.size),
             modes.mask,
         )
 
-    def weight(params: ModeParams) -> Float[Array, " modes"]:
-        return params.sigma if params.scale is None else params.scale * params.sigma
+    def kernel(self, params: ModeParams) -> Float[Array, "fan_out fan_in"]:
+        """Return scale xi_out diag(sigma) xi_in."""
+        return (params.xi_out * _weight(params)[None, :]) @ params.xi_in
 
-    def apply(params: ModeParams, x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
+    def apply(self, params: ModeParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
+        """Pass x through mode space, or build the kernel where `dense_is_cheaper` for the rows of x."""
         capacity, fan_in = params.xi_in.shape
-        if dense_is_cheaper(fan_in, params.xi_out.shape[0], capacity, rows):
-            return kernel(params) @ x
-        return params.xi_out @ (weight(params) * (params.xi_in @ x))
+        if dense_is_cheaper(fan_in, params.xi_out.shape[0], capacity, count_rows(x)):
+            return over_rows(lambda row: self.kernel(params) @ row, x)
+        return over_rows(lambda row: params.xi_out @ (_weight(params) * (params.xi_in @ row)), x)
 
-    def kernel(params: ModeParams) -> Float[Array, "fan_out fan_in"]:
-        return (params.xi_out * weight(params)[None, :]) @ params.xi_in
-
-    def trainable(params: ModeParams) -> ModeParams:
+    def trainable(self, params: ModeParams) -> ModeParams:
+        """Mark the three factors."""
         scale = None if params.scale is None else False
         return ModeParams(True, True, True, scale, False)  # pyright: ignore[reportArgumentType]
 
-    def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        n_in, n_out, p = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out, modes))
+    def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
+        """Count the trained entries by their formula, which is quicker than by the shapes."""
+        extents = as_extent(fan_in), as_extent(fan_out), known_modes(modes, self)
+        n_in, n_out, p = (extent.known("num_parameters") for extent in extents)
         return p * (n_in + n_out + 1)
 
-    def to_modes(params: ModeParams) -> Modes:
-        return Modes(params.xi_out, weight(params), params.xi_in, params.active)
+    def modes(self, params: ModeParams) -> Modes:
+        """Return the factors, the scale in the weights."""
+        return Modes(params.xi_out, _weight(params), params.xi_in, params.active)
 
-    return Layer(init, apply, kernel, trainable, no_penalty, num_parameters, to_modes)
+    def cut(self, params: ModeParams, keep: Bool[Array, " modes"]) -> ModeParams:
+        """Keep the modes marked; the others become padding."""
+        return params._replace(
+            xi_out=jnp.where(keep[None, :], params.xi_out, 0),
+            sigma=jnp.where(keep, params.sigma, 0),
+            xi_in=jnp.where(keep[:, None], params.xi_in, 0),
+            active=params.active & keep,
+        )
+
+
+def _weight(params: ModeParams) -> Float[Array, " modes"]:
+    return params.sigma if params.scale is None else params.scale * params.sigma

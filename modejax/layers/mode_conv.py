@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
+import dataclasses
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from modejax.draws import normal_matrix, normal_vector, subkeys
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Layer, Modes, dense_is_cheaper, no_penalty, paper_scale
-from modejax.layers.convolution import Padding, convolve, geometry, places
+from modejax.layers.base import Modes, TakesModes, known_modes, over_rows, paper_scale
+from modejax.layers.convolution import ConvFamily, convolve, draw_filters, kernel_is_cheaper
 
-__all__ = ["ModeConvParams", "mode_conv"]
+__all__ = ["ModeConv", "ModeConvParams"]
 
 
 class ModeConvParams(NamedTuple):
@@ -26,86 +25,68 @@ class ModeConvParams(NamedTuple):
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
-def mode_conv(
-    modes: int | Extent,
-    window: Sequence[int],
-    *,
-    strides: int | Sequence[int] = 1,
-    padding: Padding = "SAME",
-    kernel_dilation: int | Sequence[int] = 1,
-    input_dilation: int | Sequence[int] = 1,
-    rows: int = 100,
-) -> Layer:
-    """Make a convolution whose kernel is a sum of modes, K_oi(w) = sum_mu xi_out_o,mu sigma_mu xi_in_mu,i(w).
+@dataclasses.dataclass(frozen=True)
+class ModeConv(ConvFamily):
+    """The convolution whose kernel is a sum of modes, K_oi(w) = sum_mu xi_out_o,mu sigma_mu xi_in_mu,i(w).
 
     Each mode looks at the image through one filter and writes what it sees into a vector of output channels: in mode
     space the layer is a convolution with P output channels and a map of P numbers to the channels at each place. The
     kernel is built instead where `dense_is_cheaper` says so for the matrix (channels_out, channels_in x window) and
-    rows x places of the output rows, as for many modes.
+    the places of the output in all examples, as for many modes. It starts as `layers.Mode` does in the plain gauge with
+    N = channels_in x window. Its modes are those of the kernel as a matrix.
 
-    Args:
-        modes: the number of modes P.
-        window: the size of the kernel along each dimension of space, for example (3, 3).
-        strides: steps of the window, one number or one a dimension.
-        padding: `SAME`, `VALID`, or pairs (before, behind), one a dimension.
-        kernel_dilation: steps between the places of the window.
-        input_dilation: steps between the entries of the input.
-        rows: the number of examples that go through the layer in one call.
-
-    Returns:
-        The layer: `fan_in` and `fan_out` are channels, `apply` takes one example (channels_in, *space) and returns
-        (channels_out, *space), `kernel` has the shape (channels_out, channels_in, *window). It starts as `layers.mode`
-        does in the plain gauge with N = channels_in x window. Its `modes` are those of the kernel as a matrix.
+    Attributes: see `layers.ConvFamily`.
 
     Raises:
-        InputError: if the number of modes or a size of the geometry is not allowed.
+        InputError: if a size of the geometry is not allowed.
 
     References:
         Our extension of the mode layer of Li and Huang, arXiv 2208.09859, to convolutions.
 
     Example:
         >>> import jax
-        >>> layer = mode_conv(2, (3,), strides=2)
-        >>> params = layer.init(jax.random.key(0), 8, 4)
-        >>> layer.apply(params, jnp.ones((8, 28))).shape, layer.num_parameters(8, 4)
-        ((4, 14), 58)
+        >>> family = ModeConv((3,), strides=2)
+        >>> params = family.init(jax.random.key(0), 8, 4, 2)
+        >>> family.apply(params, jnp.ones((5, 28, 8))).shape, family.num_parameters(8, 4, 2)
+        ((5, 14, 4), 58)
     """
-    modes = as_extent(modes)
-    where = geometry(window, strides, padding, kernel_dilation, input_dilation)
-    size = math.prod(where.window)
 
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> ModeConvParams:
-        fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
+    takes_modes: ClassVar[TakesModes] = "required"
+
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> ModeConvParams:
+        """Draw the three factors."""
+        fan_in, fan_out, modes = as_extent(fan_in), as_extent(fan_out), known_modes(modes, self)
         out_key, sigma_key, in_key = subkeys(key, 3)
-        std = paper_scale(Extent(size * fan_in.capacity, size * fan_in.active))
-        filters = [normal_matrix(place_key, modes, fan_in) for place_key in subkeys(in_key, size)]
+        std = paper_scale(Extent(self.places * fan_in.capacity, self.places * fan_in.active))
         return ModeConvParams(
             std * normal_matrix(out_key, fan_out, modes),
             std * normal_vector(sigma_key, modes),
-            std * jnp.stack(filters, axis=-1).reshape(modes.capacity, fan_in.capacity, *where.window),
+            std * draw_filters(in_key, modes, fan_in, self.window),
             modes.mask,
         )
 
-    def apply(params: ModeConvParams, x: Float[Array, "channels_in ..."]) -> Float[Array, "channels_out ..."]:
-        count, channels, *_ = params.xi_in.shape
-        outputs = rows * math.prod(places(where, x.shape[1:]))
-        if dense_is_cheaper(size * channels, params.xi_out.shape[0], count, outputs):
-            return convolve(where, kernel(params), x)
-        u = convolve(where, params.xi_in, x)
-        return jnp.tensordot(params.xi_out * params.sigma[None, :], u, axes=1)
-
-    def kernel(params: ModeConvParams) -> Float[Array, "channels_out channels_in ..."]:
+    def kernel(self, params: ModeConvParams) -> Float[Array, "channels_out channels_in ..."]:
+        """Return the sum of modes at every place of the window."""
         return jnp.tensordot(params.xi_out * params.sigma[None, :], params.xi_in, axes=1)
 
-    def trainable(params: ModeConvParams) -> ModeConvParams:
-        del params
-        return ModeConvParams(True, True, True, False)  # pyright: ignore[reportArgumentType]
+    def apply(self, params: ModeConvParams, x: Float[Array, "... channels_in"]) -> Float[Array, "... channels_out"]:
+        """Convolve in mode space, or with the kernel where that is cheaper."""
+        if kernel_is_cheaper(self.where, params.xi_in.shape, len(params.xi_out), x):
+            return convolve(self.where, self.kernel(params), x)
+        out = params.xi_out * params.sigma[None, :]
+        return over_rows(lambda seen: out @ seen, convolve(self.where, params.xi_in, x))
 
-    def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        n_in, n_out, p = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out, modes))
-        return p * (n_in * size + n_out + 1)
-
-    def to_modes(params: ModeConvParams) -> Modes:
+    def modes(self, params: ModeConvParams) -> Modes:
+        """Return the factors, filters written out as rows."""
         return Modes(params.xi_out, params.sigma, params.xi_in.reshape(len(params.xi_in), -1), params.active)
 
-    return Layer(init, apply, kernel, trainable, no_penalty, num_parameters, to_modes)
+    def cut(self, params: ModeConvParams, keep: Bool[Array, " modes"]) -> ModeConvParams:
+        """Keep the modes marked; the others become padding."""
+        return ModeConvParams(
+            jnp.where(keep[None, :], params.xi_out, 0),
+            jnp.where(keep, params.sigma, 0),
+            jnp.where(keep.reshape(-1, *(1,) * (1 + self.space)), params.xi_in, 0),
+            params.active & keep,
+        )

@@ -20,6 +20,7 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Literal, NamedTuple
 
@@ -29,7 +30,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from modejax.draws import subkeys
 from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Layer, LayerParams
+from modejax.layers.base import Family, LayerParams, count_rows, over_rows
 from modejax.layers.spectral_start import (
     SPECTRAL_STARTS,
     Distribution,
@@ -43,7 +44,7 @@ from modejax.layers.spectral_start import (
     svd_factors,
 )
 
-__all__ = ["SPECTRAL_VARIANTS", "SpectralParams", "kernel_beats_factors", "spectral"]
+__all__ = ["SPECTRAL_VARIANTS", "Spectral", "SpectralParams", "kernel_beats_factors"]
 
 
 class SpectralParams(NamedTuple):
@@ -116,24 +117,9 @@ def kernel_beats_factors(fan_in: int, fan_out: int, rank: int, rows: int, *, tra
     return by_kernel < by_factors
 
 
-def spectral(
-    variant: VariantName = "two_set",
-    *,
-    eigenvectors: Literal["frozen", "trained"] = "frozen",
-    eigenvalues: Literal["frozen", "trained"] = "trained",
-    start: str | None = None,
-    phi: str | None = None,
-    lambda_in: str | None = None,
-    lambda_out: str | None = None,
-    bias: bool = True,
-    l1_in: float = 0.0,
-    l1_out: float = 0.0,
-    l2_in: float = 0.0,
-    l2_out: float = 0.0,
-    l2_phi: float = 0.0,
-    rows: int = 100,
-) -> Layer:
-    """Make a spectral layer z_i = sum_j (lambda_in_j - lambda_out_i) phi_ij x_j + b_i.
+@dataclasses.dataclass(frozen=True)
+class Spectral(Family):
+    """The spectral layer z_i = sum_j (lambda_in_j - lambda_out_i) phi_ij x_j + b_i. It is not a sum of modes.
 
     Variants:
         `single_set`: lambda_out trained, lambda_in = 0. `single_set_unit`: the other convention, lambda_in = 1 and
@@ -148,7 +134,7 @@ def spectral(
     kernel: 2 matrix products a step instead of 3 with phi frozen. Both sets over a matrix phi would need 4, so W is
     built. For factors see `kernel_beats_factors`.
 
-    Args:
+    Attributes:
         variant: one of the names above.
         eigenvectors: whether the matrix phi is trained; the factored variants keep their frozen factors.
         eigenvalues: whether the variant's eigenvalues are trained.
@@ -156,16 +142,12 @@ def spectral(
         phi: another distribution of phi than the start's, for example `"normal:0.036"`.
         lambda_in: another distribution of lambda_in.
         lambda_out: another distribution of lambda_out.
-        bias: whether there is a bias, which starts at 0.
+        use_bias: whether there is a bias, which starts at 0.
         l1_in: the factor of the penalty sum |lambda_in|, over the variable that is stored.
         l1_out: the same for lambda_out.
         l2_in: the factor of the penalty sum lambda_in^2.
         l2_out: the same for lambda_out.
         l2_phi: the factor of the penalty sum phi^2, for trained eigenvectors.
-        rows: the number of examples that go through the layer in one call.
-
-    Returns:
-        The layer. It is not a sum of modes.
 
     Raises:
         InputError: if a name is unknown, nothing is trained, the start makes W = 0 for good, a penalty is negative or
@@ -173,128 +155,179 @@ def spectral(
 
     Example:
         >>> import jax
-        >>> layer = spectral("two_set")
-        >>> params = layer.init(jax.random.key(0), 784, 500)
-        >>> layer.apply(params, jnp.ones(784)).shape, layer.num_parameters(784, 500)
+        >>> family = Spectral("two_set")
+        >>> params = family.init(jax.random.key(0), 784, 500)
+        >>> family.apply(params, jnp.ones(784)).shape, family.num_parameters(784, 500)
         ((500,), 1784)
     """
-    if variant not in SPECTRAL_VARIANTS:
-        raise InputError(f"unknown variant {variant!r} of a spectral layer; allowed: {choices(SPECTRAL_VARIANTS)}")
-    kind = SPECTRAL_VARIANTS[variant]
-    for name, value in (("eigenvectors", eigenvectors), ("eigenvalues", eigenvalues)):
-        if value not in ("frozen", "trained"):
-            raise InputError(f"unknown {name} {value!r} of a spectral layer; allowed: frozen, trained")
-    if not isinstance(bias, bool):
-        raise InputError(f"bias must be true or false, got {bias!r}")
-    if eigenvectors == "trained" and kind.factors != "matrix":
-        whole = choices(name for name, each in SPECTRAL_VARIANTS.items() if each.factors == "matrix")
-        raise InputError(
-            f"eigenvectors of the variant {variant} are products with frozen factors; train those of {whole}"
-        )
-    trained = kind.trained if eigenvalues == "trained" else ()
-    part = {"qr": True, "svd": variant != "two_set_released", "matrix": eigenvectors == "trained"}[kind.factors]
-    if not trained and not part:
-        raise InputError(
-            f"nothing to train: eigenvalues and eigenvectors of the variant {variant} are both frozen"
-            f"{' and only a bias is left' if bias else ''}; train one of them"
-        )
-    name = kind.start if start is None else start
-    phi_, in_, out_ = _distributions(variant, kind, name, phi, lambda_in, lambda_out)
-    penalties = {"l1_in": l1_in, "l1_out": l1_out, "l2_in": l2_in, "l2_out": l2_out}
-    penalised = trained if eigenvectors == "frozen" else (*trained, "phi")
-    _check_penalties(penalties | {"l2_phi": l2_phi}, penalised, variant)
-    triangular = variant == "qr_triangular"
-    sloped = name == "first"
 
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> SpectralParams:
+    variant: VariantName = "two_set"
+    _: dataclasses.KW_ONLY
+    eigenvectors: Literal["frozen", "trained"] = "frozen"
+    eigenvalues: Literal["frozen", "trained"] = "trained"
+    start: str | None = None
+    phi: str | None = None
+    lambda_in: str | None = None
+    lambda_out: str | None = None
+    use_bias: bool = True
+    l1_in: float = 0.0
+    l1_out: float = 0.0
+    l2_in: float = 0.0
+    l2_out: float = 0.0
+    l2_phi: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        variant, eigenvectors = self.variant, self.eigenvectors
+        if variant not in SPECTRAL_VARIANTS:
+            raise InputError(f"unknown variant {variant!r} of a spectral layer; allowed: {choices(SPECTRAL_VARIANTS)}")
+        for name, value in (("eigenvectors", eigenvectors), ("eigenvalues", self.eigenvalues)):
+            if value not in ("frozen", "trained"):
+                raise InputError(f"unknown {name} {value!r} of a spectral layer; allowed: frozen, trained")
+        if not isinstance(self.use_bias, bool):
+            raise InputError(f"use_bias must be true or false, got {self.use_bias!r}")
+        if eigenvectors == "trained" and self._kind.factors != "matrix":
+            whole = choices(name for name, each in SPECTRAL_VARIANTS.items() if each.factors == "matrix")
+            raise InputError(
+                f"eigenvectors of the variant {variant} are products with frozen factors; train those of {whole}"
+            )
+        if not self._trained and not self._block_moves:
+            raise InputError(
+                f"nothing to train: eigenvalues and eigenvectors of the variant {variant} are both frozen"
+                f"{' and only a bias is left' if self.use_bias else ''}; train one of them"
+            )
+        self._distributions()
+        penalised = self._trained if eigenvectors == "frozen" else (*self._trained, "phi")
+        penalties = {name: getattr(self, name) for name in ("l1_in", "l1_out", "l2_in", "l2_out", "l2_phi")}
+        _check_penalties(penalties, penalised, variant)
+
+    @property
+    def _kind(self) -> _Variant:
+        return SPECTRAL_VARIANTS[self.variant]
+
+    @property
+    def _trained(self) -> tuple[str, ...]:
+        """The sets of eigenvalues that are trained."""
+        return self._kind.trained if self.eigenvalues == "trained" else ()
+
+    @property
+    def _block_moves(self) -> bool:
+        """Whether phi or a factor of it is trained."""
+        moves = {"qr": True, "svd": self.variant != "two_set_released", "matrix": self.eigenvectors == "trained"}
+        return moves[self._kind.factors]
+
+    @property
+    def _start(self) -> str:
+        return self._kind.start if self.start is None else self.start
+
+    def _distributions(self) -> tuple[Distribution, Distribution, Distribution]:
+        return _distributions(self.variant, self._kind, self._start, self.phi, self.lambda_in, self.lambda_out)
+
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> SpectralParams:
+        """Draw eigenvalues and eigenvectors; a number of modes is ignored."""
+        del modes
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
+        phi, left, right = self._distributions()
         phi_key, in_key, out_key = subkeys(key, 3)
-        if kind.factors == "qr":
-            block = qr_factors(phi_key, phi_, fan_in, fan_out)
-        elif phi_.kind == "released":
+        if self._kind.factors == "qr":
+            block = qr_factors(phi_key, phi, fan_in, fan_out)
+        elif phi.kind == "released":
             block = released_factors(phi_key, fan_in, fan_out)
-        elif kind.factors == "svd":
-            block = svd_factors(phi_key, phi_.number, fan_in, fan_out)
+        elif self._kind.factors == "svd":
+            block = svd_factors(phi_key, phi.number, fan_in, fan_out)
         else:
-            block = draw_matrix(phi_key, phi_, fan_in, fan_out)
-        out = draw_vector(out_key, out_, fan_out, fan_in)
+            block = draw_matrix(phi_key, phi, fan_in, fan_out)
+        out = draw_vector(out_key, right, fan_out, fan_in)
         return SpectralParams(
-            draw_vector(in_key, in_, fan_in, fan_out),
+            draw_vector(in_key, left, fan_in, fan_out),
             out,
             block,
-            jnp.zeros(fan_out.capacity) if bias else None,
-            jnp.ones(()) if variant == "single_set_unit" else None,
-            out if sloped else None,
+            jnp.zeros(fan_out.capacity) if self.use_bias else None,
+            jnp.ones(()) if self.variant == "single_set_unit" else None,
+            out if self._start == "first" else None,
         )
 
-    def apply(params: SpectralParams, x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
-        z = _product(params, x)
-        return z if params.bias is None else z + params.bias
-
-    def _product(params: SpectralParams, x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
-        left, right = params.lambda_in, free_lambda_out(params)
-        match params.phi:
-            case QRFactors(r, q) if not _by_kernel(r, q, trained=True):
-                r = jnp.tril(r) if triangular else r
-                return r @ (q @ (left * x)) - right * (r @ (q @ x))
-            case SVDFactors(u, s, v) if not _by_kernel(u, v, trained=False):
-                return u @ (s * (v @ (left * x))) - right * (u @ (s * (v @ x)))
-            case QRFactors() | SVDFactors():
-                return kernel(params) @ x
-            case matrix if kind.trained == ("out",):
-                return -right * (matrix @ x)
-            case matrix if kind.trained == ("in",):
-                return matrix @ (left * x)
-        return kernel(params) @ x
-
-    def _by_kernel(a: Array, b: Array, *, trained: bool) -> bool:
-        return kernel_beats_factors(b.shape[1], a.shape[0], a.shape[1], rows, trained=trained)
-
-    def kernel(params: SpectralParams) -> Float[Array, "fan_out fan_in"]:
+    def kernel(self, params: SpectralParams) -> Float[Array, "fan_out fan_in"]:
+        """Return (lambda_in - lambda_out) phi, entry by entry."""
         phi = params.phi
-        if triangular and isinstance(phi, QRFactors):
+        if self.variant == "qr_triangular" and isinstance(phi, QRFactors):
             # Cut here, so that the upper triangle has no gradient and stays 0.
             phi = QRFactors(jnp.tril(phi.r), phi.q)
         return (params.lambda_in[None, :] - free_lambda_out(params)[:, None]) * multiplied_out(phi)
 
-    def trainable(params: SpectralParams) -> SpectralParams:
+    def apply(self, params: SpectralParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
+        """Apply the map by the way that the class's text gives for the variant and the rows of x."""
+        rows = count_rows(x)
+
+        def one(x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
+            z = self._product(params, x, rows)
+            return z if params.bias is None else z + params.bias
+
+        return over_rows(one, x)
+
+    def _product(self, params: SpectralParams, x: Float[Array, " fan_in"], rows: int) -> Float[Array, " fan_out"]:
+        left, right = params.lambda_in, free_lambda_out(params)
+
+        def by_kernel(a: Array, b: Array, *, trained: bool) -> bool:
+            return kernel_beats_factors(b.shape[1], a.shape[0], a.shape[1], rows, trained=trained)
+
+        match params.phi:
+            case QRFactors(r, q) if not by_kernel(r, q, trained=True):
+                r = jnp.tril(r) if self.variant == "qr_triangular" else r
+                return r @ (q @ (left * x)) - right * (r @ (q @ x))
+            case SVDFactors(u, s, v) if not by_kernel(u, v, trained=False):
+                return u @ (s * (v @ (left * x))) - right * (u @ (s * (v @ x)))
+            case QRFactors() | SVDFactors():
+                return self.kernel(params) @ x
+            case matrix if self._kind.trained == ("out",):
+                return -right * (matrix @ x)
+            case matrix if self._kind.trained == ("in",):
+                return matrix @ (left * x)
+        return self.kernel(params) @ x
+
+    def trainable(self, params: SpectralParams) -> SpectralParams:
+        """Mark the eigenvalues, factors and bias that the options train."""
         block: LayerParams = {
-            "matrix": eigenvectors == "trained",
+            "matrix": self.eigenvectors == "trained",
             "qr": QRFactors(True, False),  # pyright: ignore[reportArgumentType]
-            "svd": SVDFactors(False, part, False),  # pyright: ignore[reportArgumentType]
-        }[kind.factors]
+            "svd": SVDFactors(False, self._block_moves, False),  # pyright: ignore[reportArgumentType]
+        }[self._kind.factors]
         return SpectralParams(
-            "in" in trained,  # pyright: ignore[reportArgumentType]
-            "out" in trained,  # pyright: ignore[reportArgumentType]
+            "in" in self._trained,  # pyright: ignore[reportArgumentType]
+            "out" in self._trained,  # pyright: ignore[reportArgumentType]
             block,
             None if params.bias is None else True,  # pyright: ignore[reportArgumentType]
             None if params.shift is None else False,  # pyright: ignore[reportArgumentType]
             None if params.slope is None else False,  # pyright: ignore[reportArgumentType]
         )
 
-    def penalty(params: SpectralParams) -> Float[Array, ""]:
+    def penalty(self, params: SpectralParams) -> Float[Array, ""]:
+        """Return the sum of the penalties that are asked for."""
         total = jnp.zeros(())
         for side, values in (("in", params.lambda_in), ("out", params.lambda_out)):
-            if penalties[f"l1_{side}"]:
-                total = total + penalties[f"l1_{side}"] * jnp.sum(_size(values))
-            if penalties[f"l2_{side}"]:
-                total = total + penalties[f"l2_{side}"] * jnp.sum(values**2)
-        if l2_phi:
-            total = total + l2_phi * jnp.sum(params.phi**2)  # pyright: ignore[reportOperatorIssue]
+            l1, l2 = getattr(self, f"l1_{side}"), getattr(self, f"l2_{side}")
+            if l1:
+                total = total + l1 * jnp.sum(_size(values))
+            if l2:
+                total = total + l2 * jnp.sum(values**2)
+        if self.l2_phi:
+            total = total + self.l2_phi * jnp.sum(params.phi**2)  # pyright: ignore[reportOperatorIssue]
         return total
 
-    def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
+    def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
+        """Count what moves; written out, since the shape of a triangle does not say it."""
+        del modes
         n_in, n_out = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out))
         k = min(n_in, n_out)
         blocks = {
             "matrix": n_in * n_out,
             "svd": k,
-            "qr": k * (k + 1) // 2 + (n_out - k) * k if triangular else n_out * k,
+            "qr": k * (k + 1) // 2 + (n_out - k) * k if self.variant == "qr_triangular" else n_out * k,
         }
-        eigen = ("in" in trained) * n_in + ("out" in trained) * n_out
-        return eigen + bias * n_out + part * blocks[kind.factors]
-
-    return Layer(init, apply, kernel, trainable, penalty, num_parameters)
+        eigen = ("in" in self._trained) * n_in + ("out" in self._trained) * n_out
+        return eigen + self.use_bias * n_out + self._block_moves * blocks[self._kind.factors]
 
 
 def _size(values: Float[Array, " n"]) -> Float[Array, " n"]:

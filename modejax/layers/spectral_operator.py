@@ -35,7 +35,7 @@ def eigenvalues(params: SpectralParams) -> tuple[Float[Array, " fan_in"], Float[
     Example:
         >>> import jax
         >>> from modejax import layers
-        >>> layer = layers.spectral("single_set_unit")
+        >>> layer = layers.Spectral("single_set_unit")
         >>> eigenvalues(layer.init(jax.random.key(0), 3, 2))[0].tolist()
         [1.0, 1.0, 1.0]
     """
@@ -74,7 +74,7 @@ def transfer_operator(params: SpectralParams) -> TransferOperator:
     Example:
         >>> import jax
         >>> from modejax import layers
-        >>> layer = layers.spectral("two_set")
+        >>> layer = layers.Spectral("two_set")
         >>> params = layer.init(jax.random.key(0), 3, 2)
         >>> bool(jnp.allclose(transfer_operator(params).A[3:, :3], layer.kernel(params), atol=1e-6))
         True
@@ -102,7 +102,7 @@ def fix_gauge(params: SpectralParams) -> tuple[Float[Array, " fan_in"], Float[Ar
     Example:
         >>> import jax
         >>> from modejax import layers
-        >>> lambda_in, lambda_out = fix_gauge(layers.spectral("two_set").init(jax.random.key(0), 3, 2))
+        >>> lambda_in, lambda_out = fix_gauge(layers.Spectral("two_set").init(jax.random.key(0), 3, 2))
         >>> abs(float(lambda_in.sum() + lambda_out.sum())) < 1e-6
         True
     """

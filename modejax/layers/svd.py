@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
@@ -10,9 +11,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from modejax.draws import normal_matrix, subkeys, uniform_vector
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Layer, Modes, dense_is_cheaper, paper_scale
+from modejax.layers.base import Family, Modes, TakesModes, count_rows, dense_is_cheaper, over_rows, paper_scale
 
-__all__ = ["SVDParams", "svd"]
+__all__ = ["SVD", "SVDParams"]
 
 
 class SVDParams(NamedTuple):
@@ -24,30 +25,20 @@ class SVDParams(NamedTuple):
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
-def svd(
-    modes: int | Extent | None = None,
-    *,
-    orthogonality: float = 30.0,
-    sparsity: float = 1.0,
-    rows: int = 100,
-) -> Layer:
-    """Make an SVD-trained layer z = u (|s| * (v x)).
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SVD(Family):
+    """The SVD-trained layer z = u (|s| * (v x)).
 
     The penalty is orthogonality / r^2 (||u^T u - I||_F^2 + ||v v^T - I||_F^2) + sparsity ||s||_1 / ||s||_2, with r
-    the number of modes of the layer.
+    the number of modes of the layer. Without a number of modes r is the full rank min(fan_in, fan_out); more modes than
+    the full rank are cut to it, because more than that many orthonormal patterns do not exist.
 
-    Args:
-        modes: the number of modes r; None for the full rank min(fan_in, fan_out). More modes than the full rank
-            are cut to it, because more than that many orthonormal patterns do not exist.
+    Attributes:
         orthogonality: the factor lam_o of the first term.
         sparsity: the factor lam_s of the second term.
-        rows: the number of examples that go through the layer in one call (see `dense_is_cheaper`).
-
-    Returns:
-        The layer.
 
     Raises:
-        InputError: if `modes` is not allowed or a factor is negative.
+        InputError: if a factor is negative.
 
     References:
         Yang et al., "Learning low-rank deep neural networks via singular vector orthogonality regularization and
@@ -56,27 +47,29 @@ def svd(
 
     Example:
         >>> import jax
-        >>> layer = svd()
-        >>> params = layer.init(jax.random.key(0), 784, 100)
-        >>> params.s.shape, layer.num_parameters(784, 100)
+        >>> family = SVD()
+        >>> params = family.init(jax.random.key(0), 784, 100)
+        >>> params.s.shape, family.num_parameters(784, 100)
         ((100,), 88500)
     """
-    wanted = None if modes is None else as_extent(modes)
-    if not (orthogonality >= 0 and sparsity >= 0):
-        raise InputError(f"orthogonality and sparsity must be 0 or more, got {orthogonality!r} and {sparsity!r}")
 
-    def rank(fan_in: Extent, fan_out: Extent) -> Extent:
-        extents = [fan_in, fan_out] if wanted is None else [fan_in, fan_out, wanted]
-        actives = [extent.active for extent in extents]
-        if all(isinstance(active, int) for active in actives):
-            active = min(actives)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        else:
-            active = jnp.min(jnp.stack([jnp.asarray(active) for active in actives]))
-        return Extent(min(extent.capacity for extent in extents), active)
+    takes_modes: ClassVar[TakesModes] = "optional"
+    orthogonality: float = 30.0
+    sparsity: float = 1.0
 
-    def init(key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent) -> SVDParams:
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if not (self.orthogonality >= 0 and self.sparsity >= 0):
+            raise InputError(
+                f"orthogonality and sparsity must be 0 or more, got {self.orthogonality!r} and {self.sparsity!r}"
+            )
+
+    def init(
+        self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> SVDParams:
+        """Draw the factors; no number of modes means the full rank."""
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
-        r = rank(fan_in, fan_out)
+        r = _rank(fan_in, fan_out, modes)
         u_key, s_key, v_key = subkeys(key, 3)
         std = paper_scale(fan_in)
         return SVDParams(
@@ -86,20 +79,19 @@ def svd(
             r.mask,
         )
 
-    def apply(params: SVDParams, x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
-        capacity, fan_in = params.v.shape
-        if dense_is_cheaper(fan_in, params.u.shape[0], capacity, rows):
-            return kernel(params) @ x
-        return params.u @ (jnp.abs(params.s) * (params.v @ x))
-
-    def kernel(params: SVDParams) -> Float[Array, "fan_out fan_in"]:
+    def kernel(self, params: SVDParams) -> Float[Array, "fan_out fan_in"]:
+        """Return u diag(|s|) v."""
         return (params.u * jnp.abs(params.s)[None, :]) @ params.v
 
-    def trainable(params: SVDParams) -> SVDParams:
-        del params
-        return SVDParams(True, True, True, False)  # pyright: ignore[reportArgumentType]
+    def apply(self, params: SVDParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
+        """Pass x through the factors, or build the kernel where `dense_is_cheaper` for the rows of x."""
+        capacity, fan_in = params.v.shape
+        if dense_is_cheaper(fan_in, params.u.shape[0], capacity, count_rows(x)):
+            return over_rows(lambda row: self.kernel(params) @ row, x)
+        return over_rows(lambda row: params.u @ (jnp.abs(params.s) * (params.v @ row)), x)
 
-    def penalty(params: SVDParams) -> Float[Array, ""]:
+    def penalty(self, params: SVDParams) -> Float[Array, ""]:
+        """Return the penalty of the class's text."""
         active = params.active.astype(params.s.dtype)
         identity = jnp.diag(active)
         r = active.sum()
@@ -111,14 +103,34 @@ def svd(
         # The derivative of |s| at 0 counts as 1 in JAX; padding has none.
         total = jnp.sum(jnp.where(params.active, jnp.abs(params.s), 0))
         ratio = jnp.where(square > 0, total / norm, 0.0)
-        return orthogonality / r**2 * defect + sparsity * ratio
+        return self.orthogonality / r**2 * defect + self.sparsity * ratio
 
-    def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        n_in, n_out = (as_extent(n) for n in (fan_in, fan_out))
-        r = rank(n_in, n_out).known("num_parameters")
+    def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
+        """Count the trained entries by their formula, which is quicker than by the shapes."""
+        n_in, n_out = as_extent(fan_in), as_extent(fan_out)
+        r = _rank(n_in, n_out, modes).known("num_parameters")
         return r * (n_in.known("num_parameters") + n_out.known("num_parameters") + 1)
 
-    def to_modes(params: SVDParams) -> Modes:
+    def modes(self, params: SVDParams) -> Modes:
+        """Return the factors, with weights |s|."""
         return Modes(params.u, jnp.abs(params.s), params.v, params.active)
 
-    return Layer(init, apply, kernel, trainable, penalty, num_parameters, to_modes)
+    def cut(self, params: SVDParams, keep: Bool[Array, " modes"]) -> SVDParams:
+        """Keep the modes marked; the others become padding."""
+        return SVDParams(
+            jnp.where(keep[None, :], params.u, 0),
+            jnp.where(keep, params.s, 0),
+            jnp.where(keep[:, None], params.v, 0),
+            params.active & keep,
+        )
+
+
+def _rank(fan_in: Extent, fan_out: Extent, modes: int | Extent | None) -> Extent:
+    """Return the least of both sizes and, where given, the number of modes."""
+    extents = [fan_in, fan_out] if modes is None else [fan_in, fan_out, as_extent(modes)]
+    actives = [extent.active for extent in extents]
+    if all(isinstance(active, int) for active in actives):
+        active = min(actives)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    else:
+        active = jnp.min(jnp.stack([jnp.asarray(active) for active in actives]))
+    return Extent(min(extent.capacity for extent in extents), active)

@@ -60,7 +60,7 @@ def mode_measures(members: Iterable[ModeMember]) -> xarray.Dataset:
         >>> import jax
         >>> from types import SimpleNamespace
         >>> from modejax import layers, mlp
-        >>> network = mlp([6, 5, 3], layers.mode(4))
+        >>> network = mlp([6, 5, 3], layers.Mode(), 4)
         >>> member = SimpleNamespace(network=network, params=network.init(jax.random.key(0)))
         >>> measures = mode_measures([member, member])
         >>> dict(measures.sizes), sorted(measures.data_vars)[:3]

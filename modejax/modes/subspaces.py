@@ -199,7 +199,7 @@ def alignment(network: Network, params: Any) -> list[Alignment]:
     Example:
         >>> import jax
         >>> from modejax import layers, mlp
-        >>> network = mlp([6, 8, 3], layers.mode(2))
+        >>> network = mlp([6, 8, 3], layers.Mode(), 2)
         >>> round(alignment(network, network.init(jax.random.key(0)))[0].overlap_random, 3)
         0.25
     """
@@ -241,7 +241,7 @@ def hidden_activity(network: Network, params: Any, x: Any) -> list[Float[np.ndar
     Example:
         >>> import jax
         >>> from modejax import layers, mlp
-        >>> network = mlp([4, 3, 5, 2], layers.mode(2))
+        >>> network = mlp([4, 3, 5, 2], layers.Mode(), 2)
         >>> [h.shape for h in hidden_activity(network, network.init(jax.random.key(0)), np.ones((7, 4)))]
         [(7, 3), (7, 5)]
     """
@@ -252,7 +252,7 @@ def hidden_activity(network: Network, params: Any, x: Any) -> list[Float[np.ndar
     def all_layers(params: Any, h: Any) -> list[Any]:
         found = []
         for index in range(len(network.sizes) - 2):
-            h = jax.vmap(lambda row, index=index: network.between(params, row, index, index + 1))(h)
+            h = network.between(params, h, index, index + 1)
             found.append(h)
         return found
 

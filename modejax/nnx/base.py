@@ -1,8 +1,7 @@
-"""What the modules share: a pure layer of `modejax.layers` whose arrays live in NNX variables."""
+"""What the modules share: a family of `modejax.layers` whose arrays live in NNX variables."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypedDict
@@ -16,7 +15,7 @@ from jaxtyping import Array, Float
 
 from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
-from modejax.layers import Layer, LayerParams
+from modejax.layers import Family, LayerParams
 
 __all__ = ["Frozen", "LayerModule", "Options"]
 
@@ -41,7 +40,7 @@ class Options(TypedDict, total=False):
         precision: of the products, a name or `jax.lax.Precision`.
         promote_dtype: the function that brings input and parameters to one type.
         factor_init: initialisers `(key, shape, dtype)` by the name of a factor, such as {"sigma": ones}; all others
-            start as the pure layer does.
+            start as the family does.
         bias_init: that of the bias; zeros by default.
         factor_metadata: keywords of the variables by the name of a factor, such as
             {"xi_in": {"out_sharding": (None, "data")}}.
@@ -60,21 +59,23 @@ class Options(TypedDict, total=False):
 
 
 class LayerModule(nnx.Module):
-    """A pure layer as an NNX module: one `nnx.Param` a trained array, one `Frozen` a fixed one, by the field's name.
+    """A family as an NNX module: one `nnx.Param` a trained array, one `Frozen` a fixed one, by the field's name.
 
     Attributes:
+        family: the family that the module applies, bias included.
+        modes: the padded number of modes; None for a family without.
         bias: the bias, None without.
         structure: shapes of the functional parameters.
     """
 
     bias: nnx.Param | None
-    _space = 0
-    """Dimensions of space of an example; a convolution sets it."""
 
     def __init__(
         self,
         in_features: int | Extent,
         out_features: int | Extent,
+        family: Family,
+        modes: int | Extent | None = None,
         *,
         use_bias: bool = True,
         dtype: Dtype | None = None,
@@ -85,24 +86,23 @@ class LayerModule(nnx.Module):
         bias_init: Initializer = nnx.initializers.zeros_init(),
         factor_metadata: Mapping[str, Mapping[str, Any]] = _NOTHING,
         bias_metadata: Mapping[str, Any] = _NOTHING,
-        first: Layer | None = None,
         params: LayerParams | None = None,
         rngs: nnx.Rngs | None,
     ) -> None:
-        # `first` draws the start where the number of modes is padded; by default the layer that is applied. With
-        # `params` nothing is drawn, the bias included.
+        # With `params` nothing is drawn, the bias included.
         n_in, n_out = as_extent(in_features), as_extent(out_features)
         self.in_features, self.out_features = n_in.capacity, n_out.capacity
-        self.use_bias = use_bias
+        self.family, self.use_bias = family, use_bias
+        self.modes = None if modes is None else as_extent(modes).capacity
         self.dtype, self.param_dtype, self.precision = dtype, param_dtype, precision
         self.promote_dtype = promote_dtype
         _precision_name(precision)
         start = params
         if start is None:
             assert rngs is not None
-            start = (first or self.layer).init(rngs.params(), n_in, n_out)
+            start = family.init(rngs.params(), n_in, n_out, modes)
         self.structure = nnx.static(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), start))
-        named, trained = dict(_named(start)), dict(_named(self.layer.trainable(start)))
+        named, trained = dict(_named(start)), dict(_named(family.trainable(start)))
         for what, given in (("factor_init", factor_init), ("factor_metadata", factor_metadata)):
             unknown = [name for name in given if named.get(name) is None or name == "bias"]
             if unknown:
@@ -127,16 +127,8 @@ class LayerModule(nnx.Module):
         if not use_bias:
             self.bias = nnx.data(None)
 
-    def _layer(self, rows: int) -> Layer:
-        raise NotImplementedError
-
-    @property
-    def layer(self) -> Layer:
-        """The pure layer that the module applies, bias included."""
-        return self._layer(100)
-
     def params(self) -> LayerParams:
-        """Return the arrays as the functional parameters of `layer`."""
+        """Return the arrays as the functional parameters of `family`."""
 
         def read(name: str, shape: Any) -> Array:
             value = getattr(self, name)[...]
@@ -153,7 +145,7 @@ class LayerModule(nnx.Module):
         """Put functional parameters into the module, for example those of a sweep.
 
         Args:
-            params: parameters of `layer`, of the module's sizes.
+            params: parameters of `family`, of the module's sizes.
 
         Raises:
             InputError: if they are those of another layer or of other sizes, or their types are mixed.
@@ -174,41 +166,31 @@ class LayerModule(nnx.Module):
 
     def num_parameters(self) -> int:
         """Return the number of trained parameters, bias included, padding included."""
-        return self.layer.num_parameters(self.in_features, self.out_features)
+        return self.family.num_parameters(self.in_features, self.out_features, self.modes)
 
     def kernel(self) -> Float[Array, "*window in_features out_features"]:
         """Return the dense kernel that the module stands for, in the layout of `nnx.Linear` or `nnx.Conv`."""
-        dense = self.layer.kernel(self.params())
+        dense = self.family.kernel(self.params())
         return jnp.moveaxis(dense, (0, 1), (-1, -2))
 
     def _apply(self, inputs: Array) -> Array:
-        """Apply the pure layer to inputs with any leading axes, features (or channels) last."""
-        if inputs.ndim < 1 + self._space or inputs.shape[-1] != self.in_features:
+        """Apply the family to inputs with any leading axes, features (or channels) last."""
+        space = self.family.space
+        if inputs.ndim < 1 + space or inputs.shape[-1] != self.in_features:
             raise InputError(
-                f"this {type(self).__name__} takes inputs (..., {'*space, ' * bool(self._space)}{self.in_features}), "
+                f"this {type(self).__name__} takes inputs (..., {'*space, ' * bool(space)}{self.in_features}), "
                 f"got shape {inputs.shape}"
             )
-        batch = inputs.shape[: inputs.ndim - 1 - self._space]
         leaves, tree = jax.tree.flatten(self.params())
         floats = [leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else None for leaf in leaves]
         inputs, *cast = self.promote_dtype((inputs, *floats), dtype=self.dtype)
         params = tree.unflatten([old if new is None else new for old, new in zip(leaves, cast, strict=True)])
-        rows = 1
-        for size in batch:
-            rows *= size
-        layer = self._layer(max(rows, 1))
-
-        def apply(x: Array) -> Array:
-            return self._example(x, functools.partial(layer.apply, params))
-
-        for _ in batch:
-            apply = jax.vmap(apply)
         with jax.default_matmul_precision(_precision_name(self.precision)):  # pyright: ignore[reportArgumentType]
-            return apply(inputs)
+            return self.family.apply(params, self._prepared(inputs))
 
-    def _example(self, x: Array, apply: Callable) -> Array:
-        """Apply the pure layer to one example; a convolution moves its axes around it."""
-        return apply(x)
+    def _prepared(self, inputs: Array) -> Array:
+        """Return what the family is applied to; a convolution adds what paddings of Flax ask for."""
+        return inputs
 
 
 def _precision_name(precision: PrecisionLike) -> str | None:

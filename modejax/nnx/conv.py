@@ -1,12 +1,10 @@
 """Convolutions in the place of `nnx.Conv`, by modes or by eigenvalues of the channels.
 
-Examples have their channels last, as in Flax; the pure layers have them first. The axes are moved around the call,
-which the compiler folds into the convolution.
+Examples have their channels last, as in Flax and in the families.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
@@ -17,7 +15,7 @@ from jaxtyping import Array, Float
 
 from modejax import layers
 from modejax.errors import InputError
-from modejax.extent import Extent, as_extent
+from modejax.extent import Extent
 from modejax.nnx.base import Frozen, LayerModule, Options
 from modejax.nnx.linear import with_bias
 
@@ -31,27 +29,22 @@ class _Conv(LayerModule):
         self, kernel_size: Sizes, strides: Sizes | None, padding: PaddingLike, input_dilation: Sizes, dilation: Sizes
     ) -> None:
         self.kernel_size = (kernel_size,) if isinstance(kernel_size, int) else tuple(kernel_size)
-        self._space = len(self.kernel_size)
-        self.strides = _each(1 if strides is None else strides, self._space)
-        self.input_dilation = _each(input_dilation, self._space)
-        self.kernel_dilation = _each(dilation, self._space)
-        self.padding = _pairs(padding, self._space)
+        space = len(self.kernel_size)
+        self.strides = _each(1 if strides is None else strides, space)
+        self.input_dilation = _each(input_dilation, space)
+        self.kernel_dilation = _each(dilation, space)
+        self.padding = _pairs(padding, space)
 
-    def _window(self) -> dict[str, Any]:
+    def _geometry(self) -> dict[str, Any]:
         # Other paddings of Flax are added to the input before a VALID convolution.
         padding = "VALID" if self.padding in _ADDED else self.padding
         return {
+            "window": self.kernel_size,
             "strides": self.strides,
             "padding": padding,
             "kernel_dilation": self.kernel_dilation,
             "input_dilation": self.input_dilation,
         }
-
-    def _layer(self, rows: int) -> layers.Layer:
-        return self._pure(rows, **self._window())
-
-    def _pure(self, rows: int, **window: Any) -> layers.Layer:
-        raise NotImplementedError
 
     def __call__(self, inputs: Float[Array, "*batch in_features"]) -> Float[Array, "*batch out_features"]:
         """Convolve examples (*batch, *space, in_features), the batch with any number of axes, also none.
@@ -67,12 +60,13 @@ class _Conv(LayerModule):
         """
         return self._apply(inputs)
 
-    def _example(self, x: Float[Array, "*space channels"], apply: Any) -> Float[Array, "*space channels"]:
+    def _prepared(self, inputs: Float[Array, "*batch in_features"]) -> Float[Array, "*batch in_features"]:
         if self.padding in _ADDED:
             reach = [(n - 1) * d for n, d in zip(self.kernel_size, self.kernel_dilation, strict=True)]
             pads = [(n, 0) if self.padding == "CAUSAL" else (n // 2, (n + 1) // 2) for n in reach]
-            x = jnp.pad(x, [*pads, (0, 0)], mode=_ADDED[self.padding])  # pyright: ignore
-        return jnp.moveaxis(apply(jnp.moveaxis(x, -1, 0)), 0, -1)
+            batch = ((0, 0),) * (inputs.ndim - 1 - len(pads))
+            inputs = jnp.pad(inputs, [*batch, *pads, (0, 0)], mode=_ADDED[self.padding])  # pyright: ignore
+        return inputs
 
 
 class ModeConv(_Conv):
@@ -97,7 +91,7 @@ class ModeConv(_Conv):
         InputError: if a size, the padding or an option is not allowed.
 
     References:
-        See `modejax.layers.mode_conv`.
+        See `modejax.layers.ModeConv`.
 
     Example:
         >>> layer = ModeConv(8, 4, (3,), modes=2, strides=2, rngs=nnx.Rngs(0))
@@ -125,12 +119,8 @@ class ModeConv(_Conv):
         **options: Unpack[Options],
     ) -> None:
         self._set_geometry(kernel_size, strides, padding, input_dilation, kernel_dilation)
-        self.modes = as_extent(modes).capacity
-        first = with_bias(layers.mode_conv(modes, self.kernel_size, **self._window()), options.get("use_bias", True))
-        super().__init__(in_features, out_features, first=first, rngs=rngs, **options)
-
-    def _pure(self, rows: int, **window: Any) -> layers.Layer:
-        return _mode_conv(self.modes, self.kernel_size, self.use_bias, rows, **window)
+        family = with_bias(layers.ModeConv(**self._geometry()), options.get("use_bias", True))
+        super().__init__(in_features, out_features, family, modes, rngs=rngs, **options)
 
 
 class SpectralConv(_Conv):
@@ -155,7 +145,7 @@ class SpectralConv(_Conv):
         InputError: if a size, the padding or an option is not allowed.
 
     References:
-        See `modejax.layers.spectral_conv`.
+        See `modejax.layers.SpectralConv`.
 
     Example:
         >>> SpectralConv(8, 4, (3,), rngs=nnx.Rngs(0)).num_parameters()
@@ -181,12 +171,9 @@ class SpectralConv(_Conv):
         **options: Unpack[Options],
     ) -> None:
         self._set_geometry(kernel_size, strides, padding, input_dilation, kernel_dilation)
-        self.eigenvectors = eigenvectors
-        super().__init__(in_features, out_features, rngs=rngs, **options)
-
-    def _pure(self, rows: int, **window: Any) -> layers.Layer:
-        del rows
-        return _spectral_conv(self.kernel_size, self.eigenvectors, self.use_bias, **window)
+        use_bias = options.get("use_bias", True)
+        family = layers.SpectralConv(eigenvectors=eigenvectors, use_bias=use_bias, **self._geometry())
+        super().__init__(in_features, out_features, family, rngs=rngs, **options)
 
 
 _ADDED = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
@@ -206,13 +193,3 @@ def _pairs(padding: PaddingLike, space: int) -> str | tuple[tuple[int, int], ...
             )
         return padding
     return tuple((p, p) if isinstance(p, int) else tuple(p) for p in _each(padding, space))  # pyright: ignore
-
-
-@functools.lru_cache(maxsize=512)
-def _mode_conv(modes: int, window: tuple[int, ...], bias: bool, rows: int, **options: Any) -> layers.Layer:
-    return with_bias(layers.mode_conv(modes, window, rows=rows, **options), bias)
-
-
-@functools.lru_cache(maxsize=512)
-def _spectral_conv(window: tuple[int, ...], eigenvectors: Any, bias: bool, **options: Any) -> layers.Layer:
-    return layers.spectral_conv(window, eigenvectors=eigenvectors, bias=bias, **options)

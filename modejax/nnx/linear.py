@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 from flax import nnx
 from jaxtyping import Array, Float
 
 from modejax import layers
-from modejax.extent import Extent, as_extent
+from modejax.extent import Extent
 from modejax.layers.spectral import VariantName
 from modejax.nnx.base import Frozen, LayerModule, Options
 
@@ -42,7 +41,7 @@ class ModeLinear(_Linear):
         in_features: inputs; an `Extent` for padded widths under `nnx.vmap`.
         out_features: outputs, likewise.
         modes: the number of modes P, likewise.
-        gauge: see `layers.mode`.
+        gauge: see `layers.Mode`.
         rngs: the stream `params` is used once for the factors, once for each initialiser given, and once for the bias.
         **options: see `Options`.
 
@@ -50,7 +49,7 @@ class ModeLinear(_Linear):
         InputError: if a size, the gauge or an option is not allowed.
 
     References:
-        See `modejax.layers.mode`.
+        See `modejax.layers.Mode`.
 
     Example:
         >>> layer = ModeLinear(8, 4, modes=2, rngs=nnx.Rngs(0))
@@ -73,12 +72,8 @@ class ModeLinear(_Linear):
         rngs: nnx.Rngs,
         **options: Unpack[Options],
     ) -> None:
-        self.modes, self.gauge = as_extent(modes).capacity, gauge
-        first = with_bias(layers.mode(modes, gauge=gauge), options.get("use_bias", True))
-        super().__init__(in_features, out_features, first=first, rngs=rngs, **options)
-
-    def _layer(self, rows: int) -> layers.Layer:
-        return _mode(self.modes, self.gauge, self.use_bias, rows)
+        family = with_bias(layers.Mode(gauge=gauge), options.get("use_bias", True))
+        super().__init__(in_features, out_features, family, modes, rngs=rngs, **options)
 
 
 class LowRankLinear(_Linear):
@@ -90,7 +85,7 @@ class LowRankLinear(_Linear):
         in_features: inputs; an `Extent` for padded widths under `nnx.vmap`.
         out_features: outputs, likewise.
         modes: the number of modes P, likewise.
-        start: see `layers.low_rank`.
+        start: see `layers.LowRank`.
         rngs: as in `ModeLinear`.
         **options: see `Options`.
 
@@ -116,12 +111,8 @@ class LowRankLinear(_Linear):
         rngs: nnx.Rngs,
         **options: Unpack[Options],
     ) -> None:
-        self.modes, self.start = as_extent(modes).capacity, start
-        first = with_bias(layers.low_rank(modes, start=start), options.get("use_bias", True))
-        super().__init__(in_features, out_features, first=first, rngs=rngs, **options)
-
-    def _layer(self, rows: int) -> layers.Layer:
-        return _low_rank(self.modes, self.start, self.use_bias, rows)
+        family = with_bias(layers.LowRank(start=start), options.get("use_bias", True))
+        super().__init__(in_features, out_features, family, modes, rngs=rngs, **options)
 
 
 class SpectralLinear(_Linear):
@@ -143,7 +134,7 @@ class SpectralLinear(_Linear):
         InputError: if a size, a name or an option is not allowed.
 
     References:
-        See `modejax.layers.spectral`.
+        See `modejax.layers.Spectral`.
 
     Example:
         >>> layer = SpectralLinear(8, 4, rngs=nnx.Rngs(0))
@@ -165,29 +156,11 @@ class SpectralLinear(_Linear):
         rngs: nnx.Rngs,
         **options: Unpack[Options],
     ) -> None:
-        self.variant, self.eigenvectors, self.start = variant, eigenvectors, start
-        super().__init__(in_features, out_features, rngs=rngs, **options)
-
-    def _layer(self, rows: int) -> layers.Layer:
-        return _spectral(self.variant, self.eigenvectors, self.start, self.use_bias, rows)
+        use_bias = options.get("use_bias", True)
+        family = layers.Spectral(variant, eigenvectors=eigenvectors, start=start, use_bias=use_bias)
+        super().__init__(in_features, out_features, family, rngs=rngs, **options)
 
 
-def with_bias(layer: layers.Layer, bias: bool) -> layers.Layer:
-    """Add a bias to a pure layer without one, where it is asked for."""
-    return layers.biased(layer) if bias else layer
-
-
-# Made once a configuration: equal modules share one pure layer, so that compiled functions are shared, too.
-@functools.lru_cache(maxsize=512)
-def _mode(modes: int, gauge: Any, bias: bool, rows: int) -> layers.Layer:
-    return with_bias(layers.mode(modes, gauge=gauge, rows=rows), bias)
-
-
-@functools.lru_cache(maxsize=512)
-def _low_rank(modes: int, start: Any, bias: bool, rows: int) -> layers.Layer:
-    return with_bias(layers.low_rank(modes, start=start, rows=rows), bias)
-
-
-@functools.lru_cache(maxsize=512)
-def _spectral(variant: Any, eigenvectors: Any, start: str | None, bias: bool, rows: int) -> layers.Layer:
-    return layers.spectral(variant, eigenvectors=eigenvectors, start=start, bias=bias, rows=rows)
+def with_bias(family: layers.Family, bias: bool) -> layers.Family:
+    """Add a bias to a family without one, where it is asked for."""
+    return layers.Biased(family) if bias else family

@@ -39,21 +39,18 @@ def plot_decision(ax: Axes, network: Network, params: Any, x: np.ndarray, cluste
         >>> import jax
         >>> from matplotlib.figure import Figure
         >>> from modejax import layers, mlp
-        >>> network = mlp([2, 4, 1], layers.mode(3))
+        >>> network = mlp([2, 4, 1], layers.Mode(), 3)
         >>> params = network.init(jax.random.key(0))
         >>> plot_decision(Figure().subplots(), network, params, np.ones((4, 2)), np.arange(4)).get_xlabel()
         'x1'
     """
-    import jax
     import jax.numpy as jnp
 
     if (network.sizes[0].capacity, network.sizes[-1].capacity) != (2, 1):
         raise InputError("a decision map needs a network with two inputs and one output")
     grid = np.linspace(-1.3, 1.3, 121, dtype=np.float32)
     plane = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
-    out = np.asarray(jax.vmap(network.apply, in_axes=(None, 0))(params, jnp.asarray(plane))).reshape(
-        grid.size, grid.size
-    )
+    out = np.asarray(network.apply(params, jnp.asarray(plane))).reshape(grid.size, grid.size)
     ax.contourf(grid, grid, np.clip(out, -1, 1), levels=np.linspace(-1, 1, 11), cmap="RdBu_r", alpha=0.55)
     if out.min() < 0 < out.max():
         ax.contour(grid, grid, out, levels=[0.0], colors="black", linewidths=1.4)
@@ -91,7 +88,7 @@ def plot_mode_space(ax: Axes, network: Network, params: Any, x: np.ndarray, clus
         >>> import jax
         >>> from matplotlib.figure import Figure
         >>> from modejax import layers, mlp
-        >>> network = mlp([2, 4, 1], layers.mode(3))
+        >>> network = mlp([2, 4, 1], layers.Mode(), 3)
         >>> params = network.init(jax.random.key(0))
         >>> len(plot_mode_space(Figure().subplots(), network, params, np.eye(2), np.arange(2)).lines)
         6

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from modejax.data import Dataset
-from modejax.layers import BiasedParams, SingularModes, biased, mode, mode_from_modes
+from modejax.layers import Biased, BiasedParams, Mode, SingularModes, mode_from_modes
 from modejax.networks import Network, Params, mlp
 from modejax.training import LOSSES, evaluate, start_state, train_step
 from modejax.truncation import kept_curves, mode_scores, ranked
@@ -34,7 +34,6 @@ def chain(
     biases: Sequence[Any | None],
     counts: Sequence[int],
     activation: str = "relu",
-    rows: int = 100,
 ) -> tuple[Network, Params]:
     """Make the perceptron of decomposed kernels.
 
@@ -43,7 +42,6 @@ def chain(
         biases: for each map (fan_out,), or None.
         counts: the number of modes of each map.
         activation: between the maps.
-        rows: examples that go through it in one call.
 
     Returns:
         A network of mode layers, with biases where there are any, and its parameters in float32 (float64 for kernels of
@@ -56,15 +54,15 @@ def chain(
         17
     """
     sizes = [found[0].shape[1], *(each.shape[0] for each in found)]
-    factories, params = [], []
+    families, params = [], []
     for each, bias, count in zip(found, biases, counts, strict=True):
         wide = each._replace(dtype=each.dtype if each.dtype == np.float64 else np.dtype(np.float32))
-        layer, part = mode(count, rows=rows), mode_from_modes(wide, count)
+        family, part = Mode(), mode_from_modes(wide, count)
         if bias is not None:
-            layer, part = biased(layer), BiasedParams(part, jnp.asarray(np.asarray(bias, wide.dtype)))
-        factories.append(layer)
+            family, part = Biased(family), BiasedParams(part, jnp.asarray(np.asarray(bias, wide.dtype)))
+        families.append(family)
         params.append(part)
-    return mlp(sizes, factories, activation), tuple(params)
+    return mlp(sizes, families, list(counts), activation), tuple(params)
 
 
 def kept_numbers(capacity: int, most: int = 40) -> list[int]:

@@ -33,11 +33,11 @@ class Row(NamedTuple):
     accuracy: float  # share of 1; not a number where it diverged
 
 
-_EIGEN = ("variant=two_set", "bias=false")
+_EIGEN = ("variant=two_set", "use_bias=false")
 _FAMILIES: tuple[tuple[str, str, tuple[str, ...], float], ...] = (
     ("eigenvalues of both sets", "spectral", _EIGEN, 0.015),
-    ("eigenvalues of the inputs", "spectral", ("variant=input_only", "bias=false"), 0.015),
-    ("eigenvalues of the outputs", "spectral", ("variant=single_set", "bias=false"), 0.015),
+    ("eigenvalues of the inputs", "spectral", ("variant=input_only", "use_bias=false"), 0.015),
+    ("eigenvalues of the outputs", "spectral", ("variant=single_set", "use_bias=false"), 0.015),
     ("eigenvalues and eigenvectors", "spectral", (*_EIGEN, "eigenvectors=trained"), 0.005),
     ("as many weights", "dense", (), 0.015),
     ("all weights", "dense", (), 0.005),

@@ -23,7 +23,7 @@ from modejax.sweep.config import SweepConfig
 __all__ = ["Row", "measure_after", "measure_before", "run"]
 
 _SCORES = ("eigenvalue", "eigenvector", "incoming", "throughput", "random")
-_SPECTRAL = ("variant=single_set", "bias=false")
+_SPECTRAL = ("variant=single_set", "use_bias=false")
 _PERCENTILES = (0.0, 20.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0)
 _NAMES = {"elu": "ELU", "relu": "ReLU"}
 _BEFORE = (50.0, 70.0, 80.0, 90.0, 95.0)

@@ -38,12 +38,12 @@ FAMILIES = (
     Family("S-QR, released", "spectral", ("variant=qr_full", _QR), "dynamic", 0.005),
     Family("S-QR, triangular", "spectral", ("variant=qr_triangular", _QR), "dynamic", 0.005),
     Family("dense, released baseline (no bias)", "dense", (), "dynamic", 0.005),
-    Family("dense, same mask", "dense", ("bias=true",), "dynamic", 0.005),
-    Family("dense, straight-through", "dense", ("bias=true",), "straight_through", 0.005),
-    Family("dense, mask of the start", "dense", ("bias=true",), "static", 0.005),
-    Family("dense, random mask", "dense", ("bias=true",), "random", 0.005),
-    Family("dense, cut after training", "dense", ("bias=true",), "cut", 0.001),
-    Family("dense, cut, then two epochs", "dense", ("bias=true",), "dynamic", 0.001, tuned=True),
+    Family("dense, same mask", "dense", ("use_bias=true",), "dynamic", 0.005),
+    Family("dense, straight-through", "dense", ("use_bias=true",), "straight_through", 0.005),
+    Family("dense, mask of the start", "dense", ("use_bias=true",), "static", 0.005),
+    Family("dense, random mask", "dense", ("use_bias=true",), "random", 0.005),
+    Family("dense, cut after training", "dense", ("use_bias=true",), "cut", 0.001),
+    Family("dense, cut, then two epochs", "dense", ("use_bias=true",), "dynamic", 0.001, tuned=True),
 )
 """The families; the learning rate 0.001 is that of an ordinary dense network."""
 

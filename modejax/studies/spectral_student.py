@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from modejax import layers
 from modejax.data import Dataset
 from modejax.extent import Extent
-from modejax.layers import Layer, SpectralParams, spectral
+from modejax.layers import Spectral, SpectralParams
 from modejax.studies.common import markdown_table, mean_and_sd, write_study
 from modejax.sweep.config import SweepConfig
 
@@ -92,45 +93,64 @@ def teacher_data(seed: int = 0, *, n_train: int = 10_000, n_test: int = 5_000) -
     )
 
 
-def student_layer(**options: Any) -> Callable[[Any], Layer]:
-    """Return the layers of a student: one set of eigenvalues with eigenvectors; the map to the output adds, frozen.
+@dataclasses.dataclass(frozen=True)
+class Student(layers.Family):
+    """The maps of a student: one set of eigenvalues with eigenvectors; the map to the output adds, frozen.
 
-    Args:
-        options: of `modejax.layers.spectral`.
-
-    Returns:
-        A layer of one's own for `run_sweep`.
+    Attributes:
+        inner: the family of the other maps.
 
     Example:
         >>> import jax
-        >>> layer = student_layer()(0)
-        >>> layer.kernel(layer.init(jax.random.key(0), 3, 1)).tolist()
+        >>> family = student_layer()
+        >>> family.kernel(family.init(jax.random.key(0), 3, 1)).tolist()
         [[1.0, 1.0, 1.0]]
     """
-    inner = spectral("single_set", eigenvectors="trained", start="tools", bias=False, **options)
 
-    def adds(params: SpectralParams) -> bool:
-        return params.lambda_out.shape[-1] == 1
+    inner: Spectral
 
-    def init(key: Any, fan_in: int | Extent, fan_out: int | Extent) -> SpectralParams:
-        params = inner.init(key, fan_in, fan_out)
-        if not adds(params):
+    def init(
+        self, key: Any, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
+    ) -> SpectralParams:
+        """Draw the family inside; the map to the output gets ones."""
+        params = self.inner.init(key, fan_in, fan_out, modes)
+        if not _adds(params):
             return params
         mask = fan_in.mask if isinstance(fan_in, Extent) else jnp.full(fan_in, True)
         return params._replace(lambda_out=-jnp.ones_like(params.lambda_out), phi=jnp.where(mask, 1.0, 0.0)[None, :])
 
-    def trainable(params: SpectralParams) -> SpectralParams:
-        chosen = inner.trainable(params)
-        return chosen._replace(lambda_out=False, phi=False) if adds(params) else chosen
+    def kernel(self, params: SpectralParams) -> Any:
+        """Return the kernel of the family inside."""
+        return self.inner.kernel(params)
 
-    def penalty(params: SpectralParams) -> Any:
-        return jnp.zeros(()) if adds(params) else inner.penalty(params)
+    def apply(self, params: SpectralParams, x: Any) -> Any:
+        """Apply the family inside."""
+        return self.inner.apply(params, x)
 
-    def num_parameters(fan_in: int | Extent, fan_out: int | Extent) -> int:
-        return 0 if fan_out in (1, Extent(1, 1)) else inner.num_parameters(fan_in, fan_out)
+    def trainable(self, params: SpectralParams) -> SpectralParams:
+        """Mark what the family inside trains, and nothing of the map to the output."""
+        chosen = self.inner.trainable(params)
+        return chosen._replace(lambda_out=False, phi=False) if _adds(params) else chosen  # pyright: ignore
 
-    layer = inner._replace(init=init, trainable=trainable, penalty=penalty, num_parameters=num_parameters)
-    return lambda modes: layer
+    def penalty(self, params: SpectralParams) -> Any:
+        """Return the penalty of the family inside; none for the map to the output."""
+        return jnp.zeros(()) if _adds(params) else self.inner.penalty(params)
+
+
+def _adds(params: SpectralParams) -> bool:
+    return params.lambda_out.shape[-1] == 1
+
+
+def student_layer(**options: Any) -> Student:
+    """Return the family of a student.
+
+    Args:
+        options: of `modejax.layers.Spectral`.
+
+    Returns:
+        The family, for `run_sweep`.
+    """
+    return Student(Spectral("single_set", eigenvectors="trained", start="tools", use_bias=False, **options))
 
 
 def settings(quick: bool, seeds: int) -> SweepConfig:

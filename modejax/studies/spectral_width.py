@@ -42,7 +42,7 @@ FAMILIES = (
     Family("S-QR, triangular", "spectral", ("variant=qr_triangular",), 0.005),
     Family("S-QR, released", "spectral", ("variant=qr_full",), 0.005),
     Family("two sets and eigenvectors", "spectral", ("variant=two_set", "eigenvectors=trained"), 0.005),
-    Family("dense", "dense", ("bias=true",), 0.005),
+    Family("dense", "dense", ("use_bias=true",), 0.005),
 )
 """The families, in the order in which the paper's claim has their accuracy."""
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError, choices
+from modejax.layers import Family
 from modejax.sweep.arrays import program_spec
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.hosts import collect
@@ -22,7 +23,6 @@ from modejax.sweep.program import device_data, make_clock, make_program, member_
 from modejax.sweep.records import empty_records, take
 from modejax.sweep.result import GRID, is_run, truncation_variables
 from modejax.sweep.run import restore_states
-from modejax.sweep.spec import LayerFactory
 from modejax.sweep.states import with_padding
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def removal_curves(
     score: Literal["importance", "weight", "size"] = "importance",
     draws: int = 10,
     kept: tuple[int, ...] = (),
-    layer: LayerFactory | None = None,
+    layer: Family | None = None,
     dataset: Dataset | None = None,
 ) -> xarray.Dataset:
     """Measure test accuracy against modes kept for the trained networks of a run, in several orders of removal.
