@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import shutil
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from modejax._files import replaced
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
 from modejax.networks import Params
+from modejax.runs import Output, output, read_json, unfinished
 from modejax.sweep import checkpoint
 from modejax.sweep.arrays import program_spec
 from modejax.sweep.config import SweepConfig
@@ -32,7 +33,7 @@ from modejax.sweep.program import (
     precision_scope,
 )
 from modejax.sweep.records import empty_records, part_of, rows_of, take
-from modejax.sweep.result import GroupRecord, Timing, assemble, claim_folder, is_run, locked, save_result
+from modejax.sweep.result import GroupRecord, Timing, assemble, save_result
 from modejax.sweep.spec import LayerFactory
 from modejax.sweep.states import check_start, state_shapes, with_given, with_padding, without_padding
 from modejax.training import TrainState
@@ -268,6 +269,7 @@ def run_sweep(
     layer: LayerFactory | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     report: Report | None = None,
     stop: Callable[[], bool] | None = None,
     start: Sequence[Params] | None = None,
@@ -280,7 +282,8 @@ def run_sweep(
         layer: a layer of one's own instead of `config.layer`: the number of modes as an `Extent` in, a
             `modejax.layers.Layer` out.
         out: a run folder for config, result and checkpoints; None keeps nothing.
-        resume: go on from the newest checkpoint of `out`, which must be a run of the same config.
+        resume: go on from the newest checkpoint of `out`, which must be an unfinished run of the same config.
+        overwrite: replace an earlier run at `out`, which stays whole until the new one is finished.
         report: told the progress: before compiling, and once a chunk.
         stop: asked once a chunk whether to stop.
         start: parameters from which the sweep's own networks start instead of drawn ones, one tree a network at its own
@@ -308,11 +311,12 @@ def run_sweep(
     plan = make_plan(config, dataset, layer)
     if report is not None:
         report(Progress(0, plan.launches * config.epochs, float("nan")))
-    with contextlib.nullcontext() if folder is None else _opened(folder, plan, resume=resume):
+    with contextlib.nullcontext() if folder is None else _opened(folder, plan, resume, overwrite) as held:
+        work = folder if held is None else held.path
         outcome = execute(
             plan,
             dataset,
-            checkpoints=None if folder is None else folder / "checkpoint",
+            checkpoints=None if work is None else work / "checkpoint",
             resume=resume,
             report=report,
             stop=stop,
@@ -320,41 +324,34 @@ def run_sweep(
             start=start,
         )
         result = assemble(plan, dataset, outcome.records, outcome.timing)
-        if folder is not None and is_lead():
-            save_result(result, folder)
+        if held is not None:
+            save_result(result, held.path)
+            held.finish(["config.json", "result.nc"])
     return result
 
 
 def _stored_config(folder: Path) -> SweepConfig:
-    if not is_run(folder):
-        raise InputError(f"{folder} is not a run that could be resumed (it has no config.json)")
-    return SweepConfig.from_json((folder / "config.json").read_text())
+    return SweepConfig.from_json(json.dumps(read_json(unfinished(folder, "sweep"), "config.json")))
 
 
 @contextlib.contextmanager
-def _opened(folder: Path, plan: Plan, *, resume: bool) -> Iterator[None]:
-    """Hold a run folder, made ready by the process that writes; all processes fail together."""
-    with contextlib.ExitStack() as held:
-        problem = None
+def _opened(folder: Path, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Output | None]:
+    """Hold a run folder in the process that writes, with its config in it; all processes fail together."""
+    with contextlib.ExitStack() as stack:
+        problem = held = None
         if is_lead():
             try:
-                claim_folder(folder)
-                held.enter_context(locked(folder))
-                for name in ("config", "result", "report"):
-                    for unfinished in folder.glob(f".{name}-*"):  # of a process that was killed while it wrote
-                        unfinished.unlink(missing_ok=True)
+                held = stack.enter_context(output(folder, "sweep", resume=resume, overwrite=overwrite))
                 if not resume:
-                    _clear(folder, dataclasses.replace(plan.config, launches=plan.launches))
+                    _write_config(held.path, dataclasses.replace(plan.config, launches=plan.launches))
             except InputError as error:
                 problem = error
         if any_process(problem is not None):
             raise problem or InputError("the first process of this run cannot use its run folder; see its message")
-        yield
+        yield held
 
 
-def _clear(folder: Path, config: SweepConfig) -> None:
-    """Write the config of a new run, and remove the checkpoints of an earlier one."""
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+def _write_config(folder: Path, config: SweepConfig) -> None:
     try:
         with replaced(folder / "config.json") as part:
             part.write_text(config.to_json() + "\n")
