@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["replaced"]
+__all__ = ["is_part", "replaced"]
+
+_PART = re.compile(r"\..+-[a-z0-9_]{8}(\.[^.]*)?")
 
 
 @contextlib.contextmanager
@@ -41,3 +44,21 @@ def replaced(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def is_part(path: Path) -> bool:
+    """Say whether a file is one that `replaced` gave to write, left by a process that was killed meanwhile.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Whether it is a file with such a name.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replaced(Path(folder) / "a.txt") as part:
+        ...         print(is_part(part), is_part(Path(folder) / "a.txt"))
+        True False
+    """
+    return _PART.fullmatch(path.name) is not None and path.is_file()

@@ -23,7 +23,9 @@ class InterpolateCommand:
         ),
     ]
     out: Path | None = None
-    """Folder of table and figures; by default SOURCE/interpolation, or the file's name without its suffix."""
+    """Folder of table and figures; by default a new one, runs/interpolate-NAME-001 and so on."""
+    overwrite: bool = False
+    """Replace an earlier output of this command in --out, once the new one is whole."""
     points: int = 500
     """Training points used; more are left out."""
     tolerance: float = 1e-3
@@ -33,6 +35,9 @@ class InterpolateCommand:
         """Run the command and return its exit code."""
         from modejax.studies.interp_report import report_source
 
-        for line in report_source(self.source, self.out, points=self.points, tolerance=self.tolerance):
+        lines = report_source(
+            self.source, self.out, overwrite=self.overwrite, points=self.points, tolerance=self.tolerance
+        )
+        for line in lines:
             print(line)
         return 0

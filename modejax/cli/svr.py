@@ -23,7 +23,9 @@ class SvrCommand:
         ),
     ]
     out: Path | None = None
-    """Folder of tables and figures; by default the file's name with -svr, or SOURCE/svr."""
+    """Folder of tables and figures; by default a new one, runs/svr-NAME-001 and so on."""
+    overwrite: bool = False
+    """Replace an earlier output of this command in --out, once the new one is whole."""
     method: Literal["svr", "cosvr"] = "svr"
     """Whether the window of a convolution is read (svr) or written (cosvr) by a neuron."""
     max_neurons: int | None = None
@@ -78,6 +80,7 @@ class SvrCommand:
         for line in report_svr(
             self.source,
             self.out,
+            overwrite=self.overwrite,
             level=level,
             correction=self.correction,
             max_edges=self.max_edges,

@@ -45,4 +45,6 @@ class DecomposeConfig:
     seed: int = 0
     """Of the order of the examples."""
     out: Path | None = None
-    """Folder of the output; by default runs/decompose-NAME."""
+    """Folder of the output; by default a new one, runs/decompose-NAME-001 and so on."""
+    overwrite: bool = False
+    """Replace an earlier output of this command in --out, once the new one is whole."""

@@ -20,10 +20,11 @@ from modejax.layers import LayerParams, SingularModes, mode_from_modes, singular
 from modejax.networks import Params
 from modejax.nnx.models import LayerReport, layer_report, report_table
 from modejax.plots.decompose import plot_kept_accuracy, plot_kept_energy
+from modejax.runs import Output, output
 from modejax.studies.chains import KeptAccuracy, chain, fine_tune, kept_accuracy, test_accuracy
 from modejax.studies.common import save_drawing
 from modejax.studies.decompose_config import DecomposeConfig
-from modejax.studies.files import check_folder, write_text
+from modejax.studies.files import check_apart, write_text
 from modejax.weights import Kernel, Weights, canonical, find_kernels, find_norms, read_weights, restore
 from modejax.weights.kernels import natural
 
@@ -52,15 +53,19 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
         What was found and written, a line each.
 
     Raises:
-        InputError: the file or an option is not allowed, kernels have mixed types or one name, a bias does not fit its
-            kernel, every kernel is 0, `modes` is above the rank of every kernel, or the accuracy cannot be measured
-            because the arrays are no chain that fits the data set.
+        InputError: the file, the folder or an option is not allowed, kernels have mixed types or one name, a bias does
+            not fit its kernel, every kernel is 0, `modes` is above the rank of every kernel, or the accuracy cannot be
+            measured because the arrays are no chain that fits the data set.
     """
     _check(config)
-    source = config.source
-    folder = check_folder(Path("runs") / f"decompose-{source.stem}" if config.out is None else config.out)
+    check_apart(config.source, config.out)
+    with output(config.out, "decompose", overwrite=config.overwrite, stem=config.source.stem) as out:
+        yield from _decompose_to(out, config)
+
+
+def _decompose_to(out: Output, config: DecomposeConfig) -> Iterator[str]:
+    source, folder = config.source, out.path
     weights = read_weights(source)
-    _check_apart(source, folder)
     done, left = _decompose(weights, config)
     # A chain that does not fit the data is refused before anything is written.
     line, data = _chain_and_data(weights, done, config)
@@ -93,6 +98,7 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
     if curves is not None:
         path = folder / "figures" / "accuracy.png"
         save_drawing(path, lambda fig: _draw_accuracy(fig, curves, line, measured), size)
+    folder = out.finish()
     yield f"wrote {folder}/config.json, table.csv, {', '.join(written)} and figures/*.png"
     yield f"next: read the modes with numpy.load('{folder}/modes.npz'), or put {written[-1]} where {source.name} was"
 
@@ -109,13 +115,6 @@ def _check(config: DecomposeConfig) -> None:
         )
     if config.epochs and config.dataset is None:
         raise InputError(f"--epochs {config.epochs} trains on data; give --dataset, too")
-
-
-def _check_apart(source: Path, folder: Path) -> None:
-    """Refuse a folder in which an output would take the place of the input."""
-    given, target = source.resolve(), folder.resolve()
-    if given in (target, target / "modes.npz", target / f"dense{source.suffix}") or given in target.parents:
-        raise InputError(f"out={folder} would write over {source}; give another folder")
 
 
 def _decompose(weights: Weights, config: DecomposeConfig) -> tuple[list[_Decomposition], list[tuple[str, str]]]:

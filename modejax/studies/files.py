@@ -10,7 +10,7 @@ from typing import Any
 from modejax._files import replaced
 from modejax.errors import InputError
 
-__all__ = ["check_folder", "write_figure", "write_text"]
+__all__ = ["check_apart", "check_folder", "write_figure", "write_text"]
 
 
 def check_folder(out: str | os.PathLike[str]) -> Path:
@@ -33,6 +33,26 @@ def check_folder(out: str | os.PathLike[str]) -> Path:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"out={os.fspath(out)!r} is a file; give a folder (it is made when missing)")
     return folder
+
+
+def check_apart(source: Path, out: str | os.PathLike[str] | None) -> None:
+    """Refuse a folder for the output of a command that holds its input, or lies in it.
+
+    Args:
+        source: the file or folder that is read.
+        out: the folder to write to; None for a new one.
+
+    Raises:
+        InputError: if one of them is the other, or lies in it.
+
+    Example:
+        >>> check_apart(Path("net.npz"), "modes")
+    """
+    if out is None:
+        return
+    given, target = source.resolve(), Path(out).resolve()
+    if given == target or given in target.parents or target in given.parents:
+        raise InputError(f"out={os.fspath(out)!r} would write over {source}, or into it; give another folder")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -24,8 +25,9 @@ from modejax.interpolation import (
 )
 from modejax.networks import Network, Params
 from modejax.plots.interpolation import plot_matrix, plot_profile
+from modejax.runs import output, read_json
 from modejax.studies.common import save_drawing
-from modejax.studies.files import check_folder, write_text
+from modejax.studies.files import check_apart, write_text
 from modejax.studies.interp_files import mean_sd
 
 __all__ = ["Source", "read_source", "report_source"]
@@ -69,7 +71,7 @@ def _run(path: Path, points: int) -> Source:
     from modejax.sweep.trained import load_networks
 
     trained = load_networks(path)
-    config = SweepConfig.from_json((path / "config.json").read_text())
+    config = SweepConfig.from_json(json.dumps(read_json(path)))
     if config.activation != "relu":
         raise InputError(f"{path} has the activation {config.activation}; allowed: relu, whose zeros the reports count")
     data = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
@@ -120,12 +122,15 @@ def _file(path: Path, points: int) -> Source:
     return Source([{"file": path.stem}], [relu_network(maps)] if maps else [], X, Y, labels)
 
 
-def report_source(path: Path, out: Path | None = None, *, points: int = 500, tolerance: float = 1e-3) -> list[str]:
+def report_source(
+    path: Path, out: Path | None = None, *, overwrite: bool = False, points: int = 500, tolerance: float = 1e-3
+) -> list[str]:
     """Report on a run or a file; write `layers.csv` and figures.
 
     Args:
         path: see `read_source`.
-        out: folder to write; by default beside or inside the source.
+        out: folder to write; by default a new one, `runs/interpolate-NAME-001` and so on.
+        overwrite: replace an earlier output of this command in `out`.
         points: at most this many training points.
         tolerance: see `layer_report`.
 
@@ -133,22 +138,24 @@ def report_source(path: Path, out: Path | None = None, *, points: int = 500, tol
         Lines to print: the data, a table, and what was written.
 
     Raises:
-        InputError: see `read_source` and `layer_reports`; or a folder that is a file.
+        InputError: see `read_source`, `layer_reports` and `modejax.runs.output`.
     """
+    check_apart(path, out)
     source = read_source(path, points)
-    folder = check_folder(out or (path / "interpolation" if path.is_dir() else path.with_suffix("")))
     found = data_report(source.X, source.Y, source.y)
     lines = ["data: " + ", ".join(f"{name} {value:g}" for name, value in found.items())]
     if not source.networks:
         return [*lines, "the file has no weights W1, b1, W2, ...; nothing was written"]
-    reports = layer_reports(source.networks, source.X, source.Y, source.y, tolerance=tolerance)
-    rows = [{**name, **row} for name, layers in zip(source.names, reports, strict=True) for row in layers]
-    written = io.StringIO()
-    writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "layers.csv", written.getvalue())
-    _figures(folder, source, reports)
+    with output(out, "interpolate", overwrite=overwrite, stem=path.stem) as claimed:
+        reports = layer_reports(source.networks, source.X, source.Y, source.y, tolerance=tolerance)
+        rows = [{**name, **row} for name, layers in zip(source.names, reports, strict=True) for row in layers]
+        written = io.StringIO()
+        writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(claimed.path / "layers.csv", written.getvalue())
+        _figures(claimed.path, source, reports)
+        folder = claimed.finish()
     shown = ("layer", "m", "rank_1e-03", "rank_1e-10", "cond", "alpha", "dead_units", "tau", "class", "rho", "beta")
     assert set(shown) <= set(FIELDS)
     heads = [*source.names[0], *shown]

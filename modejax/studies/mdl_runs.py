@@ -7,13 +7,15 @@ another study beside it; an unfinished one is resumed. So figures and tables are
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modejax.errors import InputError
+from modejax.runs import check_config, read_json, read_marker, read_netcdf, unfinished
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.result import is_run, load_result
+from modejax.sweep.result import load_result
 
 if TYPE_CHECKING:
     import xarray
@@ -131,20 +133,47 @@ def mixture(quick: bool, seeds: int) -> SweepConfig:
     )  # fmt: skip
 
 
+_PLACE = {"data_dir": None, "devices": 0, "memory_limit": 0.0, "launches": 0}
+"""Fields of a config that say where a run takes place; its numbers do not depend on them."""
+
+
 def finished(folder: Path, config: SweepConfig) -> bool:
-    """Say whether a folder holds a finished run of a config; where the data lies and on what it ran do not count."""
-    if not (is_run(folder) and (folder / "result.nc").is_file()):
-        return False
-    return _same(folder, config)
+    """Say whether a folder holds a finished run of a config, whole and with a result that was made with this config.
 
+    Where the data lies and on what it ran do not count.
 
-def _same(folder: Path, config: SweepConfig) -> bool:
+    Args:
+        folder: the run folder.
+        config: the sweep.
+
+    Returns:
+        Whether its result can be taken.
+    """
     try:
-        stored = SweepConfig.from_json((folder / "config.json").read_text())
+        marker = read_marker(folder, "sweep")
+        stored = read_json(folder, marker=marker)
+        if marker.state != "finished" or not _same(stored, config):
+            return False
+        result = read_netcdf(folder, marker=marker)
+        check_config(result.attrs.get("config"), stored, folder, ignore=_PLACE)
     except InputError:
         return False
-    place = {"data_dir": None, "devices": 0, "memory_limit": 0.0, "launches": 0}
-    return dataclasses.replace(stored, **place) == dataclasses.replace(config, **place)
+    return True
+
+
+def _same(stored: Mapping[str, Any], config: SweepConfig) -> bool:
+    try:
+        found = SweepConfig.from_json(json.dumps(stored))
+    except InputError:
+        return False
+    return dataclasses.replace(found, **_PLACE) == dataclasses.replace(config, **_PLACE)
+
+
+def _resumable(folder: Path, config: SweepConfig) -> bool:
+    try:
+        return _same(read_json(unfinished(folder, "sweep")), config)
+    except InputError:
+        return False
 
 
 def trained_run(
@@ -173,5 +202,6 @@ def trained_run(
             report(f"{name}: taken from {folder}")
             return folder, load_result(folder)
     report(f"{name}: training {config.num_members} networks for {config.epochs} epochs")
-    resume = is_run(own) and _same(own, config) and (own / "checkpoint").is_dir()
-    return own, run_sweep(config, out=own, resume=resume)
+    # What else is there was made with another config, or is damaged; it stays until the new run is finished.
+    resume = _resumable(own, config)
+    return own, run_sweep(config, out=own, resume=resume, overwrite=not resume)

@@ -45,5 +45,7 @@ class OnlineConfig:
     """Absolute tolerance of a step."""
     max_steps: int = 200_000
     """Most steps of one solve."""
-    out: Path = Path("runs/online")
-    """Folder of the results: result.npz, config.json, figures."""
+    out: Path | None = None
+    """Folder of the results: result.npz, config.json, figures; by default a new one, runs/online-001 and so on."""
+    overwrite: bool = False
+    """Replace an earlier output of this command in --out, once the new one is whole."""

@@ -13,7 +13,8 @@ from modejax._files import replaced
 from modejax.errors import InputError
 from modejax.online import SweepOptions, SweepResult, grid, log_times, run_members, specialisation
 from modejax.plots import online as plots
-from modejax.studies.files import check_folder, write_figure, write_text
+from modejax.runs import Output, output
+from modejax.studies.files import write_figure, write_text
 from modejax.studies.online_config import OnlineConfig
 
 __all__ = ["run_grid"]
@@ -29,14 +30,19 @@ def run_grid(config: OnlineConfig) -> Iterator[str]:
         Lines to print: what ran and what was written.
 
     Raises:
-        InputError: options that make no sense.
+        InputError: options that make no sense, or a folder that is refused (see `modejax.runs.output`).
     """
     if config.teachers < 1 or config.seeds < 0:
         raise InputError(
             f"teachers={config.teachers}, seeds={config.seeds}; "
             "allowed: teachers 1 or more, seeds 0 (theory alone) or more"
         )
-    folder = check_folder(config.out)
+    with output(config.out, "online", overwrite=config.overwrite) as out:
+        yield from _run_to(out, config)
+
+
+def _run_to(out: Output, config: OnlineConfig) -> Iterator[str]:
+    folder = out.path
     members = grid(
         d=config.d,
         units=config.units,
@@ -60,6 +66,8 @@ def run_grid(config: OnlineConfig) -> Iterator[str]:
     _save(folder / "result.npz", result)
     values = {key: str(v) if isinstance(v, Path) else v for key, v in dataclasses.asdict(config).items()}
     write_text(folder / "config.json", json.dumps(values, indent=2) + "\n")
+    _draw(folder / "figures", result, max(config.seeds, 1))
+    folder = out.finish()
     theory = result.theory
     assert theory is not None
     bad = np.flatnonzero(np.asarray(theory.status) != 0)
@@ -73,7 +81,6 @@ def run_grid(config: OnlineConfig) -> Iterator[str]:
         ratio = np.asarray(result.simulation.error) / np.asarray(theory.error) - 1
         size = 100 * np.nanmax(np.abs(ratio))
         yield f"largest deviation of a simulation from its theory: {size:.1f} percent"
-    _draw(folder / "figures", result, max(config.seeds, 1))
     yield f"wrote {folder}/result.npz, config.json and figures/*.png"
     yield f"next: open {folder}/figures/error.png, or numpy.load('{folder}/result.npz')"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import numpy as np
 
 from modejax._files import replaced
 from modejax.errors import InputError
+from modejax.runs import Output, kind_of, output
 from modejax.studies.common import save_drawing
-from modejax.studies.files import check_folder
+from modejax.studies.files import check_apart
 from modejax.svr import SVR, Stream, describe, members, svr
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def report_svr(
     source: Path,
     out: Path | None = None,
     *,
+    overwrite: bool = False,
     level: float = 0.00135,
     correction: str = "none",
     max_edges: int = 100,
@@ -90,7 +93,8 @@ def report_svr(
 
     Args:
         source: a weight file, an Orbax checkpoint, or the run folder of a sweep.
-        out: folder to write; by default SOURCE/svr, or beside the file, its name without the suffix and with `-svr`.
+        out: folder to write; by default a new one, `runs/svr-NAME-001` and so on.
+        overwrite: replace an earlier output of this command in `out`.
         level: probability that an edge passes by chance.
         correction: none, bonferroni or bh, over the edges of a pair.
         max_edges: that tables and graphs keep, a pair.
@@ -100,7 +104,7 @@ def report_svr(
         Lines to print: what was understood, a table, what was written and what to do next.
 
     Raises:
-        InputError: see `svr.describe` and `svr.svr`; or a folder that is a file.
+        InputError: see `svr.describe`, `svr.svr` and `modejax.runs.output`.
     """
     source = Path(source)
     if not 0 < level < 1:
@@ -108,7 +112,9 @@ def report_svr(
     if max_edges < 1:
         raise InputError(f"max_edges={max_edges}; allowed: at least 1")
     options = dict(options or {})
-    if (source / "config.json").is_file() and (source / "checkpoint").is_dir():  # a run of modejax sweep
+    check_apart(source, out)
+    claim = functools.partial(output, out, "svr", overwrite=overwrite, stem=source.stem)
+    if kind_of(source) == "sweep":
         plain = {"method": "svr", "fold": "none", "null": options.get("null", "beta"), "eps": 1e-5, "draws": 200}
         other = [name for name, value in options.items() if value and value != plain.get(name)]
         if other or correction != "none" or plain["null"] not in ("beta", "channel_haar"):
@@ -116,16 +122,18 @@ def report_svr(
                 f"{source} is a run, whose networks are counted together; allowed with it: --sigma and --null beta or "
                 "channel_haar. Use modejax.svr.svr on the kernels of one network for all else"
             )
-        return _run(source, check_folder(out or source / "svr"), level, plain["null"])
+        with claim() as claimed:
+            return _run(source, claimed, level, plain["null"])
     names = ("layout", "order", "groups", "norms", "flatten", "streams")
     understood = describe(source, **{name: options.pop(name) for name in names if options.get(name)})
     for name in names:
         options.pop(name, None)
-    folder = check_folder(out or (source / "svr" if source.is_dir() else source.with_name(f"{source.stem}-svr")))
-    result = svr(understood, **options)
-    # A file holds at most so many edges a pair: those of all pairs of a large network would fill the disk.
-    result.save(folder, level, correction=correction, max_edges=max_edges)
-    written = _figures(folder, result, level, correction, max_edges)
+    with claim() as claimed:
+        result = svr(understood, **options)
+        # A file holds at most so many edges a pair: those of all pairs of a large network would fill the disk.
+        result.save(claimed.path, level, correction=correction, max_edges=max_edges)
+        written = _figures(claimed.path, result, level, correction, max_edges)
+        folder = claimed.finish()
     lines = ["understood:", *understood.lines(), ""]
     lines += _table(result.layer_table(), ("layer", "neurons", "hidden", "route", "largest_S", "median_S", "clusters"))
     shown = ("writer", "reader", "channels", "positions", "edges", "significant", "by_chance", "bonferroni", "bh")
@@ -207,11 +215,12 @@ def _figures(folder: Path, result: SVR, level: float, correction: Any, max_edges
     return written
 
 
-def _run(source: Path, folder: Path, level: float, null: Any) -> list[str]:
+def _run(source: Path, claimed: Output, level: float, null: Any) -> list[str]:
     from modejax.plots.svr import plot_significant
     from modejax.sweep.result import load_result
     from modejax.sweep.trained import load_networks
 
+    folder = claimed.path
     trained = load_networks(source)
     keys = ("width", "modes", "seed", "learning_rate", "weight_decay", "sparsity")
     labels = [{key: getattr(member, key) for key in keys} for member in trained]
@@ -251,6 +260,7 @@ def _run(source: Path, folder: Path, level: float, null: Any) -> list[str]:
             ax.set_title(f"pair {pair + 1} to {pair + 2}", fontsize=9)
 
     save_drawing(folder / "figures" / "significant.png", draw, (4.4 * table.pair.nunique(), 3.8))
+    folder = claimed.finish()
     lines = _table(mean, list(mean.columns))
     lost = len(good) - sum(good)
     if lost:

@@ -22,11 +22,13 @@ from modejax.errors import InputError
 
 __all__ = ["fingerprint", "newest", "restore", "save"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def fingerprint(facts: Any) -> str:
-    """Return a digest of all that a checkpoint must agree with: the given facts, this format and the versions.
+    """Return a digest of all on which the numbers of a resumed run depend: given facts, this format and the versions.
+
+    It guards resuming alone; what is only read from a checkpoint does not depend on them.
 
     Args:
         facts: a JSON-compatible value.
@@ -41,6 +43,11 @@ def fingerprint(facts: Any) -> str:
 def _digest(array: np.ndarray) -> str:
     head = f"{array.dtype.str}{array.shape}".encode()
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _seal(epoch: int, mark: str, digests: dict[str, str]) -> str:
+    """Return the digest of a manifest, so that none of its fields can be altered alone."""
+    return hashlib.sha256(json.dumps([epoch, mark, digests], sort_keys=True).encode()).hexdigest()
 
 
 def _checkpointer() -> Any:
@@ -81,7 +88,8 @@ def save(folder: Path, epoch: int, tree: Any, mark: str, keep: int = 2) -> Path:
     final, temporary = folder / f"epoch-{epoch:07d}", folder / ".unfinished"
     shutil.rmtree(temporary, ignore_errors=True)
     named = _named(tree)
-    manifest = {"epoch": epoch, "fingerprint": mark, "digests": {name: _digest(leaf) for name, leaf in named.items()}}
+    digests = {name: _digest(leaf) for name, leaf in named.items()}
+    manifest = {"epoch": epoch, "fingerprint": mark, "digests": digests, "seal": _seal(epoch, mark, digests)}
     try:
         temporary.mkdir(parents=True)
         with _checkpointer() as checkpointer:
@@ -104,13 +112,41 @@ def _finished(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch-*")) if folder.is_dir() else []
 
 
-def restore(checkpoint: Path, like: Any, mark: str) -> tuple[int, Any]:
+def _read_manifest(checkpoint: Path) -> tuple[int, str, dict[str, str]]:
+    """Return epochs done, fingerprint and digests of the arrays; refuse whatever was not written by `save`."""
+    try:
+        manifest = json.loads((checkpoint / "manifest.json").read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"the checkpoint {checkpoint} is not readable ({str(error)[:200]})") from None
+    if not isinstance(manifest, dict) or set(manifest) != {"epoch", "fingerprint", "digests", "seal"}:
+        raise InputError(f"the checkpoint {checkpoint} is not readable (its manifest has other fields)")
+    epoch, mark, digests = manifest["epoch"], manifest["fingerprint"], manifest["digests"]
+    whole = isinstance(epoch, int) and not isinstance(epoch, bool) and epoch >= 0 and isinstance(mark, str)
+    whole = whole and isinstance(digests, dict) and all(isinstance(each, str) for each in digests.values())
+    if not whole or manifest["seal"] != _seal(epoch, mark, digests):
+        raise InputError(f"the checkpoint {checkpoint} is damaged (its manifest does not match its own digest)")
+    return epoch, mark, digests
+
+
+def _read_arrays(checkpoint: Path) -> dict[str, Any]:
+    try:
+        with _checkpointer() as checkpointer:
+            named = checkpointer.restore((checkpoint / "arrays").absolute())
+        return {name: np.asarray(array) for name, array in named.items()}
+    except MemoryError:
+        raise
+    except Exception as error:  # Orbax and tensorstore raise many types for damaged files.
+        raise InputError(f"the checkpoint {checkpoint} is damaged ({type(error).__name__})") from None
+
+
+def restore(checkpoint: Path, like: Any, mark: str | None) -> tuple[int, Any]:
     """Read one checkpoint and verify every array.
 
     Args:
         checkpoint: its folder.
         like: a tree of the structure, shapes and types that were saved: arrays or `jax.ShapeDtypeStruct`s.
-        mark: the fingerprint of the run that wants it.
+        mark: the fingerprint of the run that shall go on from it; None to read the arrays only, whatever run, version
+            or machine wrote them.
 
     Returns:
         Epochs done, and the tree.
@@ -118,21 +154,13 @@ def restore(checkpoint: Path, like: Any, mark: str) -> tuple[int, Any]:
     Raises:
         InputError: if it belongs to another config or version, or is truncated or altered.
     """
-    try:
-        manifest = json.loads((checkpoint / "manifest.json").read_text())
-        epoch, digests, written = int(manifest["epoch"]), manifest["digests"], manifest["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the checkpoint {checkpoint} is not readable ({error})") from None
-    if written != mark:
+    epoch, written, digests = _read_manifest(checkpoint)
+    if mark is not None and written != mark:
         raise InputError(
             f"the checkpoint {checkpoint} belongs to another config, data set, start or version of modejax or JAX; "
             "resume it with those, or start a new run"
         )
-    try:
-        with _checkpointer() as checkpointer:
-            named = checkpointer.restore((checkpoint / "arrays").absolute())
-    except Exception as error:  # Orbax and tensorstore raise many types for damaged files.
-        raise InputError(f"the checkpoint {checkpoint} is damaged ({type(error).__name__})") from None
+    named = _read_arrays(checkpoint)
     leaves, structure = jax.tree.flatten(like)
     found = []
     for index, leaf in enumerate(leaves):
@@ -140,20 +168,25 @@ def restore(checkpoint: Path, like: Any, mark: str) -> tuple[int, Any]:
         if not math.prod(leaf.shape):
             found.append(np.zeros(leaf.shape, leaf.dtype))
             continue
-        array = np.asarray(named[name]) if name in named else None
-        if array is None or digests.get(name) != _digest(array) or array.shape != leaf.shape:
+        array = named.get(name)
+        if array is None or digests.get(name) != _digest(array):
             raise InputError(f"the checkpoint {checkpoint} is damaged (array {name} does not match its digest)")
+        if array.shape != leaf.shape or array.dtype != leaf.dtype:
+            raise InputError(
+                f"the checkpoint {checkpoint} holds other networks: array {name} is {array.dtype}{array.shape}, wanted "
+                f"is {leaf.dtype}{leaf.shape}"
+            )
         found.append(array)
     return epoch, jax.tree.unflatten(structure, found)
 
 
-def newest(folder: Path, like: Any, mark: str) -> tuple[int, Any, list[str]]:
+def newest(folder: Path, like: Any, mark: str | None) -> tuple[int, Any, list[str]]:
     """Read the newest checkpoint that is whole.
 
     Args:
         folder: the folder of checkpoints.
         like: a tree of the structure, shapes and types that were saved: arrays or `jax.ShapeDtypeStruct`s.
-        mark: the fingerprint of the run that wants it.
+        mark: as for `restore`.
 
     Returns:
         Epochs done (0 where there is no checkpoint), the tree (None then), and a message for every newer checkpoint

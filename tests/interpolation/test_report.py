@@ -150,19 +150,26 @@ def test_the_command_reads_a_file(tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert [(row["class"], row["rank_1e-10"]) for row in rows] == [("T", "60")]
     assert sorted(path.name for path in (tmp_path / "o" / "figures").iterdir()) == ["matrices.png", "profile.png"]
+    again = ["interpolate", str(tmp_path / "net.npz"), "--out", str(tmp_path / "o")]
+    assert main(again) == 2
+    assert "pass --overwrite" in capsys.readouterr().err
+    assert main([*again, "--overwrite"]) == 0
     np.savez(tmp_path / "data.npz", X=X, y=y)
     assert main(["interpolate", str(tmp_path / "data.npz")]) == 0
     assert "nothing was written" in capsys.readouterr().out
 
 
-def test_the_command_reads_a_run(tmp_path, capsys):
+def test_the_command_reads_a_run(tmp_path, capsys, monkeypatch):
     from modejax import SweepConfig, run_sweep
 
     config = SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none")
     run_sweep(config, out=tmp_path / "run")
-    assert main(["interpolate", str(tmp_path / "run"), "--points", "100"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["interpolate", "run", "--points", "100"]) == 0
     assert "width" in capsys.readouterr().out
-    with (tmp_path / "run" / "interpolation" / "layers.csv").open() as file:
+    assert main(["interpolate", "run", "--out", "run/inside"]) == 2
+    assert "or into it" in capsys.readouterr().err
+    with (tmp_path / "runs" / "interpolate-run-001" / "layers.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["seed"], row["layer"], row["n"]) for row in rows] == [
         ("0", "1", "100"),
@@ -184,7 +191,8 @@ def test_the_command_reads_a_run(tmp_path, capsys):
         ({"X": np.full_like(X, np.nan), "y": y, "W1": np.eye(6), "W2": np.eye(6)}, "not finite"),
     ],
 )
-def test_files_that_are_refused(tmp_path, capsys, arrays, words):
+def test_files_that_are_refused(tmp_path, capsys, monkeypatch, arrays, words):
+    monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "a.npz", **arrays)
     assert main(["interpolate", str(tmp_path / "a.npz")]) == 2
     assert words in capsys.readouterr().err

@@ -59,7 +59,7 @@ def test_command_refuses_a_file(tmp_path):
         ("online --first-time 3 --last-time 2", "0 < first < last"),
         ("reproduce mdl-onlin", "study 'mdl-onlin' is not known; allowed: flax-decompose"),
         ("reproduce mdl-online --seeds 1", "seeds=1; allowed: 2 or more"),
-        ("reproduce mdl-online --out taken", "is a file; give a folder"),
+        ("reproduce mdl-online --out taken", "is a file; name a new folder"),
         ("reproduce", "Name of the study"),
     ],
 )

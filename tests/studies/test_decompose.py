@@ -17,6 +17,7 @@ from safetensors.numpy import save_file as save_numpy
 from modejax.cli import main
 from modejax.data import load_dataset
 from modejax.layers import singular_modes
+from modejax.runs import output, read_json, read_marker
 from modejax.studies import decompose_report
 from modejax.studies.chains import chain, fine_tune, kept_accuracy, test_accuracy
 from modejax.weights import Kernel, read_weights
@@ -201,8 +202,48 @@ def test_what_is_not_allowed_is_named_and_nothing_is_written(tmp_path, capsys, c
 
 def test_the_input_is_not_written_over(tmp_path, capsys):
     np.savez(tmp_path / "dense.npz", **arrays())
-    assert main(["decompose", str(tmp_path / "dense.npz"), "--modes", "2", "--out", str(tmp_path)]) == 2
+    words = ["decompose", str(tmp_path / "dense.npz"), "--modes", "2"]
+    assert main([*words, "--out", str(tmp_path)]) == 2
     assert "would write over" in capsys.readouterr().err
+    assert main([*words, "--out", str(tmp_path / "o")]) == 0
+    capsys.readouterr()
+    inside = ["decompose", str(tmp_path / "o" / "dense.npz"), "--modes", "1", "--out", str(tmp_path / "o")]
+    assert main([*inside, "--overwrite"]) == 2
+    assert "would write over" in capsys.readouterr().err
+
+
+def test_outputs_of_files_of_one_name_do_not_mix(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, seed in enumerate((0, 1), 1):
+        (tmp_path / str(seed)).mkdir()
+        np.savez(tmp_path / str(seed) / "net.npz", **arrays(seed))
+        assert main(["decompose", f"{seed}/net.npz", "--modes", str(number)]) == 0
+        assert f"wrote runs/decompose-net-00{number}/config.json" in capsys.readouterr().out
+    for number in (1, 2):
+        folder = tmp_path / "runs" / f"decompose-net-00{number}"
+        assert read_json(folder)["modes"] == number
+        assert {"modes.npz", "dense.npz", "table.csv", "figures/energy.png"} <= set(read_marker(folder).files)
+        assert np.load(folder / "modes.npz")["layers.0.sigma"].shape == (number,)
+
+
+def test_a_run_and_an_earlier_result_are_not_replaced(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("net.npz", **arrays())
+    with output("run", "sweep") as out:
+        (out.path / "config.json").write_text('{"widths": [8]}')
+        out.finish()
+    words = ["decompose", "net.npz", "--modes", "2", "--out"]
+    for more in ([], ["--overwrite"]):
+        assert main([*words, "run", *more]) == 2
+        assert "output of another command (sweep)" in capsys.readouterr().err
+    assert read_json("run") == {"widths": [8]}
+    assert main([*words, "o"]) == 0
+    assert main([*words, "o"]) == 2
+    assert "pass --overwrite" in capsys.readouterr().err
+    words[3] = "3"
+    assert main([*words, "o", "--overwrite"]) == 0
+    assert read_json("o")["modes"] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.npz", "o", "run"]
 
 
 def test_training_leaves_the_padding_mask_alone():

@@ -12,6 +12,8 @@ import pytest
 import xarray
 
 from modejax.errors import InputError
+from modejax.runs import read_marker
+from modejax.runs._marker import record_of, save_marker
 from modejax.studies import find_study, mdl_runs
 from modejax.studies.common import pm
 from modejax.studies.mdl_least_modes import verdict
@@ -137,13 +139,26 @@ def test_runs_are_found_resumed_and_not_mixed_up(tmp_path):
     assert folder == beside == tmp_path / "a" / "runs" / "small-digits-1"
     assert again.identical(first)
     assert not (tmp_path / "b").exists()
+    marker = read_marker(folder)
     (folder / "result.nc").unlink()  # as if it had been stopped at the end
+    save_marker(folder, marker._replace(state="running", files={}, entries=()))
     _, third = mdl_runs.trained_run(tmp_path / "a", "small", config, said.append)
     np.testing.assert_array_equal(third.test_accuracy, first.test_accuracy)
     other = dataclasses.replace(config, epochs=1)
     assert not mdl_runs.finished(folder, other)
     assert mdl_runs.finished(folder, dataclasses.replace(config, data_dir="/somewhere"))
     assert [line.split(":")[1][:6] for line in said] == [" train", " taken", " train"]
+    # The config of a new run beside the result of an earlier one, with fitting checksums.
+    (folder / "config.json").write_text(other.to_json())
+    files = {name: record_of(folder / name) for name in ("config.json", "result.nc")}
+    save_marker(folder, marker._replace(files=files))
+    assert not mdl_runs.finished(folder, other)
+    assert not mdl_runs.finished(folder, config)
+    _, fourth = mdl_runs.trained_run(tmp_path / "a", "small", other, said.append)
+    assert fourth.sizes["epoch"] == 1
+    assert mdl_runs.finished(folder, other)
+    (folder / "result.nc").write_bytes((folder / "result.nc").read_bytes()[:-1])
+    assert not mdl_runs.finished(folder, other)
 
 
 def test_the_studies_refuse_bad_seeds_and_files(tmp_path):

@@ -20,9 +20,9 @@ import xarray
 import modejax
 from modejax import SweepConfig, layers, load_networks, load_result, run_sweep
 from modejax.errors import InputError
+from modejax.runs import MARKER, output, read_netcdf
 from modejax.sweep import checkpoint
 from modejax.sweep.plan import make_plan
-from modejax.sweep.result import locked
 from modejax.sweep.run import Interrupted, execute
 from modejax.sweep.trained import trained_networks
 
@@ -151,16 +151,16 @@ def test_a_run_folder_that_is_being_written_is_refused(blobs, finished, tmp_path
     folder = tmp_path / "held"
     shutil.copytree(finished[0], folder)
     before = (folder / "result.nc").read_bytes()
-    with locked(folder), pytest.raises(InputError, match="another process is writing the run"):
-        run_sweep(SMALL, dataset=blobs, out=folder)
+    with output(folder, "sweep", overwrite=True), pytest.raises(InputError, match="another process is writing"):
+        run_sweep(SMALL, dataset=blobs, out=folder, overwrite=True)
     assert (folder / "result.nc").read_bytes() == before
-    with locked(folder):
-        pass
 
 
-def test_checkpoint_of_another_config_is_refused(blobs, finished, tmp_path):
+def test_checkpoint_of_another_config_is_refused(blobs, tmp_path):
     folder = tmp_path / "other"
-    shutil.copytree(finished[0], folder)
+    calls = iter([False, True])
+    with pytest.raises(Interrupted):
+        run_sweep(SMALL, dataset=blobs, out=folder, stop=lambda: next(calls))
     other = SweepConfig(**{**SMALL.__dict__, "learning_rates": (0.1,)})
     with pytest.raises(InputError, match="belongs to another config"):
         run_sweep(other, dataset=blobs, out=folder, resume=True)
@@ -176,10 +176,17 @@ def test_failed_save_leaves_the_old_result_whole(blobs, finished, tmp_path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(xarray.Dataset, "to_netcdf", full)
-    with pytest.raises(InputError, match="No space left on device"):
+    with pytest.raises(InputError, match="is finished; pass --overwrite"):
         run_sweep(SMALL, dataset=blobs, out=folder)
+    with pytest.raises(InputError, match="No space left on device"):
+        run_sweep(SMALL, dataset=blobs, out=folder, overwrite=True)
     assert (folder / "result.nc").read_bytes() == before
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    read_netcdf(folder)
+    monkeypatch.undo()
+    run_sweep(SMALL, dataset=blobs, out=folder, resume=True)  # only the save is left to do
+    same(load_result(folder), finished[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == [MARKER]
 
 
 def test_a_full_disk_ends_the_run_with_the_last_checkpoint_whole(blobs, finished, tmp_path, monkeypatch):
@@ -207,12 +214,12 @@ def test_a_full_disk_ends_the_run_with_the_last_checkpoint_whole(blobs, finished
 
 def test_folder_that_is_not_a_run_is_refused_and_untouched(blobs, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match="exists and is not a run"):
+    with pytest.raises(InputError, match="was not made by modejax"):
         run_sweep(SMALL, dataset=blobs, out=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(InputError, match="is a file"):
         run_sweep(SMALL, dataset=blobs, out=tmp_path / "thesis.tex")
-    with pytest.raises(InputError, match="not a run that could be resumed"):
+    with pytest.raises(InputError, match="nothing to resume"):
         run_sweep(SMALL, dataset=blobs, out=tmp_path / "nothing", resume=True)
     assert not (tmp_path / "nothing").exists()
 
