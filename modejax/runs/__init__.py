@@ -1,0 +1,37 @@
+"""The folders that commands write: claimed, locked, put in place whole, marked, and checked when they are read.
+
+`folder` is for writing: `output` gives a command the folder in which it works and puts it in place when it is finished,
+`new_folder` a numbered name. `reader` is for reading: every file of a finished folder is checked against the marker,
+and all that is malformed ends in one kind of error. `_marker` and `_lock` hold the marker file and the lock of a name.
+What the files mean is known to those who write them; no network and no JAX may come in.
+"""
+
+from typing import TYPE_CHECKING
+
+from modejax._lazy import lazy
+
+if TYPE_CHECKING:
+    from modejax.runs._marker import KINDS as KINDS
+    from modejax.runs._marker import MARKER as MARKER
+    from modejax.runs._marker import Marker as Marker
+    from modejax.runs._marker import Record as Record
+    from modejax.runs.folder import Output as Output
+    from modejax.runs.folder import has_unfinished as has_unfinished
+    from modejax.runs.folder import new_folder as new_folder
+    from modejax.runs.folder import output as output
+    from modejax.runs.folder import unfinished as unfinished
+    from modejax.runs.reader import check_config as check_config
+    from modejax.runs.reader import kind_of as kind_of
+    from modejax.runs.reader import read_bytes as read_bytes
+    from modejax.runs.reader import read_json as read_json
+    from modejax.runs.reader import read_marker as read_marker
+    from modejax.runs.reader import read_netcdf as read_netcdf
+
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "_marker": ["KINDS", "MARKER", "Marker", "Record"],
+        "folder": ["Output", "has_unfinished", "new_folder", "output", "unfinished"],
+        "reader": ["check_config", "kind_of", "read_bytes", "read_json", "read_marker", "read_netcdf"],
+    },
+)

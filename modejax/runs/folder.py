@@ -1,0 +1,362 @@
+"""The folder that a command writes: claimed before anything is computed, put in place whole when it is finished."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from modejax._files import is_part
+from modejax.errors import InputError, choices
+from modejax.runs._exchange import UNFINISHED, Names, is_mark, look, names_of, put_in_place, recover, remove
+from modejax.runs._lock import held
+from modejax.runs._marker import KINDS, MARKER, Marker, is_blank, load_marker, record_of, save_marker, version
+
+__all__ = ["Output", "has_unfinished", "new_folder", "output", "unfinished"]
+
+_LONG = ("sweep", "study")
+"""Kinds whose work can be resumed, so that it stays where it is when it ends early."""
+
+_REMADE = ("figures", "report.html", "table.csv")
+"""What is drawn or written anew from a finished result, at any later time."""
+
+_reserved: set[Path] = set()
+"""Folders that `new_folder` made in this process; they go where nothing was written to them."""
+
+
+class Output:
+    """A folder that is being written.
+
+    Attributes:
+        folder: the name at which the result will be.
+        path: the folder in which to write now; the same as `folder` once it is finished.
+        kind: what it holds, such as `sweep`.
+        resumed: whether it holds earlier work to go on with.
+        finished: whether it is finished and in place.
+    """
+
+    def __init__(self, names: Names, path: Path, kind: str, *, resumed: bool, stays: bool = False) -> None:
+        self.folder = names.folder
+        self.path = path
+        self.kind = kind
+        self.resumed = resumed
+        self.finished = False
+        self._names = names
+        self._stays = stays  # whether the folder was there, empty, before
+
+    def finish(self, files: Iterable[str] | None = None) -> Path:
+        """Record the checksum of each file of data, mark the folder as finished and put it in place whole.
+
+        Args:
+            files: the files that hold data, by their path below the folder; None for all files outside of
+                `checkpoint`, of folders with a marker of their own, and of what starts with a dot.
+
+        Returns:
+            The folder at its name.
+
+        Raises:
+            InputError: if a file is missing, or the folder cannot be put in place; an earlier result stays whole then.
+        """
+        try:
+            names = _data(self.path) if files is None else sorted(set(files))
+            records = {name: record_of(self.path / name) for name in names}
+            entries = tuple(sorted(name for name in os.listdir(self.path) if not is_mark(name)))
+            save_marker(self.path, Marker(self.kind, "finished", version(), records, entries))
+            if self.path != self.folder:
+                put_in_place(self._names, self.path)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder} could not be finished ({error.strerror or error}); what was there before is unchanged. "
+                "Make room or name another folder"
+            ) from None
+        self.path, self.finished = self.folder, True
+        _reserved.discard(self.folder)
+        return self.folder
+
+    def _leave(self) -> None:
+        """Remove what is not worth keeping: short work, and long work that has not written anything."""
+        if self.finished:
+            return
+        with contextlib.suppress(OSError, InputError):
+            if self.kind not in _LONG or all(is_mark(name) for name in os.listdir(self.path)):
+                remove(self.path)
+                if self._stays:
+                    self.path.mkdir()
+
+
+@contextlib.contextmanager
+def output(
+    folder: str | Path | None,
+    kind: str,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    stem: str = "",
+) -> Iterator[Output]:
+    """Hold a folder for the output of a command, from before it computes anything until it has finished.
+
+    A folder that modejax did not make, and one of another kind, is never written to. A finished folder is replaced only
+    when told so, and stays whole and readable until its successor is. Short work is done in a hidden folder beside it
+    and goes when it ends early; sweeps and studies work in the folder, or in `FOLDER.unfinished` where `FOLDER` exists,
+    and can be resumed.
+
+    Args:
+        folder: where the result shall be; it may be missing or empty. None for a new numbered folder in `runs`.
+        kind: what the folder holds: sweep, decompose, svr, interpolate, online or study.
+        overwrite: replace an earlier result, or unfinished work, of the same kind.
+        resume: go on with unfinished work at this name; only for sweeps and studies.
+        stem: of the numbered name, as in `new_folder`.
+
+    Yields:
+        The output. Call `finish` when all files are written; without, the work counts as unfinished.
+
+    Raises:
+        InputError: if the folder is refused, cannot be written, or another process holds it; nothing is left behind.
+
+    Example:
+        >>> from modejax.runs import read_json
+        >>> with tempfile.TemporaryDirectory() as runs:
+        ...     with output(Path(runs) / "a", "svr") as out:
+        ...         _ = (out.path / "config.json").write_text('{"level": 3}')
+        ...         _ = out.finish(["config.json"])
+        ...     print(read_json(Path(runs) / "a", "config.json"))
+        {'level': 3}
+    """
+    if kind not in KINDS:
+        raise InputError(f"unknown kind of output {kind!r}; allowed: {choices(KINDS)}")
+    if overwrite and resume:
+        raise InputError("an output is either resumed or overwritten; drop one of the two")
+    if resume and kind not in _LONG:
+        raise InputError(f"the output of {kind} cannot be resumed; allowed: {choices(_LONG)}")
+    if folder is None:
+        if overwrite or resume:
+            raise InputError(f"name the folder to {'overwrite' if overwrite else 'resume'}; by default it is a new one")
+        folder = new_folder(kind, stem)
+    names = _names(Path(folder), resume=resume)
+    with contextlib.ExitStack() as stack:
+        with _refusing(names.folder):
+            made = [parent for parent in names.folder.parents if not parent.exists()]
+            stack.callback(_remove_empty, made)
+            stack.callback(_release, names.folder)
+            if not resume or names.folder.parent.is_dir():
+                names.folder.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(names.lock, names.folder))
+                recover(names)
+            out = _resumed(names, kind) if resume else _begun(names, kind, overwrite=overwrite)
+        stack.callback(out._leave)
+        yield out
+
+
+def new_folder(kind: str, stem: str = "") -> Path:
+    """Make a numbered folder in `runs`, empty, that no other process is given.
+
+    It is removed at the end of the process where nothing was written to it. Of several processes that run a sweep
+    together, only the first may ask.
+
+    Args:
+        kind: what it shall hold, as in `output`.
+        stem: its name without the number; for all kinds but sweep and study the kind is put before it.
+
+    Returns:
+        The folder, such as `runs/digits-mode-001` or `runs/svr-net-001`.
+
+    Raises:
+        InputError: if it cannot be made.
+
+    Example:
+        >>> new_folder("online")  # doctest: +SKIP
+        PosixPath('runs/online-001')
+    """
+    plain = re.sub(r"[^\w.=+-]+", "-", stem).strip("-.")[:100]
+    name = plain if plain and kind in _LONG else "-".join(filter(None, (kind, plain)))
+    runs, number = Path("runs"), 1
+    while True:
+        names = names_of(runs / f"{name}-{number:03d}")
+        taken = any(os.path.lexists(path) for path in (names.folder, names.unfinished, names.new, names.old))
+        try:
+            if not taken:
+                runs.mkdir(exist_ok=True)
+                names.folder.mkdir()
+                break
+        except (FileExistsError, FileNotFoundError):  # another process was here at the same time
+            if runs.is_dir() or not os.path.lexists(runs):
+                continue
+            raise InputError(f"the output folder {runs} is a file; name another with --out") from None
+        except OSError as error:
+            raise InputError(f"{names.folder} cannot be made ({error.strerror}); name another with --out") from None
+        number += 1
+    # The working folder may be another one at the end.
+    folder = names.folder.absolute()
+    _reserved.add(folder)
+    atexit.register(_release, folder)
+    return names.folder
+
+
+def has_unfinished(folder: str | Path, kind: str = "sweep") -> bool:
+    """Say whether there is unfinished work at a name that `output(..., resume=True)` would go on with.
+
+    Args:
+        folder: the name of the result.
+        kind: what it must hold.
+
+    Returns:
+        Whether there is.
+
+    Example:
+        >>> has_unfinished("runs/none")
+        False
+    """
+    try:
+        unfinished(folder, kind)
+    except InputError:
+        return False
+    return True
+
+
+def unfinished(folder: str | Path, kind: str = "sweep") -> Path:
+    """Return the folder that holds the unfinished work of a name, to read its config before it is resumed.
+
+    Args:
+        folder: the name of the result.
+        kind: what it must hold.
+
+    Returns:
+        `folder` itself or `FOLDER.unfinished`.
+
+    Raises:
+        InputError: if there is no unfinished work of this kind.
+    """
+    names = _names(Path(folder), resume=True)
+    for path in (names.unfinished, names.folder):
+        marker = load_marker(path)
+        if marker is not None and marker.kind != kind:
+            raise _other_kind(path, marker, kind)
+        if marker is not None and marker.state == "running":
+            return path
+    state = "is finished" if load_marker(names.folder) is not None else f"is not a {kind} of modejax"
+    raise InputError(f"{folder} {state}, so there is nothing to resume; allowed: a {kind} that was stopped")
+
+
+def _names(folder: Path, *, resume: bool) -> Names:
+    if folder.name.endswith(UNFINISHED):
+        if not resume:
+            raise InputError(
+                f"the output folder {folder} ends in {UNFINISHED}, which marks unfinished work; name another"
+            )
+        folder = folder.with_name(folder.name.removesuffix(UNFINISHED))
+    return names_of(folder)
+
+
+def _resumed(names: Names, kind: str) -> Output:
+    path = unfinished(names.folder, kind)
+    _try(path)
+    for each in path.iterdir():
+        if is_part(each):  # of a process that was killed while it wrote
+            each.unlink()
+    return Output(names, path, kind, resumed=True)
+
+
+def _begun(names: Names, kind: str, *, overwrite: bool) -> Output:
+    """Refuse what is not allowed, then make the folder in which to work."""
+    folder, here, work = names.folder, look(names.folder), look(names.unfinished)
+    for path, marker in ((folder, here), (names.unfinished, work)):
+        if marker is None:
+            continue
+        if marker.kind != kind:
+            raise _other_kind(path, marker, kind)
+        if not overwrite and marker.state == "finished":
+            raise InputError(f"{path} is finished; pass --overwrite to replace it, or name another folder")
+        if not overwrite:
+            how = f"resume it with --resume {folder}, " if kind in _LONG else ""
+            raise InputError(f"{path} is unfinished; {how}pass --overwrite to begin anew, or name another folder")
+    if here is not None:
+        _check_entries(folder, here)
+        _try(folder)
+    in_place = kind in _LONG and here is None
+    if not in_place and os.path.lexists(folder):
+        _check_exchange(folder)
+    path = folder if in_place else names.unfinished if kind in _LONG else names.new
+    stays = in_place and path.is_dir() and folder.absolute() not in _reserved
+    if not in_place:
+        remove(path)
+    path.mkdir(exist_ok=True)
+    out = Output(names, path, kind, resumed=False, stays=stays)
+    try:
+        save_marker(path, Marker(kind, "running", version(), {}, ()))
+    except OSError:
+        out._leave()
+        raise
+    return out
+
+
+def _check_entries(folder: Path, marker: Marker) -> None:
+    """Refuse to replace a finished folder to which something else was added, since that would be lost."""
+    if marker.state != "finished":
+        return
+    known = {*marker.entries, *_REMADE, ".DS_Store"}
+    added = [p.name for p in folder.iterdir() if p.name not in known and not is_mark(p.name) and not is_part(p)]
+    if added:
+        raise InputError(
+            f"{folder} also holds {', '.join(sorted(added)[:5])}, which came later and would be lost; move it away, or "
+            "name another folder"
+        )
+
+
+def _check_exchange(folder: Path) -> None:
+    """Refuse a folder that cannot give its name to another."""
+    if folder.is_mount() or Path.cwd().is_relative_to(folder.resolve()):
+        what = "a mount point" if folder.is_mount() else "the current folder, or holds it"
+        raise InputError(f"the output folder {folder} is {what}, and cannot be exchanged; name a folder in it")
+
+
+def _other_kind(path: Path, marker: Marker, kind: str) -> InputError:
+    return InputError(
+        f"{path} holds the output of another command ({marker.kind}), which {kind} does not replace; name another"
+    )
+
+
+def _try(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _data(folder: Path) -> list[str]:
+    """Return the files of a folder that hold data, by their path below it."""
+    found = []
+    for top, folders, files in os.walk(folder):
+        here = Path(top)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and name != "checkpoint" and not (here / name / MARKER).exists()
+        ]
+        found += [(here / name).relative_to(folder).as_posix() for name in files if not name.startswith(".")]
+    return sorted(found)
+
+
+@contextlib.contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"the output folder {folder} cannot be written ({error.strerror or error}); name another"
+        ) from None
+
+
+def _release(folder: Path) -> None:
+    """Remove a folder that `new_folder` made, where nothing was written to it."""
+    folder = folder.absolute()
+    if folder in _reserved and is_blank(folder):
+        _reserved.discard(folder)
+        _remove_empty([folder, folder.parent])
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

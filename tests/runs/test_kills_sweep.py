@@ -1,0 +1,69 @@
+"""A sweep that shall replace an earlier run, killed at random moments, loses none of what was finished."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from modejax.runs import check_config, has_unfinished, read_json, read_marker, read_netcdf
+
+KILLS = 20
+
+SWEEPS = """
+import sys
+from modejax import SweepConfig, run_sweep
+seed, folder, how = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+config = SweepConfig(widths=(4,), modes=(2,), seeds=1, first_seed=seed, epochs=20, baseline="none", truncate_every=1)
+run_sweep(config, out=folder, **{how: True})
+"""
+
+
+def start(folder: Path, seed: int, how: str, cache: Path) -> subprocess.Popen:
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    words = [sys.executable, "-c", SWEEPS, str(seed), str(folder), how]
+    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def whole(folder: Path) -> int:
+    """Return the seed of a run, all of its files checked against the marker and the result against the config."""
+    marker = read_marker(folder, "sweep")
+    assert marker.state == "finished"
+    config = read_json(folder, marker=marker)
+    result = read_netcdf(folder, marker=marker)
+    check_config(result.attrs["config"], config, folder, ignore=["launches"])
+    assert result["seed"].item() == config["first_seed"]
+    return config["first_seed"]
+
+
+@pytest.mark.slow
+def test_kills_over_a_finished_run_lose_nothing(tmp_path):
+    folder, cache, draw = tmp_path / "runs" / "a", tmp_path / "cache", random.Random(1)
+    assert start(folder, 0, "overwrite", cache).wait(timeout=300) == 0
+    seed, kills, at_work = 0, 0, 0
+    while kills < KILLS:
+        how = "resume" if has_unfinished(folder) else "overwrite"
+        wanted = read_json(tmp_path / "runs" / "a.unfinished")["first_seed"] if how == "resume" else seed + 1
+        process = start(folder, wanted, how, cache)
+        before, until = sorted(folder.parent.rglob("*")), time.monotonic() + 200
+        while process.poll() is None and sorted(folder.parent.rglob("*")) == before and time.monotonic() < until:
+            time.sleep(0.005)  # from the first sign of life on, any moment
+        time.sleep(draw.uniform(0, 1.5))
+        process.send_signal(signal.SIGKILL)
+        _, message = process.communicate(timeout=60)
+        assert process.returncode in (0, -signal.SIGKILL), message.decode()
+        kills += process.returncode != 0
+        found = whole(folder)
+        assert found in (seed, wanted)
+        seed = found
+        at_work += has_unfinished(folder)
+    assert at_work >= KILLS // 4, "few kills came while a run was being replaced"
+    assert seed > 0, json.dumps({"kills": kills, "replaced": seed})
