@@ -36,7 +36,6 @@ from modejax.layers.low_rank import LowRank as LowRank
 from modejax.layers.low_rank import LowRankParams as LowRankParams
 from modejax.layers.low_rank_conv import LowRankConv as LowRankConv
 from modejax.layers.low_rank_conv import LowRankConvParams as LowRankConvParams
-from modejax.layers.masked import MASKS as MASKS
 from modejax.layers.masked import Masked as Masked
 from modejax.layers.masked import MaskedParams as MaskedParams
 from modejax.layers.mode import Mode as Mode
@@ -59,3 +58,4 @@ from modejax.layers.spectral_start import QRFactors as QRFactors
 from modejax.layers.spectral_start import SVDFactors as SVDFactors
 from modejax.layers.svd import SVD as SVD
 from modejax.layers.svd import SVDParams as SVDParams
+from modejax.names import MASKS as MASKS

@@ -15,19 +15,11 @@ from modejax.draws import subkey, subkeys, uniform_matrix
 from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Family, LayerParams, TakesModes
+from modejax.names import MASKS
 
-__all__ = ["MASKS", "Masked", "MaskedParams", "check_sparsity", "keep_largest", "order_statistic"]
+__all__ = ["Masked", "MaskedParams", "check_sparsity", "keep_largest", "order_statistic"]
 
 MaskName = Literal["dynamic", "frozen", "random", "static", "straight_through"]
-
-MASKS: dict[str, str] = {
-    "dynamic": "the smallest weights of the moment are 0 and have no gradient",
-    "frozen": "weights chosen at random stay at their initial values",
-    "random": "weights chosen at random are 0 for good",
-    "static": "the smallest initial weights are 0 for good",
-    "straight_through": "the smallest weights of the moment are 0, but the gradient reaches them",
-}
-"""The masks by name."""
 
 
 class MaskedParams(NamedTuple):

@@ -243,9 +243,7 @@ def check_activation(activation: str | Activation) -> None:
         raise InputError(f"an activation is a name or a function, got {activation!r}; allowed: {choices(ACTIVATIONS)}")
 
 
-def activate(
-    activation: str | Activation, z: Float[Array, "*rows units"], size: Extent
-) -> Float[Array, "*rows units"]:
+def activate(activation: str | Activation, z: Float[Array, "*rows units"], size: Extent) -> Float[Array, "*rows units"]:
     """Apply an elementwise function, and keep padded units at 0 where f(0) may not be 0.
 
     Args:

@@ -119,7 +119,9 @@ def _padding(padded: Network, params: Params, outputs: Any, x: Any, sizes: tuple
             found.append(f"width {width} {here}: {name} has the shape {leaf.shape}, alone {own.shape}")
             continue
         if _apart(leaf[inside], own):
-            found.append(f"width {width} {here} starts with other entries of {name} than alone; draw with modejax.draws")
+            found.append(
+                f"width {width} {here} starts with other entries of {name} than alone; draw with modejax.draws"
+            )
         rest = np.array(leaf, np.float64)
         rest[inside] = 0
         if np.any(rest):
@@ -140,11 +142,12 @@ def _gradients(network: Network, params: Params, x: Any) -> list[str]:
             every[index] = leaf
         return jnp.sum(jnp.sin(network.apply(tree.unflatten(every), x)))
 
-    start = [leaves[index] for index in moving]
+    # Away from the start, which may lie on a kink of the activation.
+    rng = np.random.default_rng(1)
+    start = [leaves[index] + 0.1 * jnp.asarray(rng.standard_normal(leaves[index].shape)) for index in moving]
     gradient = jax.grad(loss)(start)
     if not all(bool(jnp.all(jnp.isfinite(each))) for each in gradient):
         return ["the gradient is not finite"]
-    rng = np.random.default_rng(1)
     along = [jnp.asarray(rng.standard_normal(leaf.shape)) for leaf in start]
     step = 1e-6
     ends = [loss([leaf + sign * step * d for leaf, d in zip(start, along, strict=True)]) for sign in (1, -1)]
@@ -186,5 +189,7 @@ def _maps(network: Network, params: Params, outputs: Any, x: Any) -> list[str]:
             return [*found, "the maps cannot be applied one by one by `by_kernel` and `finish`"]
         difference = _apart(h, outputs)
         if difference > _CLOSE:
-            found.append(f"`apply` differs from what kernels and biases give, stage by stage (by up to {difference:.2g})")
+            found.append(
+                f"`apply` differs from what kernels and biases give, stage by stage (by up to {difference:.2g})"
+            )
     return found

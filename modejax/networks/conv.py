@@ -16,7 +16,7 @@ from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Family, LayerParams, Modes, dense_is_cheaper
 from modejax.networks.assembled import Assembled, Placed, modes_of_maps
-from modejax.networks.base import Activation, Params, activate, check_activation
+from modejax.networks.base import Activation, activate, check_activation
 from modejax.networks.norms import NormName, NormParams, init_norm, normalise
 
 __all__ = ["Conv", "ConvParams", "conv"]

@@ -116,7 +116,9 @@ def build_conv(facts: Facts, width: Size, modes: Size | None) -> Network:
     known = [set(family_options(family_type(facts.layer, convolution=each))) for each in (True, False)]
     for name in facts.layer_options:
         if name not in known[0] | known[1]:
-            raise InputError(f"unknown option {name!r} of the layer {facts.layer}; allowed: {choices(known[0] | known[1])}")
+            raise InputError(
+                f"unknown option {name!r} of the layer {facts.layer}; allowed: {choices(known[0] | known[1])}"
+            )
     given, rest = ({k: v for k, v in facts.layer_options.items() if k in names} for names in known)
     given |= {"strides": strides}
     family = facts.wrap(make_family(facts.layer, given, window=(window,) * (len(shape) - 1)))

@@ -21,10 +21,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from modejax.draws import subkeys
 from modejax.errors import InputError
-from modejax.extent import Extent, as_extent
+from modejax.extent import Extent
 from modejax.layers.base import over_rows
 from modejax.layers.spectral_start import Distribution, draw_matrix, draw_vector, parse_distribution
-from modejax.networks.base import Activation, Chain, activate, check_activation, check_sizes
+from modejax.networks.base import Activation, Network, activate, check_activation, check_sizes
 
 __all__ = ["Sparcs", "SparcsParams", "operator", "sparcs", "weight_block"]
 
@@ -99,11 +99,10 @@ def operator(params: SparcsParams) -> tuple[Float[Array, "n n"], Float[Array, "n
 
 
 @dataclasses.dataclass(frozen=True)
-class Sparcs(Chain):
+class Sparcs(Network):
     """A network in one spectral operator; made by `sparcs`.
 
-    A later layer needs all layers before it, so `between` starts at the inputs and truncation and pruning curves are
-    not to be had.
+    A later layer needs all layers before it: the network is no chain, and has neither truncation nor pruning curves.
     """
 
     sizes: tuple[Extent, ...]
@@ -117,15 +116,6 @@ class Sparcs(Chain):
         """The names of the maps between neighbouring layers."""
         return tuple(f"map{index + 1}" for index in range(len(self.sizes) - 1))
 
-    @property
-    def units(self) -> tuple[Extent, ...]:
-        """The extents of all layers of units."""
-        return self.sizes
-
-    def enter(self, x: Float[Array, "*rows features"]) -> Float[Array, "*rows features"]:
-        """Return the inputs as they are."""
-        return x
-
     def init(self, key: PRNGKeyArray) -> SparcsParams:
         """Draw eigenvalues and blocks."""
         maps = len(self.sizes) - 1
@@ -137,37 +127,20 @@ class Sparcs(Chain):
             tuple(draw_matrix(phi_keys[i], self.block, self.sizes[i], self.sizes[i + 1]) for i in range(maps)),
         )
 
-    def through(self, params: SparcsParams, h: Float[Array, "*rows units"], index: int) -> Float[Array, "*rows out"]:
-        """Return z of the first map; later ones need all layers before them."""
-        if index:
-            raise InputError("a later layer of a sparcs network needs all layers before it; apply it from the inputs")
-        return self.between(params, h, 0, 1)
-
-    def finish(
-        self, params: SparcsParams, z: Float[Array, "*rows out"], h: Float[Array, "*rows units"], index: int
-    ) -> Float[Array, "*rows out"]:
-        """Return the activation of z; the last map has none."""
-        del params, h
-        return z if index == len(self.sizes) - 2 else activate(self.activation, z, self.sizes[index + 1])
-
-    def between(
-        self, params: SparcsParams, h: Float[Array, "*rows units"], start: int, stop: int
-    ) -> Float[Array, "*rows out"]:
-        """Apply the layers up to `stop - 1`, from the inputs."""
-        if start:
-            raise InputError("a later layer of a sparcs network needs all layers before it; apply it from the inputs")
+    def apply(self, params: SparcsParams, x: Float[Array, "*rows features"]) -> Float[Array, "*rows outputs"]:
+        """Compute the outputs, two products with each block."""
 
         def one(h: Float[Array, " units"]) -> Float[Array, " out"]:
             rest = h
-            for index in range(stop):
-                matrix = params.phi[index]
+            for index, matrix in enumerate(params.phi):
                 carried = matrix @ rest
                 z = matrix @ (params.eigenvalues[index] * rest) - params.eigenvalues[index + 1] * carried
-                h = self.finish(params, z, h, index)
+                last = index == len(params.phi) - 1
+                h = z if last else activate(self.activation, z, self.sizes[index + 1])
                 rest = h - carried
             return h
 
-        return over_rows(one, h)
+        return over_rows(one, x)
 
     def kernels(self, params: SparcsParams) -> tuple[Float[Array, "fan_out fan_in"], ...]:
         """Return the weights between neighbouring layers."""

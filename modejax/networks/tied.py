@@ -104,9 +104,7 @@ class Tied(Chain):
         return self.mode_count.known("num_parameters") * (sum(known) + len(known) - 1)
 
 
-def tied(
-    sizes: Sequence[int | Extent], modes: int | Extent | None, activation: str | Activation = "relu"
-) -> Tied:
+def tied(sizes: Sequence[int | Extent], modes: int | Extent | None, activation: str | Activation = "relu") -> Tied:
     """Make the tied (1L1P) mode network: neighbouring maps share the patterns of the layer between them.
 
     W^l = patterns[l]^T diag(sigma[l-1]) patterns[l-1], l = 1 ... L. Initial values ~ Normal(0, s^2) with

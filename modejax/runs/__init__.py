@@ -3,7 +3,8 @@
 `folder` is for writing: `output` gives a command the folder in which it works and puts it in place when it is finished,
 `new_folder` a numbered name. `reader` is for reading: every file of a finished folder is checked against the marker,
 and all that is malformed ends in one kind of error. `_marker` and `_lock` hold the marker file and the lock of a name.
-What the files mean is known to those who write them; no network and no JAX may come in.
+`networks` keeps trained networks as arrays by name, `run` is a finished run in memory or in a folder, and `sweep` trains
+one and puts it there. The first three files are free of JAX; they serve every command.
 """
 
 from typing import TYPE_CHECKING
@@ -26,12 +27,20 @@ if TYPE_CHECKING:
     from modejax.runs.reader import read_json as read_json
     from modejax.runs.reader import read_marker as read_marker
     from modejax.runs.reader import read_netcdf as read_netcdf
+    from modejax.runs.run import Run as Run
+    from modejax.runs.run import combine as combine
+    from modejax.runs.run import open_run as open_run
+    from modejax.runs.sweep import Keep as Keep
+    from modejax.runs.sweep import perform as perform
+    from modejax.runs.sweep import run_sweep as run_sweep
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "_marker": ["KINDS", "MARKER", "Marker", "Record"],
         "folder": ["Output", "has_unfinished", "new_folder", "output", "unfinished"],
+        "run": ["Run", "combine", "open_run"],
+        "sweep": ["Keep", "perform", "run_sweep"],
         "reader": ["check_config", "kind_of", "read_bytes", "read_json", "read_marker", "read_netcdf"],
     },
 )

@@ -231,5 +231,8 @@ class Arm:
             values = seeds if axis.kind == "seed" else getattr(self, axis.field)
             if values or axis.always:
                 found.append((axis, tuple(values)))
-        own = [(Axis(name, "axes", "number", False, name, network=True), values) for name, values in self._own_axes(self.axes)]
+        own = [
+            (Axis(name, "axes", "number", False, name, network=True), values)
+            for name, values in self._own_axes(self.axes)
+        ]
         return [*found, *own]

@@ -87,7 +87,9 @@ class Records(NamedTuple):
     train_loss: Float[Array, "epochs members"]  # mean over the epoch's batches, each before its step
     test_loss: Float[Array, "epochs members"]
     test_accuracy: Float[Array, "epochs members"]  # share of 1
-    validation: Float[Array, "epochs members"]  # accuracy, or loss where no answer is right; no epochs without held-out data
+    validation: Float[
+        Array, "epochs members"
+    ]  # accuracy, or loss where no answer is right; no epochs without held-out data
     layer_curves: Float[Array, "members draws maps kept"]  # test accuracy, share of 1, or mean loss
     together_curves: Float[Array, "members draws kept"]
     importance: Float[Array, "members maps modes"]

@@ -207,7 +207,9 @@ class SweepConfig(Arm):
         changes: dict[str, Any] = {"name": name}
         for field, value in given.items():
             if field not in kinds or field == "name":
-                raise InputError(f"the arm {name!r} names the field {field!r}; allowed: {choices(set(kinds) - {'name'})}")
+                raise InputError(
+                    f"the arm {name!r} names the field {field!r}; allowed: {choices(set(kinds) - {'name'})}"
+                )
             changes[field] = _read(value, kinds[field])
         values = {field: getattr(self, field) for field in _ARM_FIELDS}
         if {"layer", "network"} & set(given):
@@ -274,10 +276,36 @@ class SweepConfig(Arm):
         """
         try:
             fields = json.loads(text)
-            if not isinstance(fields, dict):
-                raise TypeError(f"a table of fields is needed, got {type(fields).__name__}")
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"not the config of a sweep: {error}") from None
+        return cls.from_fields(fields)
+
+    @classmethod
+    def from_fields(cls, fields: Any) -> SweepConfig:
+        """Make the record of a table of fields, as a JSON or TOML file gives it; lists may stand for tuples.
+
+        Args:
+            fields: the fields by name; those that are missing have their defaults.
+
+        Returns:
+            The config.
+
+        Raises:
+            InputError: if there is no such field, or a value is not allowed.
+
+        Example:
+            >>> SweepConfig.from_fields({"widths": [8], "arms": {"wide": {"widths": [99]}}}).arms
+            ('wide widths=99',)
+        """
+        if not isinstance(fields, Mapping):
+            raise InputError(f"not the config of a sweep: a table of fields is needed, got {type(fields).__name__}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(str(name) for name in fields if name not in known)
+        if unknown:
+            raise InputError(f"not the config of a sweep: it has no field {unknown[0]!r}; allowed: {choices(known)}")
+        try:
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError) as error:
             raise InputError(f"not the config of a sweep: {error}") from None
 
 

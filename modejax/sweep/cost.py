@@ -82,9 +82,7 @@ def _built(network: NetworkSpec, width: int, modes: int, numbers: tuple[tuple[st
 
 
 @functools.lru_cache(maxsize=4096)
-def longest_modes(
-    network: NetworkSpec, width: int, modes: int, numbers: tuple[tuple[str, float], ...] = ()
-) -> int:
+def longest_modes(network: NetworkSpec, width: int, modes: int, numbers: tuple[tuple[str, float], ...] = ()) -> int:
     """Return the largest number of modes that a map of the network has; 0 where none is a sum of modes.
 
     Args:

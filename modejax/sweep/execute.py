@@ -205,7 +205,9 @@ def execute(
                     states = program.start(members)
                     if start is not None:
                         states = with_given(plan, states, start, program, launch)
-                host = _run_launch(plan, program, (states, members, data), launch, done, records, mark, checkpoints, watch)
+                host = _run_launch(
+                    plan, program, (states, members, data), launch, done, records, mark, checkpoints, watch
+                )
             assert host is not None
             if watch.finished is not None:
                 watch.finished(launch, host)

@@ -34,9 +34,7 @@ def member_arrays(plan: Plan, program: Program, launch: int = 0) -> list[MemberA
         arm = plan.arms[bucket.arm]
         index = np.append(share, np.full(bucket.capacity - len(share), bucket.members[-1], share.dtype))
         own = {name: values[index] for name, values in arm.members.values.items()}
-        numbers = {
-            name: own[name].astype(np.int32 if name == "train_examples" else dtype) for name in arm.spec.numbers
-        }
+        numbers = {name: own[name].astype(np.int32 if name == "train_examples" else dtype) for name in arm.spec.numbers}
         arrays = MemberArrays(
             own["width"],
             own["modes"],

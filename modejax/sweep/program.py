@@ -71,7 +71,7 @@ def _orders(spec: ProgramSpec, data: Data, clock: Clock, epoch: Int[Array, ""]) 
 
 
 def _member_batch(
-    spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, rows: Int[Array, "..."], data: Data
+    spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, rows: Int[Array, ...], data: Data
 ) -> tuple[Array, Array]:
     """Return inputs and targets of a batch for one member, where its seed or its numbers have a say in them."""
     order = member.seed_index if spec.batches == "per_seed" else jnp.int32(0)
@@ -355,5 +355,3 @@ class Program:
 def make_program(spec: ProgramSpec) -> Program:
     """Compile the program of a spec, or return the one compiled before."""
     return Program(spec)
-
-

@@ -87,9 +87,7 @@ def check_start(plan: Plan, start: Sequence[Params]) -> None:
     if len(start) != len(arm.members):
         raise InputError(f"start must hold one tree of parameters a network, got {len(start)} for {len(arm.members)}")
     shapes = {
-        size: jax.eval_shape(
-            arm.spec.network.build(*size, **dict(arm.spec.example_numbers)).init, jax.random.key(0)
-        )
+        size: jax.eval_shape(arm.spec.network.build(*size, **dict(arm.spec.example_numbers)).init, jax.random.key(0))
         for size in arm.members.sizes()
     }
     for member, params in enumerate(start):

@@ -100,7 +100,9 @@ def own_size(leaf: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(leaf)[tuple(slice(n) for n in shape)]
 
 
-def trained_networks(plan: Plan, states: list[TrainState], arm: int = 0, launch: int | None = None) -> Iterator[Trained]:
+def trained_networks(
+    plan: Plan, states: list[TrainState], arm: int = 0, launch: int | None = None
+) -> Iterator[Trained]:
     """Yield the trained networks of an arm in the order of its grid, cut out of their padding.
 
     Args:

@@ -42,9 +42,7 @@ class TrainState(NamedTuple):
 _ADAM = Optimiser()
 
 
-def init_state(
-    network: Network, key: PRNGKeyArray, optimiser: Optimiser = _ADAM, *, early: bool = False
-) -> TrainState:
+def init_state(network: Network, key: PRNGKeyArray, optimiser: Optimiser = _ADAM, *, early: bool = False) -> TrainState:
     """Start a network.
 
     Args:
@@ -65,9 +63,7 @@ def init_state(
     return start_state(network, network.init(key), optimiser, early=early)
 
 
-def start_state(
-    network: Network, params: Params, optimiser: Optimiser = _ADAM, *, early: bool = False
-) -> TrainState:
+def start_state(network: Network, params: Params, optimiser: Optimiser = _ADAM, *, early: bool = False) -> TrainState:
     """Start a network from given parameters; arguments as in `init_state`."""
     moving, _ = split(params, network.trainable(params))
     best = None

@@ -1,0 +1,288 @@
+"""A run: what a sweep was asked, what it measured and what it trained, from memory or from a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modejax.errors import InputError, choices
+from modejax.runs.networks import Networks, Stored
+from modejax.runs.reader import check_config, read_json, read_marker, read_netcdf
+from modejax.sweep.config import SweepConfig
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+    from modejax.layers import Family
+    from modejax.sweep.trained import Trained
+
+__all__ = ["Run", "combine", "member_table", "open_run"]
+
+GUARDS_NOTHING = ("devices", "memory_limit", "data_dir", "launches")
+"""Fields of a config that do not change what a run measures."""
+
+
+class Run:
+    """A finished run.
+
+    Attributes:
+        config: what the sweep was asked.
+        result: what it measured: a tree of labelled arrays with a node for each arm (see `modejax.sweep.label`).
+        folder: the run folder; None for a run in memory.
+    """
+
+    def __init__(
+        self, config: SweepConfig, result: xarray.DataTree, networks: Sequence[Networks], folder: Path | None = None
+    ) -> None:
+        self.config = config
+        self.result = result
+        self.folder = folder
+        self._networks = tuple(networks)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The names of the arms, the first one first; the dense baseline is called baseline."""
+        return tuple(self.result.children)
+
+    def __getitem__(self, arm: str) -> xarray.Dataset:
+        if arm not in self.result.children:
+            raise InputError(f"this run has no arm {arm!r}; allowed: {choices(self.arms)}")
+        return self.result[arm].to_dataset()
+
+    @property
+    def first(self) -> xarray.Dataset:
+        """What was measured of the first arm."""
+        return self[self.arms[0]]
+
+    def __repr__(self) -> str:
+        where = f" in {self.folder}" if self.folder is not None else ""
+        arms = ", ".join(f"{name} {dict(self[name].status.sizes)}" for name in self.arms)
+        return f"Run{where} of {self.result.attrs.get('dataset', self.config.dataset)}: {arms}"
+
+    def table(self) -> pandas.DataFrame:
+        """Return one row a network: its arm, its place in the grid, and what was measured at the end.
+
+        Returns:
+            Columns: arm, the axes of the grid, num_parameters, test_accuracy, test_loss, train_loss after the last
+            epoch, with held-out data best_epoch and the validation value there, and status. Accuracies are shares of 1.
+        """
+        return member_table(self.result)
+
+    def networks(self, arm: str | None = None, **selection: Any) -> list[Trained]:
+        """Return trained networks at their own sizes.
+
+        Args:
+            arm: the name of an arm; the first one by default.
+            **selection: for some axes of the grid a value, or a list of values, such as width=64, seed=[0, 1].
+
+        Returns:
+            One record a network, in the order of the grid; `predict` computes outputs for raw inputs.
+
+        Raises:
+            InputError: if there is no such arm or axis, a file is damaged, or the run was made with a network or layer
+                of the user's that was not given to `open_run`.
+
+        Example:
+            >>> from modejax import SweepConfig, run_sweep
+            >>> run = run_sweep(SweepConfig(widths=(8, 16), modes=(2,), seeds=2, epochs=1, baseline="none"))
+            >>> [(each.width, each.seed) for each in run.networks(width=16)]
+            [(16, 0), (16, 1)]
+        """
+        name = self.arms[0] if arm is None else arm
+        self[name]
+        return [trained for source in self._networks for trained in source.read(name, selection)]
+
+    def best(
+        self,
+        over: str | Sequence[str] = "learning_rate",
+        by: str = "validation_accuracy",
+        *,
+        arm: str | None = None,
+        allow_test: bool = False,
+    ) -> xarray.Dataset:
+        """Choose the best value of an axis for every cell of the grid, on held-out data.
+
+        Args:
+            over: the axis, or several, such as `("learning_rate", "weight_decay")`.
+            by: the variable to choose by, averaged over seeds: an accuracy is best when largest, a loss when smallest.
+                With held-out data the value at each network's best epoch counts, whose parameters it keeps. A cell with
+                a network that diverged is chosen only where all of them have one.
+            arm: the name of an arm; the first one by default.
+            allow_test: allow a variable of the test set, which then flatters the result that it reports.
+
+        Returns:
+            The result of the arm without the axes chosen over; they are coordinates that say what was chosen.
+
+        Raises:
+            InputError: if there is no such arm, axis or variable, or it is one of the test set.
+
+        Example:
+            >>> from modejax import SweepConfig, run_sweep
+            >>> config = SweepConfig(widths=(8,), modes=(2,), seeds=1, epochs=1, validation=0.2, baseline="none",
+            ...                      learning_rates=(1e-6, 0.01))
+            >>> run_sweep(config).best().learning_rate.values.ravel().tolist()
+            [0.01]
+        """
+        data = self.first if arm is None else self[arm]
+        axes = [over] if isinstance(over, str) else list(over)
+        grid = list(data.status.dims)
+        for name in axes:
+            if name not in grid or name == "seed":
+                allowed = choices(str(each) for each in grid if each != "seed")
+                raise InputError(f"there is no axis {name!r} to choose over; allowed: {allowed}")
+        judges = [str(name) for name in data.data_vars if name.startswith(("validation_", "test_", "train_"))]  # pyright: ignore
+        if by not in judges:
+            hint = ""
+            if by.startswith("validation"):
+                hint = "; a sweep with validation=0.1, for example, holds out a share of the training set to choose by"
+            raise InputError(f"the result has no {by!r} to choose by; it has {choices(judges)}{hint}")
+        if by.startswith("test_") and not allow_test:
+            raise InputError(
+                f"{by} is measured on the test set: chosen by it, the result flatters itself; choose by a validation "
+                "variable, or say allow_test=True"
+            )
+        scores = _scores(data, by).mean("seed", skipna=False)
+        sign = -1.0 if by.endswith("loss") else 1.0
+        scores = (sign * scores).fillna(-np.inf).stack(_choice=axes)
+        chosen = scores.argmax("_choice")
+        stacked = data.stack(_choice=axes)
+        found = stacked.isel(_choice=chosen)
+        coordinates = {name: found[name].drop_vars("_choice", errors="ignore") for name in axes}
+        found = found.drop_vars(["_choice", *axes], errors="ignore").assign_coords(coordinates)
+        return found.assign_attrs(data.attrs | {"chosen_by": by, "chosen_over": ", ".join(axes)})
+
+
+def _scores(data: xarray.Dataset, by: str) -> xarray.DataArray:
+    """Return what a network is judged by: at its best epoch with held-out data, else after the last one."""
+    if by.startswith("validation_") and "best_epoch" in data:
+        at = data.best_epoch.clip(min=1)
+        scores = data[by].sel(epoch=at).drop_vars("epoch", errors="ignore")
+    else:
+        scores = data[by].isel(epoch=-1, drop=True)
+    return scores.where(data.status == 0)
+
+
+def member_table(result: xarray.DataTree) -> pandas.DataFrame:
+    """Return one row a network; see `Run.table`."""
+    import pandas
+
+    tables = []
+    for name in result.children:
+        data = result[name].to_dataset()
+        grid = [str(each) for each in data.status.dims]
+        columns = {"num_parameters": data.num_parameters.broadcast_like(data.status)}
+        for each in ("test_accuracy", "test_loss", "train_loss"):
+            columns[each] = data[each].isel(epoch=-1, drop=True)
+        for each in ("validation_accuracy", "validation_loss"):
+            if each in data:
+                columns[each] = _scores(data, each)
+        if "best_epoch" in data:
+            columns["best_epoch"] = data.best_epoch
+        columns["status"] = data.status
+        import xarray
+
+        table = xarray.Dataset({k: v.transpose(*grid).drop_vars(set(v.coords) - set(grid)) for k, v in columns.items()})
+        frame = table.to_dataframe(dim_order=grid).reset_index()
+        frame.insert(0, "arm", name)
+        tables.append(frame)
+    return pandas.concat(tables, ignore_index=True)
+
+
+def open_run(folder: str | Path, *, network: Any = None, layer: Family | None = None) -> Run:
+    """Open a finished run, whatever JAX, backend or devices are there; nothing is planned or compiled.
+
+    Args:
+        folder: the run folder, as `modejax sweep` or `run_sweep(out=...)` wrote it; it may have been moved.
+        network: the factory of networks with which the run was made, if it was one of the user's; needed for
+            `networks` only.
+        layer: the family of layers with which it was made, likewise.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: if the folder is not a finished run, or a file of it is missing, damaged or of another run.
+
+    Example:
+        >>> import tempfile
+        >>> from modejax import SweepConfig, run_sweep
+        >>> config = SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none")
+        >>> with tempfile.TemporaryDirectory() as runs:
+        ...     _ = run_sweep(config, out=f"{runs}/a")
+        ...     open_run(f"{runs}/a").config == config
+        True
+    """
+    from modejax.sweep.spec import Custom
+
+    folder = Path(folder)
+    marker = read_marker(folder, "sweep")
+    if marker.state != "finished":
+        raise InputError(f"{folder} has no result yet; resume it with: modejax sweep --resume {folder}")
+    stored = read_json(folder, "config.json", marker=marker)
+    result = read_netcdf(folder, "result.nc", marker=marker)
+    check_config(result.attrs.get("config"), stored, folder, ignore=GUARDS_NOTHING)
+    config = SweepConfig.from_fields(stored)
+    if set(result.children) != {arm.name for arm in config.all_arms}:
+        raise InputError(f"the result in {folder} has other arms than its config; restore the folder from a copy")
+    return Run(config, result, [Stored(folder, Custom(network=network, layer=layer))], folder)
+
+
+def combine(runs: Sequence[Run]) -> Run:
+    """Join runs that extend one another: the same settings with other seeds, widths, rates or other axes.
+
+    Args:
+        runs: two runs or more with the same arms.
+
+    Returns:
+        One run whose result holds the values of all axes; cells that no run has are not a number. Its config is that of
+        the first run, with the axes of all.
+
+    Raises:
+        InputError: if they differ in anything but the values of their axes, or have a network in common.
+    """
+    import xarray
+
+    runs = list(runs)
+    if len(runs) < 2:
+        raise InputError(f"combine takes two runs or more, got {len(runs)}")
+    first = runs[0]
+    for other in runs[1:]:
+        if other.arms != first.arms:
+            raise InputError(f"the runs have other arms: {first.arms} and {other.arms}; combine runs of the same arms")
+        different = _different(first.config, other.config)
+        if different:
+            raise InputError(f"the runs differ in {', '.join(different)}, not only in the values of their axes")
+        if other.result.attrs.get("data_hash") != first.result.attrs.get("data_hash"):
+            raise InputError("the runs were made on other data; combine runs on the same data set")
+    nodes = {}
+    for name in first.arms:
+        parts = [run[name] for run in runs]
+        _refuse_common(name, parts)
+        bare = [part.drop_attrs(deep=False) for part in parts]
+        joined = xarray.merge(bare, join="outer", compat="no_conflicts")
+        nodes[name] = xarray.DataTree(joined.assign_attrs(parts[0].attrs))
+    tree = xarray.DataTree(xarray.Dataset(attrs=first.result.attrs), children=nodes)
+    return Run(first.config, tree, [source for run in runs for source in run._networks])
+
+
+_AXIS_FIELDS = {"widths", "modes", "learning_rates", "weight_decays", "sparsities", "train_examples", "label_noise"}
+
+
+def _different(one: SweepConfig, other: SweepConfig) -> list[str]:
+    left_out = {*_AXIS_FIELDS, "axes", "seeds", "first_seed", *GUARDS_NOTHING, "kept", "buckets"}
+    left_out |= {"baseline_learning_rates", "baseline_weight_decays"}
+    a, b = dataclasses.asdict(one), dataclasses.asdict(other)
+    return sorted(name for name in a if name not in left_out and a[name] != b[name])
+
+
+def _refuse_common(name: str, parts: Sequence[xarray.Dataset]) -> None:
+    grid = [str(each) for each in parts[0].status.dims]
+    for i, one in enumerate(parts):
+        for other in parts[i + 1 :]:
+            if all(np.intersect1d(one[axis].values, other[axis].values).size for axis in grid):
+                raise InputError(f"two runs have networks of the arm {name!r} in common; combine runs without overlap")
