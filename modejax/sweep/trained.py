@@ -38,7 +38,7 @@ class Trained:
     arm: str
     at: Mapping[str, Any]
     network: Network
-    params: Params
+    params: Params = dataclasses.field(repr=False)
     scale: float
     targets: str
     precision: str
