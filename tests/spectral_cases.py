@@ -17,18 +17,18 @@ CASES = {
     "eigenvectors only": {"variant": "two_set", "eigenvectors": "trained", "eigenvalues": "frozen"},
     "first": {"variant": "single_set_unit", "start": "first"},
     "glorot": {"variant": "two_set", "start": "two_set", "lambda_in": "glorot:0.5"},
-    "unbiased": {"variant": "two_set", "bias": False},
+    "unbiased": {"variant": "two_set", "use_bias": False},
 }
 FACTORED = ("qr_triangular", "qr_full", "svd")
 # The others differ from these in what is trained, not in the start or in what is computed.
 DISTINCT = (*layers.SPECTRAL_VARIANTS, "first", "glorot")
 # Factors or kernel: few rows or many.
-FEW, MANY = 1, 10**6
+FEW, MANY = 1, 60
 FAN_IN, FAN_OUT = 7, 5
 
 
-def make(case, rows=100):
-    return layers.spectral(rows=rows, **CASES[case])
+def make(case):
+    return layers.Spectral(**CASES[case])
 
 
 @functools.cache

@@ -27,7 +27,7 @@ def float64():
 @functools.cache
 def network_and_params(variant: Literal["single_set", "two_set"] = "single_set"):
     """Return a network with weights of order 1 and biases that are not 0."""
-    network = networks.mlp(SIZES, layers.spectral(variant, phi="normal:2"), "tanh")
+    network = networks.mlp(SIZES, layers.Spectral(variant, phi="normal:2"), None, "tanh")
     params = jax.jit(network.init)(jax.random.key(0))
     return network, tuple(each._replace(bias=0.1 * jnp.arange(1.0, each.bias.size + 1)) for each in params)
 
@@ -113,10 +113,10 @@ def test_what_cannot_be_scored_is_refused():
         node_scores(network, params, "size")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="needs a key"):
         node_scores(network, params, "random")
-    dense = networks.mlp(SIZES, layers.dense())
+    dense = networks.mlp(SIZES, layers.Dense())
     with pytest.raises(InputError, match="needs spectral layers; allowed for others: incoming"):
         node_scores(dense, jax.eval_shape(dense.init, jax.random.key(0)), "eigenvalue")
-    linear = networks.mlp((6, 4), layers.dense())
+    linear = networks.mlp((6, 4), layers.Dense())
     for name in NODE_SCORES:
         with pytest.raises(InputError, match="without hidden layers"):
             node_scores(linear, None, name, jax.random.key(0))

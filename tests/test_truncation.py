@@ -243,16 +243,20 @@ def compare(
 
 # No two labels are near a tie in float64, so that counts must agree exactly.
 NETWORKS = {
-    "mode": lambda: mlp([6, 8, 7, 3], layers.mode(5)),
-    "mode scaled": lambda: mlp([6, 8, 3], layers.mode(4, gauge="scaled")),
+    "mode": lambda: mlp([6, 8, 7, 3], layers.Mode(), 5),
+    "mode scaled": lambda: mlp([6, 8, 3], layers.Mode(gauge="scaled"), 4),
     "tied": lambda: tied_mode_mlp([6, 8, 7, 3], 5),
-    "low_rank": lambda: mlp([6, 8, 7, 3], layers.low_rank(4)),
-    "svd of the full ranks": lambda: mlp([6, 8, 7, 3], layers.svd()),
-    "a single map": lambda: mlp([6, 3], layers.mode(4)),
-    "dense first": lambda: mlp([6, 8, 7, 3], [layers.dense(), layers.mode(5), layers.mode(3)]),
-    "dense with a bias between": lambda: mlp([6, 8, 7, 3], [layers.mode(2), layers.dense(bias=True), layers.svd(3)]),
-    "dense last": lambda: mlp([6, 8, 7, 3], [layers.low_rank(6), layers.mode(2), layers.dense(start="paper")]),
-    "many modes, few outputs": lambda: mlp([6, 8, 7, 3], layers.mode(12)),
+    "low_rank": lambda: mlp([6, 8, 7, 3], layers.LowRank(), 4),
+    "svd of the full ranks": lambda: mlp([6, 8, 7, 3], layers.SVD()),
+    "a single map": lambda: mlp([6, 3], layers.Mode(), 4),
+    "dense first": lambda: mlp([6, 8, 7, 3], [layers.Dense(), layers.Mode(), layers.Mode()], [None, 5, 3]),
+    "dense with a bias between": lambda: mlp(
+        [6, 8, 7, 3], [layers.Mode(), layers.Dense(use_bias=True), layers.SVD()], [2, None, 3]
+    ),
+    "dense last": lambda: mlp(
+        [6, 8, 7, 3], [layers.LowRank(), layers.Mode(), layers.Dense(start="paper")], [6, 2, None]
+    ),
+    "many modes, few outputs": lambda: mlp([6, 8, 7, 3], layers.Mode(), 12),
 }
 
 
@@ -275,7 +279,7 @@ def test_the_curves_of_every_order_and_cut(order, cut, float64):
 
 @pytest.mark.parametrize("kept", [[0], [1, 3], [0, 4, 5, 9, 100], [7, 8]])
 def test_the_curves_at_some_numbers_of_modes(kept, float64):
-    network = mlp([6, 8, 3], [layers.mode(5), layers.mode(3)])
+    network = mlp([6, 8, 3], layers.Mode(), [5, 3])
     compare(network, random_params(network), kept=kept)
 
 
@@ -284,7 +288,7 @@ def test_all_modes_kept_is_the_whole_network_and_none_decides_for_the_first_clas
     params = random_params(network)
     x, y, counts = examples(6, 3)
     curves = compare(network, params)
-    logits = np.asarray(jax.jit(jax.vmap(network.apply, in_axes=(None, 0)))(params, x))
+    logits = np.asarray(jax.jit(network.apply)(params, x))
     whole = logits.argmax(axis=1)
     expected = ((whole == y) & counts).sum()
     assert curves.layer[:, -1].tolist() == [expected] * 3
@@ -296,7 +300,7 @@ def test_all_modes_kept_is_the_whole_network_and_none_decides_for_the_first_clas
 
 
 def test_the_decision_by_sign(float64):
-    network = mlp([2, 8, 1], layers.mode(4), "tanh")
+    network = mlp([2, 8, 1], layers.Mode(), 4, "tanh")
     curves = compare(network, random_params(network), loss=squared_error, activation=np.tanh)
     # Nothing kept gives an output of exactly 0, which is wrong for either label.
     assert int(curves.together[0]) == 0
@@ -306,11 +310,11 @@ def test_the_decision_by_sign(float64):
 @pytest.mark.parametrize(("activation", "cut"), [("relu", "keep-leading"), ("sigmoid", "remove-leading")])
 def test_the_curves_of_a_padded_network_are_those_of_the_network_alone(activation, cut, float64):
     sigmoid = {"relu": None, "sigmoid": lambda z: 1 / (1 + np.exp(-z))}[activation]
-    native = mlp([6, 8, 3], [layers.mode(5), layers.svd(4)], activation)
+    native = mlp([6, 8, 3], [layers.Mode(), layers.SVD()], [5, 4], activation)
     params = random_params(native)
     alone = compare(native, params, cut=cut, activation=sigmoid)
 
-    full = mlp([6, 11, 3], [layers.mode(9), layers.svd(4)], activation)
+    full = mlp([6, 11, 3], [layers.Mode(), layers.SVD()], [9, 4], activation)
     shapes = jax.eval_shape(lambda: full.init(jax.random.key(0)))
     padded = jax.tree.map(
         lambda shape, small: jnp.zeros(shape.shape, shape.dtype).at[tuple(slice(n) for n in small.shape)].set(small),
@@ -320,7 +324,7 @@ def test_the_curves_of_a_padded_network_are_those_of_the_network_alone(activatio
 
     @jax.jit
     def curves(width, p, x, y, counts):
-        wide = mlp([6, Extent(11, width), 3], [layers.mode(Extent(9, p)), layers.svd(4)], activation)
+        wide = mlp([6, Extent(11, width), 3], [layers.Mode(), layers.SVD()], [Extent(9, p), 4], activation)
         order = [ranked(m, importance(m), cut) for m in wide.modes(padded) if m is not None]
         return kept_curves(wide, cross_entropy, padded, order, x, y, counts)
 
@@ -352,7 +356,7 @@ def test_the_curves_of_several_members_at_once_are_those_of_each(float64):
 
 
 def no_curves(layer, kept, order=None):
-    network = mlp([4, 3, 2], layer)
+    network = mlp([4, 3, 2], layer, 3)
     params = random_params(network)
     modes = list(network.modes(params)) if order is None else order
     x, y = jnp.ones((2, 4)), jnp.zeros(2, jnp.int32)
@@ -361,10 +365,10 @@ def no_curves(layer, kept, order=None):
 
 def test_a_network_without_modes_has_no_curves():
     with pytest.raises(InputError, match="at least one map is a sum of modes"):
-        no_curves(layers.dense(), None)
+        no_curves(layers.Dense(), None)
 
 
 @pytest.mark.parametrize("kept", [[], [-1, 2], [1, 1], [3, 2], [0, 2, 1]])
 def test_numbers_of_modes_that_do_not_increase_from_0_are_refused(kept):
     with pytest.raises(InputError, match="increasing numbers from 0"):
-        no_curves(layers.mode(3), kept)
+        no_curves(layers.Mode(), kept)

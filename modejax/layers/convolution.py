@@ -128,7 +128,7 @@ def geometry(
         >>> geometry((3, 3), strides=2).strides
         (2, 2)
     """
-    window = tuple(window)
+    window = tuple(window) if isinstance(window, Sequence) else ()
     if not window or not all(_is_size(n) for n in window):
         raise InputError(f"the window must be integers of at least 1, one for each dimension of space, got {window!r}")
     named = {"strides": strides, "kernel_dilation": kernel_dilation, "input_dilation": input_dilation}

@@ -52,7 +52,7 @@ def test_hinges_interpolate_with_n_minus_1_units_and_a_triangle(theta):
 def test_a_built_network_is_an_ordinary_one():
     network, params = build_hinge(*SMALL)
     with jax.enable_x64(True):
-        out = jax.vmap(lambda x: network.apply(params, x))(jnp.asarray(SMALL[0]))
+        out = network.apply(params, jnp.asarray(SMALL[0]))
         gradient = jax.grad(lambda p: jnp.sum(network.apply(p, jnp.asarray(SMALL[0][0]))))(params)
     assert np.abs(np.asarray(out) - SMALL[1]).max() < 1e-9
     assert gradient[0].weight.shape == (59, 4)

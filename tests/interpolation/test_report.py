@@ -13,7 +13,6 @@ from modejax.errors import InputError
 from modejax.interpolation import (
     FIELDS,
     affine_maps,
-    biased,
     build_hinge,
     data_report,
     fit_grid,
@@ -90,7 +89,7 @@ def test_reports_in_a_batch_equal_reports_alone(trained):
 
 
 def test_a_record_equals_its_definitions():
-    network = mlp([6, 30, 4], biased(layers.mode(3)))
+    network = mlp([6, 30, 4], layers.Biased(layers.Mode()), 3)
     params = network.init(jax.random.key(0))
     record = layer_report(network, params, X, H)[0]
     W, b = affine_maps(network, params)[0]
@@ -107,7 +106,7 @@ def test_a_record_equals_its_definitions():
 
 
 def test_many_points_are_subsampled():
-    network = mlp([6, 8, 4], layers.dense())
+    network = mlp([6, 8, 4], layers.Dense())
     record = layer_report(network, network.init(jax.random.key(0)), X, H, limit=20)[0]
     assert record["n"] == 20
 
@@ -122,9 +121,9 @@ def test_data_are_reported_and_conflicts_counted():
 
 def test_other_networks_are_refused():
     for network, words in (
-        (mlp([6, 8, 4], layers.dense(), "tanh"), "not ReLU"),
-        (mlp([6, 4], layers.dense()), "no hidden layer"),
-        (mlp([5, 8, 4], layers.dense()), "6 columns and the network 5"),
+        (mlp([6, 8, 4], layers.Dense(), None, "tanh"), "not ReLU"),
+        (mlp([6, 4], layers.Dense()), "no hidden layer"),
+        (mlp([5, 8, 4], layers.Dense()), "6 columns and the network 5"),
     ):
         params = network.init(jax.random.key(0))
         with pytest.raises(InputError, match=words):

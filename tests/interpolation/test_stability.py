@@ -9,7 +9,6 @@ from modejax.errors import InputError
 from modejax.interpolation import (
     CHECKPOINT_FIELDS,
     act_mask,
-    biased,
     build_hinge,
     build_two_sided_hinge,
     checkpoint_reports,
@@ -108,7 +107,7 @@ def test_planted_redundancies_are_found():
 def test_checkpoints_are_compared_in_a_row():
     points, y = sign_classes(40, 6, 0)
     H = one_hot(y, 4)
-    network = mlp([6, 12, 10, 4], biased(layers.mode(3)))
+    network = mlp([6, 12, 10, 4], layers.Biased(layers.Mode()), 3)
     times = [network.init(jax.random.key(k)) for k in range(3)]
     found = checkpoint_reports(network, times, points, H)
     for k, records in enumerate(found):

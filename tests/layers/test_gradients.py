@@ -7,23 +7,20 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from modejax import layers, networks
-from modejax.extent import Extent
 from modejax.training import cross_entropy, merge, split, squared_error
 
 # More modes than fan_in fan_out / (fan_in + fan_out), so that the number of rows decides which product is taken.
 SIZES, MODES = [6, 5, 4], 3
-IN_MODE_SPACE, BY_KERNEL = 1, 10**6
+FEW, MANY = 5, 40
 
 NETWORKS = {
-    "dense bias": lambda rows, activation: networks.mlp(SIZES, layers.dense(bias=True), activation),
-    "dense paper": lambda rows, activation: networks.mlp(SIZES, layers.dense(start="paper", bias=True), activation),
-    "mode": lambda rows, activation: networks.mlp(SIZES, layers.mode(MODES, rows=rows), activation),
-    "mode scaled": lambda rows, activation: networks.mlp(
-        SIZES, layers.mode(MODES, gauge="scaled", rows=rows), activation
-    ),
-    "low_rank": lambda rows, activation: networks.mlp(SIZES, layers.low_rank(MODES, rows=rows), activation),
-    "svd cut": lambda rows, activation: networks.mlp(SIZES, layers.svd(MODES, rows=rows), activation),
-    "tied": lambda rows, activation: networks.tied_mode_mlp(SIZES, MODES, activation, rows=rows),
+    "dense bias": lambda activation: networks.mlp(SIZES, layers.Dense(use_bias=True), None, activation),
+    "dense paper": lambda activation: networks.mlp(SIZES, layers.Dense(start="paper", use_bias=True), None, activation),
+    "mode": lambda activation: networks.mlp(SIZES, layers.Mode(), MODES, activation),
+    "mode scaled": lambda activation: networks.mlp(SIZES, layers.Mode(gauge="scaled"), MODES, activation),
+    "low_rank": lambda activation: networks.mlp(SIZES, layers.LowRank(), MODES, activation),
+    "svd cut": lambda activation: networks.mlp(SIZES, layers.SVD(), MODES, activation),
+    "tied": lambda activation: networks.tied_mode_mlp(SIZES, MODES, activation),
 }
 
 
@@ -49,20 +46,20 @@ def random_params(network):
 @pytest.mark.parametrize(
     ("name", "rows", "activation"),
     [
-        *((name, IN_MODE_SPACE, "tanh") for name in NETWORKS),
-        *((name, BY_KERNEL, "relu") for name in ("mode scaled", "low_rank", "svd cut", "tied")),
+        *((name, FEW, "tanh") for name in NETWORKS),
+        *((name, MANY, "relu") for name in ("mode scaled", "low_rank", "svd cut", "tied")),
     ],
 )
 def test_every_partial_derivative_is_a_central_difference(name, rows, activation):
-    network = NETWORKS[name](rows, activation)
+    network = NETWORKS[name](activation)
     params = random_params(network)
     moving, frozen = split(params, network.trainable(params))
     start, unravel = ravel_pytree(moving)
     rng = np.random.default_rng(1)
-    x, y = jnp.asarray(rng.normal(size=(5, SIZES[0]))), jnp.asarray(rng.integers(0, SIZES[-1], size=5))
+    x, y = jnp.asarray(rng.normal(size=(rows, SIZES[0]))), jnp.asarray(rng.integers(0, SIZES[-1], size=rows))
 
     def mean_loss(entries):
-        logits = jax.vmap(network.apply, in_axes=(None, 0))(merge(unravel(entries), frozen), x)
+        logits = network.apply(merge(unravel(entries), frozen), x)
         # A loss whose gradient has no tiny entry hides none: both losses at once.
         errors = jax.vmap(squared_error.value)(logits, y)
         return jnp.mean(jax.vmap(cross_entropy.value)(logits, y) + 0.1 * errors)
@@ -89,7 +86,7 @@ def test_every_partial_derivative_is_a_central_difference(name, rows, activation
 def test_the_svd_penalty_has_the_gradients_of_the_method(modes, padded):
     fan_in, fan_out, r = 6, 4, 4 if modes is None else modes
     lam_o, lam_s = 30.0, 0.7
-    layer = layers.svd(modes, orthogonality=lam_o, sparsity=lam_s)
+    layer = layers.SVD(orthogonality=lam_o, sparsity=lam_s)
     rng = np.random.default_rng(3)
     u, s, v = rng.normal(size=(fan_out, r)), rng.normal(size=r), rng.normal(size=(r, fan_in))
     assert (s < 0).any()
@@ -119,7 +116,7 @@ def test_the_svd_penalty_has_the_gradients_of_the_method(modes, padded):
 
 
 def test_the_svd_penalty_is_finite_where_every_singular_value_is_0():
-    layer = layers.svd(orthogonality=0.0)
+    layer = layers.SVD(orthogonality=0.0)
     params = layers.SVDParams(jnp.ones((3, 2)), jnp.zeros(2), jnp.ones((2, 4)), jnp.full(2, True))
     value, gradient = jax.value_and_grad(lambda s: layer.penalty(params._replace(s=s)))(params.s)
     assert float(value) == 0
@@ -129,14 +126,14 @@ def test_the_svd_penalty_is_finite_where_every_singular_value_is_0():
 def test_only_svd_has_a_penalty():
     for name, make in NETWORKS.items():
         if not name.startswith("svd"):
-            assert float(make(100, "relu").penalty(((),) * (len(SIZES) - 1))) == 0
+            assert float(make("relu").penalty(((),) * (len(SIZES) - 1))) == 0
 
 
 def test_the_penalty_of_a_network_is_the_sum_over_its_layers():
-    layer = layers.svd(2)
-    network = networks.mlp([4, 3, 5, 2], [layer, layers.dense(), layers.svd(sparsity=3.0)])
+    layer = layers.SVD()
+    network = networks.mlp([4, 3, 5, 2], [layer, layers.Dense(), layers.SVD(sparsity=3.0)], [2, None, None])
     params = random_params(network)
-    expected = float(layer.penalty(params[0])) + float(layers.svd(sparsity=3.0).penalty(params[2]))
+    expected = float(layer.penalty(params[0])) + float(layers.SVD(sparsity=3.0).penalty(params[2]))
     np.testing.assert_allclose(network.penalty(params), expected, rtol=1e-13)
 
 
@@ -145,7 +142,7 @@ def test_the_svd_penalty_of_an_orthonormal_set_is_that_of_its_singular_values():
     params = layers.SVDParams(
         jnp.asarray(basis[:, :3]), jnp.array([1.0, -1.0, 1.0]), jnp.asarray(basis[:3]), jnp.full(3, True)
     )
-    np.testing.assert_allclose(layers.svd(sparsity=2.0).penalty(params), 2 * 3**0.5, rtol=1e-12)
+    np.testing.assert_allclose(layers.SVD(sparsity=2.0).penalty(params), 2 * 3**0.5, rtol=1e-12)
 
 
 def test_the_derivative_of_relu_at_0_is_0():
@@ -156,10 +153,9 @@ def test_the_derivative_of_relu_at_0_is_0():
 
 def test_a_traced_number_of_modes_has_the_penalty_of_its_true_rank():
     def penalty(active):
-        layer = layers.svd(Extent(4, active))
         r = active.astype(jnp.float64)
         params = layers.SVDParams(jnp.zeros((5, 4)), jnp.zeros(4), jnp.zeros((4, 5)), jnp.arange(4) < active)
         # Nothing but the identity is left: lam_o / r^2 (r + r).
-        return layer.penalty(params) * r / 60
+        return layers.SVD().penalty(params) * r / 60
 
     np.testing.assert_allclose(jax.vmap(penalty)(jnp.arange(1, 5)), 1, rtol=1e-13)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from modejax import layers
 from modejax.errors import InputError
 from modejax.extent import Extent
-from modejax.layers.masked import MASKS, keep_largest, masked, order_statistic
+from modejax.layers.masked import MASKS, keep_largest, order_statistic
 from modejax.training import adam
 
 SIZES = (7, 9)  # fan_in, fan_out
@@ -42,7 +42,7 @@ def test_what_is_kept_lies_above_the_percentile_of_numpy(sparsity):
 
 
 def start(mask, sparsity=60.0, layer=None):
-    layer = masked(layers.dense(bias=True) if layer is None else layer, sparsity, mask)
+    layer = layers.Masked(layers.Dense(use_bias=True) if layer is None else layer, mask, sparsity)
     return layer, layer.init(jax.random.key(3), *SIZES)
 
 
@@ -64,8 +64,8 @@ def test_a_weight_that_is_masked_has_no_gradient_unless_it_goes_straight_through
 
 def test_masked_weights_of_shared_factors_move_on(float64):
     """The weights of S-QR share r and the eigenvalues; a step for the kept ones moves the masked ones, too."""
-    layer, params = start("dynamic", layer=layers.spectral("qr_full"))
-    inner = layers.spectral("qr_full")
+    layer, params = start("dynamic", layer=layers.Spectral("qr_full"))
+    inner = layers.Spectral("qr_full")
     before, masked_before = inner.kernel(params.layer), np.asarray(layer.kernel(params) == 0)
     gradient = gradient_of(layer, params, jnp.ones(SIZES[::-1]))
     moved = jax.tree.map(lambda p, g: p - 0.01 * g, params.layer, gradient)
@@ -99,7 +99,7 @@ def test_random_masks_are_drawn_anew_for_each_seed_and_apart_from_the_weights():
     other = layer.init(jax.random.key(4), *SIZES)
     assert (np.asarray(params.kept) != np.asarray(other.kept)).any()
     # A mask that were drawn with the weights' own numbers would keep large or small ones.
-    wide = masked(layers.dense(), 50.0, "random").init(jax.random.key(0), 100, 100)
+    wide = layers.Masked(layers.Dense(), "random", 50.0).init(jax.random.key(0), 100, 100)
     kept, size = np.asarray(wide.kept), np.abs(np.asarray(wide.layer.weight))
     # Means of two halves of 5000 sizes of spread 0.6 sd: 5 standard errors.
     assert abs(size[kept].mean() - size[~kept].mean()) < 5 * size.std() * np.sqrt(2 / 5000)
@@ -108,12 +108,12 @@ def test_random_masks_are_drawn_anew_for_each_seed_and_apart_from_the_weights():
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("inner", ["dense", "qr_full"])
 def test_padding_changes_nothing(mask, inner, float64):
-    family = layers.dense(bias=True) if inner == "dense" else layers.spectral("qr_full")
+    family = layers.Dense(use_bias=True) if inner == "dense" else layers.Spectral("qr_full")
     x = jax.random.normal(jax.random.key(1), (SIZES[0],))
 
     @jax.jit
     def padded(fan_in, fan_out, sparsity):
-        layer = masked(family, sparsity, mask)
+        layer = layers.Masked(family, mask, sparsity)
         params = layer.init(jax.random.key(3), Extent(12, fan_in), Extent(11, fan_out))
         return layer.kernel(params), layer.apply(params, jnp.pad(x, (0, 5)))
 
@@ -130,18 +130,57 @@ def test_counts_and_frozen_leaves():
     assert layer.num_parameters(*SIZES) == int(np.asarray(params.kept).sum()) + SIZES[1]
     chosen = layer.trainable(params)
     assert (chosen.layer.weight, chosen.weights, chosen.kept, chosen.first) == (True, False, False, False)
-    eigenvalues = layers.spectral()
-    assert masked(eigenvalues, 60.0, "frozen").num_parameters(*SIZES) == eigenvalues.num_parameters(*SIZES)
-    assert masked(layers.dense(), 60.0, "random").num_parameters(*SIZES) == 63
-    assert float(masked(layers.spectral(l2_out=1.0), 60.0).penalty(start("dynamic", layer=layers.spectral())[1])) > 0
+    eigenvalues = layers.Spectral()
+    assert layers.Masked(eigenvalues, "frozen", 60.0).num_parameters(*SIZES) == eigenvalues.num_parameters(*SIZES)
+    assert layers.Masked(layers.Dense(), "random", 60.0).num_parameters(*SIZES) == 63
+    assert (
+        float(
+            layers.Masked(layers.Spectral(l2_out=1.0), sparsity=60.0).penalty(
+                start("dynamic", layer=layers.Spectral())[1]
+            )
+        )
+        > 0
+    )
 
 
 @pytest.mark.parametrize("sparsity", [-1, 100, float("nan"), True, "half"])
 def test_a_sparsity_outside_its_range_is_refused(sparsity):
     with pytest.raises(InputError, match="a sparsity must be a percentage from 0 to below 100, got"):
-        masked(layers.dense(), sparsity)
+        layers.Masked(layers.Dense(), sparsity=sparsity)
 
 
 def test_an_unknown_mask_is_refused():
     with pytest.raises(InputError, match=r"unknown mask 'all'; allowed: dynamic, frozen, random, static"):
-        masked(layers.dense(), 50, "all")  # pyright: ignore[reportArgumentType]
+        layers.Masked(layers.Dense(), "all", 50)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_bias_is_that_of_the_family_inside():
+    layer, params = start("dynamic")
+    biased = params._replace(layer=params.layer._replace(bias=jnp.arange(9.0)))
+    np.testing.assert_array_equal(layer.bias(biased), np.arange(9))
+    both = layers.Masked(layers.Biased(layers.Mode()), sparsity=30.0)
+    drawn = both.init(jax.random.key(0), *SIZES, 2)
+    assert both.bias(drawn) is drawn.layer.bias
+    assert both.modes(drawn) is None
+    assert (
+        layers.Masked(layers.Spectral(use_bias=False)).bias(params._replace(layer=params.layer._replace(bias=None)))
+        is None
+    )
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_each_entry_of_a_convolutions_kernel_is_a_weight(mask, float64):
+    family = layers.Masked(layers.DenseConv((3, 2), use_bias=True), mask, 60.0)
+    params = family.init(jax.random.key(0), 3, 4)
+    kernel = np.asarray(family.kernel(params))
+    masked = kernel == (0 if params.first is None else np.asarray(params.first))
+    assert masked.sum() == (72 if mask == "frozen" else int(0.6 * 71) + 1)
+    x = jax.random.normal(jax.random.key(1), (2, 5, 6, 3))
+    expected = family.family.apply(params.layer._replace(weight=jnp.asarray(kernel)), x)
+    np.testing.assert_allclose(family.apply(params, x), expected, rtol=0, atol=1e-12)
+    assert family.num_parameters(3, 4) == 76 - (mask == "frozen") * (int(0.6 * 71) + 1)
+    padded = jax.jit(lambda n, m: family.init(jax.random.key(0), Extent(4, n), Extent(6, m)))(3, 4)
+    wide = np.asarray(family.kernel(padded))
+    np.testing.assert_allclose(wide[:4, :3], kernel, rtol=0, atol=1e-12)
+    assert not wide[4:].any()
+    assert not wide[:, 3:].any()

@@ -33,13 +33,13 @@ from modejax.training import adam, merge, split
     [*((case, FEW, (7, 5)) for case in CASES), *((case, MANY, (4, 9)) for case in ("two_set", *FACTORED))],
 )
 def test_a_layer_multiplies_by_its_kernel(case, rows, sizes, float64):
-    layer = make(case, rows)
+    layer = make(case)
     params = filled(case, sizes)
     kernel = reference_kernel(params)
     assert abs(kernel).max() > 1e-3
     np.testing.assert_allclose(layer.kernel(params), kernel, rtol=0, atol=1e-12)
-    x = np.random.default_rng(1).normal(size=sizes[0])
-    expected = kernel @ x + (0 if params.bias is None else np.asarray(params.bias))
+    x = np.random.default_rng(1).normal(size=(rows, sizes[0]))
+    expected = x @ kernel.T + (0 if params.bias is None else np.asarray(params.bias))
     np.testing.assert_allclose(layer.apply(params, jnp.asarray(x)), expected, rtol=0, atol=1e-12)
 
 
@@ -61,7 +61,7 @@ ARCHITECTURES = [(784, 50, 10), (784, 300, 10), (784, 500, 10), (784, 500, 500, 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_the_counts_are_those_of_the_method(name):
-    layer = layers.dense(bias=True) if name == "dense" else make(name)
+    layer = layers.Dense(use_bias=True) if name == "dense" else make(name)
     assert [networks.mlp(sizes, layer).num_parameters() for sizes in ARCHITECTURES] == COUNTS[name]
 
 
@@ -84,7 +84,7 @@ def test_the_count_is_that_of_the_entries_that_move(case, sizes, float64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(20, sizes[0])))
 
     def loss(params):
-        return jnp.sum(jax.vmap(layer.apply, in_axes=(None, 0))(params, x) ** 3)
+        return jnp.sum(layer.apply(params, x) ** 3)
 
     gradient = jax.jit(jax.grad(loss))(params)
     chosen = jax.tree.leaves(layer.trainable(params))
@@ -99,13 +99,13 @@ def test_the_count_is_that_of_the_entries_that_move(case, sizes, float64):
     [*((case, FEW) for case in CASES), *((case, MANY) for case in FACTORED)],
 )
 def test_the_gradients_are_the_closed_forms(case, rows, float64):
-    layer = make(case, rows)
+    layer = make(case)
     params = filled(case)
     rng = np.random.default_rng(5)
-    x, target = jnp.asarray(rng.normal(size=(11, FAN_IN))), jnp.asarray(rng.normal(size=(11, FAN_OUT)))
+    x, target = jnp.asarray(rng.normal(size=(rows, FAN_IN))), jnp.asarray(rng.normal(size=(rows, FAN_OUT)))
 
     def loss(params):
-        z = jax.vmap(layer.apply, in_axes=(None, 0))(params, x)
+        z = layer.apply(params, x)
         return jnp.sum(jnp.cos(z) * target)
 
     gradient = jax.jit(jax.grad(loss))(params)
@@ -178,7 +178,7 @@ def test_the_cheaper_of_kernel_and_factors_is_taken(variant, sizes):
 )
 def test_the_first_map_takes_as_few_products_as_it_needs(variant, products):
     """Products of the size rows x fan_in x fan_out in a step whose inputs have no gradient."""
-    layer = layers.spectral(variant, rows=1000)
+    layer = layers.Spectral(variant)
     params = jax.eval_shape(lambda: layer.init(jax.random.key(0), 64, 32))
     x = jax.ShapeDtypeStruct((1000, 64), jnp.float32)
 
@@ -186,7 +186,7 @@ def test_the_first_map_takes_as_few_products_as_it_needs(variant, products):
         moving, frozen = split(params, layer.trainable(params))
 
         def loss(moving):
-            return jnp.sum(jnp.sin(jax.vmap(layer.apply, in_axes=(None, 0))(merge(moving, frozen), x)))
+            return jnp.sum(jnp.sin(layer.apply(merge(moving, frozen), x)))
 
         return jax.grad(loss)(moving)
 
@@ -213,7 +213,7 @@ def test_frozen_factors_have_no_state_and_do_not_move():
 
 
 def test_penalties_are_over_the_trained_sets(float64):
-    layer = layers.spectral("two_set", l1_in=2.0, l2_out=3.0)
+    layer = layers.Spectral("two_set", l1_in=2.0, l2_out=3.0)
     params = filled("two_set")
     expected = 2 * abs(np.asarray(params.lambda_in)).sum() + 3 * (np.asarray(params.lambda_out) ** 2).sum()
     np.testing.assert_allclose(layer.penalty(params), expected, rtol=1e-14)
@@ -232,7 +232,7 @@ def test_penalties_are_over_the_trained_sets(float64):
         ({"eigenvectors": "free"}, "unknown eigenvectors 'free'"),
         ({"eigenvalues": "free"}, "unknown eigenvalues 'free'"),
         ({"eigenvalues": "frozen"}, "nothing to train"),
-        ({"eigenvalues": "frozen", "bias": False}, "nothing to train"),
+        ({"eigenvalues": "frozen", "use_bias": False}, "nothing to train"),
         ({"variant": "two_set_released", "eigenvalues": "frozen"}, "nothing to train"),
         ({"variant": "qr_full", "eigenvectors": "trained"}, "train those of input_only, single_set"),
         ({"start": "glorot"}, "unknown start 'glorot' of a spectral layer; allowed: first, pruning"),
@@ -247,7 +247,7 @@ def test_penalties_are_over_the_trained_sets(float64):
         ({"phi": "normal:-1"}, "unknown distribution 'normal:-1'"),
         ({"lambda_in": "uniform:nan"}, "of lambda_in"),
         ({"lambda_out": "released"}, "of lambda_out"),
-        ({"bias": 1}, "bias must be true or false"),
+        ({"use_bias": 1}, "use_bias must be true or false"),
         ({"l2_in": -1.0}, "l2_in must be a finite number of 0 or more"),
         ({"l1_out": float("nan")}, "l1_out must be a finite number"),
         ({"variant": "single_set", "l2_in": 1.0}, "l2_in penalises lambda_in, which is frozen"),
@@ -257,7 +257,7 @@ def test_penalties_are_over_the_trained_sets(float64):
 )
 def test_what_is_not_allowed_is_named(options, message):
     with pytest.raises(InputError) as caught:
-        layers.spectral(**options)
+        layers.Spectral(**options)
     assert message in str(caught.value)
 
 

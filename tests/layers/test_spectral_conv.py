@@ -7,13 +7,13 @@ import pytest
 
 from modejax.errors import InputError
 from modejax.extent import Extent
-from modejax.layers import spectral_conv
+from modejax.layers import SpectralConv
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
 def drawn(**options):
-    layer = spectral_conv((3, 2), **options)
+    layer = SpectralConv((3, 2), **options)
     params = layer.init(jax.random.key(0), 3, 5)
     return layer, params._replace(bias=None if params.bias is None else jnp.arange(5.0))
 
@@ -21,13 +21,14 @@ def drawn(**options):
 @pytest.mark.parametrize(("padding", "strides"), [("VALID", 1), ("SAME", 1), ("VALID", 2)])
 def test_it_is_an_ordinary_convolution_between_scaled_channels(padding, strides):
     layer, params = drawn(padding=padding, strides=strides)
-    x = jax.random.normal(jax.random.key(1), (3, 8, 7))
+    x = jax.random.normal(jax.random.key(1), (8, 7, 3))
 
     def convolved(x):
-        return jax.lax.conv_general_dilated(x[None], params.phi, (strides, strides), padding)[0]
+        first = jnp.moveaxis(x, -1, 0)[None]
+        return jnp.moveaxis(jax.lax.conv_general_dilated(first, params.phi, (strides, strides), padding)[0], 0, -1)
 
-    scaled = convolved(params.lambda_in[:, None, None] * x) - params.lambda_out[:, None, None] * convolved(x)
-    np.testing.assert_allclose(layer.apply(params, x), scaled + params.bias[:, None, None], rtol=0, atol=1e-12)
+    scaled = convolved(params.lambda_in[None, None] * x) - params.lambda_out[None, None] * convolved(x)
+    np.testing.assert_allclose(layer.apply(params, x), scaled + params.bias[None, None], rtol=0, atol=1e-12)
 
 
 def test_each_place_of_the_window_is_a_two_set_map():
@@ -41,7 +42,7 @@ def test_each_place_of_the_window_is_a_two_set_map():
 
 
 def test_gradients_are_the_closed_forms():
-    layer, params = drawn(bias=False)
+    layer, params = drawn(use_bias=False)
     g = jax.random.normal(jax.random.key(2), (5, 3, 3, 2))
     found = jax.grad(lambda p: jnp.sum(g * layer.kernel(p)))(params)
     np.testing.assert_allclose(found.lambda_in, jnp.einsum("oihw,oihw->i", g, params.phi), rtol=1e-12)
@@ -52,22 +53,22 @@ def test_start_counts_and_frozen_leaves():
     layer, params = drawn()
     assert layer.num_parameters(3, 5) == 3 + 5 + 5
     assert layer.trainable(params).phi is False
-    both = spectral_conv((3, 2), eigenvectors="trained", bias=False)
+    both = SpectralConv((3, 2), eigenvectors="trained", bias=False)
     assert both.num_parameters(3, 5) == 3 + 5 + 90
-    wide = spectral_conv((3, 3)).init(jax.random.key(0), 40, 50).phi
+    wide = SpectralConv((3, 3)).init(jax.random.key(0), 40, 50).phi
     # He: variance 2 / (9 * 40); the variance of 18000 normal numbers has the relative error sqrt(2 / 18000), 5 of them.
     assert float(wide.var() * 180) == pytest.approx(1, abs=5 * np.sqrt(2 / 18000))
-    other = spectral_conv((3, 3), phi="uniform:0.2").init(jax.random.key(0), 40, 50).phi
+    other = SpectralConv((3, 3), phi="uniform:0.2").init(jax.random.key(0), 40, 50).phi
     assert 0.19 < float(jnp.abs(other).max()) <= 0.2
 
 
 def test_padded_channels_change_nothing():
     layer, params = drawn()
     padded = jax.jit(lambda n, m: layer.init(jax.random.key(0), Extent(4, n), Extent(8, m)))(3, 5)
-    x = jax.random.normal(jax.random.key(1), (3, 8, 7))
-    z = layer.apply(padded, jnp.pad(x, ((0, 1), (0, 0), (0, 0))))
-    np.testing.assert_allclose(z[:5], layer.apply(params._replace(bias=jnp.zeros(5)), x), rtol=0, atol=1e-12)
-    assert not np.asarray(z[5:]).any()
+    x = jax.random.normal(jax.random.key(1), (8, 7, 3))
+    z = layer.apply(padded, jnp.pad(x, ((0, 0), (0, 0), (0, 1))))
+    np.testing.assert_allclose(z[..., :5], layer.apply(params._replace(bias=jnp.zeros(5)), x), rtol=0, atol=1e-12)
+    assert not np.asarray(z[..., 5:]).any()
 
 
 @pytest.mark.parametrize(
@@ -85,4 +86,4 @@ def test_padded_channels_change_nothing():
 )
 def test_what_is_not_allowed_is_named(window, options, message):
     with pytest.raises(InputError, match=message):
-        spectral_conv(window, **options)
+        SpectralConv(window, **options)

@@ -168,7 +168,7 @@ def test_every_start_is_tested():
 @pytest.mark.parametrize("name", STARTS)
 def test_a_start_has_the_distributions_of_its_table(name):
     variant, *limits = STARTS[name]
-    layer = layers.spectral(variant, start=name)
+    layer = layers.Spectral(variant, start=name)
     params = jax.jit(jax.vmap(lambda seed: layer.init(jax.random.key(seed), *SIZE)))(jnp.arange(60))
     fields = (params.phi, params.lambda_in, params.lambda_out)
     for values, limit in zip(fields, limits, strict=True):

@@ -20,25 +20,27 @@ NETWORKS = 3000
 N, FAN_OUT, P = 20, 6, 3
 N_LN_N = N * math.log(N)
 
-# Family -> layer, variance of W, variance of each trainable factor (None: not normal about 0).
+# Name -> family, number of modes, variance of W, variance of each trainable factor (None: not normal about 0).
 STARTS = {
-    "dense": (layers.dense(), 2 / N, {"weight": 2 / N}),
-    "dense paper": (layers.dense(start="paper"), 1 / N, {"weight": 1}),
-    "mode": (layers.mode(P), P / N_LN_N, dict.fromkeys(("xi_out", "sigma", "xi_in"), N_LN_N ** (-1 / 3))),
+    "dense": (layers.Dense(), None, 2 / N, {"weight": 2 / N}),
+    "dense paper": (layers.Dense(start="paper"), None, 1 / N, {"weight": 1}),
+    "mode": (layers.Mode(), P, P / N_LN_N, dict.fromkeys(("xi_out", "sigma", "xi_in"), N_LN_N ** (-1 / 3))),
     "mode scaled": (
-        layers.mode(P, gauge="scaled"),
+        layers.Mode(gauge="scaled"),
+        P,
         P / N_LN_N,
         dict.fromkeys(("xi_out", "sigma", "xi_in"), math.log(N) ** (-1 / 3)),
     ),
-    "low_rank": (layers.low_rank(P), 2 / N, dict.fromkeys(("xi_out", "xi_in"), (2 / (N * P)) ** 0.5)),
+    "low_rank": (layers.LowRank(), P, 2 / N, dict.fromkeys(("xi_out", "xi_in"), (2 / (N * P)) ** 0.5)),
     "low_rank released": (
-        layers.low_rank(P, start="released"),
+        layers.LowRank(start="released"),
+        P,
         P * N_LN_N ** (-2 / 3),
         dict.fromkeys(("xi_out", "xi_in"), N_LN_N ** (-1 / 3)),
     ),
     # s is uniform on (0, S) with S^2 = (N ln N)^(-1/3), so its square is S^2 / 3 on average.
-    "svd": (layers.svd(), FAN_OUT / N_LN_N / 3, dict.fromkeys(("u", "v"), N_LN_N ** (-1 / 3))),
-    "svd cut": (layers.svd(P), P / N_LN_N / 3, dict.fromkeys(("u", "v"), N_LN_N ** (-1 / 3))),
+    "svd": (layers.SVD(), None, FAN_OUT / N_LN_N / 3, dict.fromkeys(("u", "v"), N_LN_N ** (-1 / 3))),
+    "svd cut": (layers.SVD(), P, P / N_LN_N / 3, dict.fromkeys(("u", "v"), N_LN_N ** (-1 / 3))),
 }
 
 
@@ -51,11 +53,11 @@ def assert_mean(samples, expected, what):
 
 @pytest.mark.parametrize("name", STARTS)
 def test_the_start_has_the_variance_of_the_method(name):
-    layer, variance, factors = STARTS[name]
+    layer, modes, variance, factors = STARTS[name]
 
     @jax.jit
     def starts(seeds):
-        params = jax.vmap(lambda seed: layer.init(jax.random.key(seed), N, FAN_OUT))(seeds)
+        params = jax.vmap(lambda seed: layer.init(jax.random.key(seed), N, FAN_OUT, modes))(seeds)
         return params, jax.vmap(layer.kernel)(params)
 
     params, kernels = jax.tree.map(lambda a: np.asarray(a, np.float64), starts(jnp.arange(NETWORKS)))
@@ -71,15 +73,15 @@ def test_the_start_has_the_variance_of_the_method(name):
 
 @pytest.mark.parametrize("name", ["svd", "svd cut"])
 def test_the_singular_values_start_uniform(name):
-    layer = STARTS[name][0]
-    s = jax.jit(jax.vmap(lambda seed: layer.init(jax.random.key(seed), N, FAN_OUT).s))(jnp.arange(NETWORKS))
+    layer, modes = STARTS[name][:2]
+    s = jax.jit(jax.vmap(lambda seed: layer.init(jax.random.key(seed), N, FAN_OUT, modes).s))(jnp.arange(NETWORKS))
     largest = N_LN_N ** (-1 / 6)
     assert stats.kstest(np.asarray(s, np.float64).ravel() / largest, "uniform").pvalue > 1e-6
 
 
 def test_the_factors_of_a_start_are_independent():
-    layer = layers.mode(N)
-    params = jax.jit(jax.vmap(lambda seed: layer.init(jax.random.key(seed), N, N)))(jnp.arange(NETWORKS))
+    layer = layers.Mode()
+    params = jax.jit(jax.vmap(lambda seed: layer.init(jax.random.key(seed), N, N, N)))(jnp.arange(NETWORKS))
     xi_out, sigma, xi_in = (np.asarray(a, np.float64) for a in (params.xi_out, params.sigma, params.xi_in))
     assert_mean(xi_out * xi_in, 0, "xi_out and xi_in, entry by entry")
     assert_mean(xi_out * xi_in.transpose(0, 2, 1), 0, "xi_out and xi_in, pattern by pattern")
@@ -90,7 +92,7 @@ def test_the_factors_of_a_start_are_independent():
 
 def test_biases_start_at_zero():
     for start in ("he", "paper"):
-        params = jax.jit(lambda start=start: layers.dense(bias=True, start=start).init(jax.random.key(0), 4, 3))()
+        params = jax.jit(lambda start=start: layers.Dense(use_bias=True, start=start).init(jax.random.key(0), 4, 3))()
         assert params.bias is not None
         assert params.bias.tolist() == [0, 0, 0]
 

@@ -23,13 +23,13 @@ class Member(NamedTuple):
     params: Any
 
 
-def member(layer, sizes=(7, 6, 4), seed=0):
-    network = mlp(sizes, layer)
+def member(layer, modes=None, sizes=(7, 6, 4), seed=0):
+    network = mlp(sizes, layer, modes)
     return Member(network=network, params=network.init(jax.random.key(seed)))
 
 
 def test_scores_are_those_by_which_modes_are_cut():
-    one = member(layers.mode(5))
+    one = member(layers.Mode(), 5)
     measures = mode_measures([one])
     for index, modes in enumerate(one.network.modes(one.params)):
         for name, score in (("importance", truncation.importance), ("size", truncation.gauge_free_size)):
@@ -40,7 +40,7 @@ def test_scores_are_those_by_which_modes_are_cut():
 def test_orthonormal_patterns_have_their_sizes_as_singular_values():
     rng = np.random.default_rng(0)
     sigma = np.array([3.0, -2.0, 0.5])
-    network = mlp([7, 6], layers.mode(3))
+    network = mlp([7, 6], layers.Mode(), 3)
     params = network.init(jax.random.key(0))
     out, _ = np.linalg.qr(rng.normal(size=(6, 3)))
     into, _ = np.linalg.qr(rng.normal(size=(7, 3)))
@@ -53,7 +53,7 @@ def test_orthonormal_patterns_have_their_sizes_as_singular_values():
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.1, 10.0))
 def test_moving_a_scale_between_factors_moves_tau_but_not_the_size(seed, factor):
-    one = member(layers.mode(4), seed=seed)
+    one = member(layers.Mode(), 4, seed=seed)
     moved = tuple(p._replace(xi_in=p.xi_in * factor, sigma=p.sigma / factor) for p in one.params)
     before = mode_measures([one])
     after = mode_measures([Member(network=one.network, params=moved)])
@@ -63,8 +63,8 @@ def test_moving_a_scale_between_factors_moves_tau_but_not_the_size(seed, factor)
 
 
 def test_padding_and_maps_with_fewer_modes_are_left_out():
-    padded = mlp([7, Extent(9, 6), 4], layers.mode(Extent(8, 5)))
-    native = mlp([7, 6, 4], layers.mode(5))
+    padded = mlp([7, Extent(9, 6), 4], layers.Mode(), Extent(8, 5))
+    native = mlp([7, 6, 4], layers.Mode(), 5)
     members = [Member(network=n, params=n.init(jax.random.key(0))) for n in (padded, native)]
     measures = mode_measures(members)
     for name in measures.data_vars:
@@ -96,13 +96,13 @@ def test_ranks_put_missing_modes_last():
 
 
 def test_bad_input_is_told():
-    dense = member(layers.dense())
+    dense = member(layers.Dense())
     with pytest.raises(InputError, match=r"without modes .dense."):
         mode_measures([dense])
     with pytest.raises(InputError, match="no networks to measure"):
         mode_measures([])
     with pytest.raises(InputError, match="networks of one depth together"):
-        mode_measures([member(layers.mode(2)), member(layers.mode(2), (7, 6, 5, 4))])
+        mode_measures([member(layers.Mode(), 2), member(layers.Mode(), 2, (7, 6, 5, 4))])
     dims = ("member", "layer", "mode")
     same = xarray.Dataset({"weight": (dims, np.ones((1, 1, 3))), "size": (dims, np.arange(3.0)[None, None])})
     with pytest.raises(InputError, match=r"all 3 modes of map 1 of network 0 have the same weight: ties have no ranks"):

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from modejax import layers
 from modejax.errors import InputError
 from modejax.layers import (
     SPECTRAL_VARIANTS,
-    mode,
-    mode_conv,
     mode_from_modes,
     singular_modes,
-    spectral,
     spectral_from_kernel,
 )
 from modejax.nnx import (
@@ -100,7 +98,7 @@ def test_the_gauge_is_balanced_and_every_order_is_that_of_the_singular_values(sh
     # Any other split of the same modes is the same function; this one is the balanced one of s.
     n_out, n_in = shape[0], int(np.prod(shape[1:]))
     np.testing.assert_allclose(params.sigma, (found.s / np.sqrt(n_out * n_in)) ** (1 / 3), rtol=1e-5)
-    layer: Any = mode(found.rank) if len(shape) == 2 else mode_conv(found.rank, shape[2:])
+    layer: Any = layers.Mode() if len(shape) == 2 else layers.ModeConv(shape[2:])
     for score in SCORES.values():
         assert np.argsort(-np.asarray(score(layer.modes(params))), kind="stable").tolist() == list(range(found.rank))
     other = params._replace(sigma=8 * params.sigma, xi_in=params.xi_in / 2, xi_out=params.xi_out / 4)
@@ -111,7 +109,7 @@ def test_the_gauge_is_balanced_and_every_order_is_that_of_the_singular_values(sh
 @pytest.mark.parametrize("variant", SPECTRAL_VARIANTS)
 def test_every_spectral_variant_stands_for_a_kernel(variant):
     kernel = np.random.default_rng(0).standard_normal((4, 6))
-    layer = spectral(variant, bias=False)
+    layer = layers.Spectral(variant, use_bias=False)
     params = spectral_from_kernel(kernel, variant)
     np.testing.assert_allclose(layer.kernel(params), kernel, rtol=0, atol=1e-12)
     same = jax.eval_shape(lambda: layer.init(jax.random.key(0), 6, 4))

@@ -1,4 +1,4 @@
-"""The NNX modules: the pure layers inside, trained by Flax's own tools."""
+"""The NNX modules: the families inside, trained by Flax's own tools."""
 
 from typing import Any
 
@@ -46,20 +46,20 @@ def test_a_module_applies_its_kernel_and_bias_over_any_leading_axes(kind):
     np.testing.assert_allclose(module(x[0, 0]), expected[0, 0], rtol=0, atol=1e-5)
 
 
-def test_the_start_is_that_of_the_pure_layer_with_the_same_key():
-    pure = layers.mode(3)
-    params = pure.init(nnx.Rngs(0).params(), 6, 4)
+def test_the_start_is_that_of_the_family_with_the_same_key():
+    pure = layers.Mode()
+    params = pure.init(nnx.Rngs(0).params(), 6, 4, 3)
     module = linear("mode")
     np.testing.assert_array_equal(module.xi_in[...], params.xi_in)
     np.testing.assert_array_equal(module.params().map.sigma, params.sigma)
-    assert module.num_parameters() == pure.num_parameters(6, 4) + 4
+    assert module.num_parameters() == pure.num_parameters(6, 4, 3) + 4
 
 
 def functional_steps(layer, params, x, y, rule, steps):
     moving, frozen = split(params, layer.trainable(params))
 
     def loss(moving):
-        return jnp.mean((jax.vmap(layer.apply, (None, 0))(merge(moving, frozen), x) - y) ** 2)
+        return jnp.mean((layer.apply(merge(moving, frozen), x) - y) ** 2)
 
     def step(carry, _):
         moving, state = carry
@@ -95,17 +95,16 @@ SLOW = ("svd", "low_rank", "mode_conv", "spectral_conv")
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("case", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES])
-def test_module_and_pure_layer_train_alike_and_frozen_factors_keep_their_bits(case):
+def test_module_and_family_train_alike_and_frozen_factors_keep_their_bits(case):
     module = CASES[case]()
-    layer, start = module.layer, module.params()
+    layer, start = module.family, module.params()
     frozen = jax.device_get(nnx.state(module, Frozen))
     shape = (8, 6) if "conv" not in case else (8, 5, 4, 2)
     x = jax.random.normal(jax.random.key(1), shape)
-    first = jnp.moveaxis(x, -1, 1)
-    y = jax.random.normal(jax.random.key(2), jax.vmap(layer.apply, (None, 0))(start, first).shape)
+    y = jax.random.normal(jax.random.key(2), layer.apply(start, x).shape)
     with jax.numpy_dtype_promotion("standard"):  # optax asks for it
-        expected = functional_steps(layer, start, first, y, optax.adam(0.01), 100)
-        optimiser = module_steps(module, x, jnp.moveaxis(y, 1, -1), optax.adam(0.01), 100)
+        expected = functional_steps(layer, start, x, y, optax.adam(0.01), 100)
+        optimiser = module_steps(module, x, y, optax.adam(0.01), 100)
     ends = [split(params, layer.trainable(start))[0] for params in (expected, start)]
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *ends)
     assert min(jax.tree.leaves(moved)) > 1e-3
@@ -173,10 +172,10 @@ def test_scan_vmap_and_remat_give_what_the_layers_give_one_by_one():
         h = x
         for index in range(3):
             single = jax.tree.map(lambda leaf, index=index: leaf[index], params)
-            h = nnx.relu(jax.vmap(layer.apply, (None, 0))(single, h))
+            h = nnx.relu(layer.apply(single, h))
         return jnp.sum(h**2)
 
-    layer = stack.layers.layer
+    layer = stack.layers.family
     factors = nnx.vmap(lambda module: module.params())(stack.layers)
     moving, frozen = split(factors, layer.trainable(factors))
     expected, slope = jax.jit(jax.value_and_grad(lambda moving: by_hand(merge(moving, frozen))))(moving)
@@ -249,13 +248,13 @@ def test_an_orbax_checkpoint_comes_back_and_one_of_another_shape_is_refused(tmp_
 
 def test_functional_parameters_go_in_and_out():
     module = linear("qr_triangular", use_bias=False)
-    params = module.layer.init(jax.random.key(5), 6, 4)
+    params = module.family.init(jax.random.key(5), 6, 4)
     module.set_params(params)
     jax.tree.map(np.testing.assert_array_equal, module.params(), params)
     with pytest.raises(InputError, match="this layer has the arrays"):
-        module.set_params(layers.mode(2).init(jax.random.key(0), 6, 4))
+        module.set_params(layers.Mode().init(jax.random.key(0), 6, 4, 2))
     with pytest.raises(InputError, match=r"lambda_in must have the shape \(6,\) here, got \(7,\)"):
-        module.set_params(module.layer.init(jax.random.key(5), 7, 4))
+        module.set_params(module.family.init(jax.random.key(5), 7, 4))
     with pytest.raises(InputError, match="mixed types bfloat16, float32"):
         module.set_params(params._replace(lambda_in=params.lambda_in.astype(jnp.bfloat16)))
 

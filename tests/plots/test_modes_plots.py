@@ -67,10 +67,10 @@ def test_costs_keep_bars_that_reach_zero_on_the_page():
 
 
 def test_the_mixture_needs_two_inputs_and_modes():
-    network = mlp([3, 4, 1], layers.mode(2))
+    network = mlp([3, 4, 1], layers.Mode(), 2)
     params = network.init(jax.random.key(0))
     with pytest.raises(InputError, match="two inputs and one output"):
         plots.plot_decision(Figure().subplots(), network, params, np.ones((4, 3)), np.arange(4))
-    dense = mlp([2, 4, 1], layers.dense())
+    dense = mlp([2, 4, 1], layers.Dense())
     with pytest.raises(InputError, match="no mode space"):
         plots.plot_mode_space(Figure().subplots(), dense, dense.init(jax.random.key(0)), np.ones((4, 2)), np.arange(4))

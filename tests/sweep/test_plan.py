@@ -119,7 +119,7 @@ def test_more_arithmetic_means_more_buckets():
         ({"kept": (0, 50)}, "no member has more than 20"),
         ({"layer_options": ("gage=plain",)}, "unknown option 'gage' of the layer mode; allowed: gauge"),
         ({"layer_options": ("gauge=unit",)}, "unknown gauge 'unit'"),
-        ({"layer": "dense", "layer_options": ("rank=3",)}, "allowed: bias, start"),
+        ({"layer": "dense", "layer_options": ("rank=3",)}, "allowed: start, start_modes, use_bias"),
     ],
 )
 def test_what_cannot_run_is_refused(blobs, changes, message):

@@ -35,7 +35,7 @@ SPECTRAL = {
     "two_set": ("eigenvectors=trained", "start=two_set"),
     "two_set_released": (),
     "qr_triangular": (),
-    "qr_full": ("bias=false",),
+    "qr_full": ("use_bias=false",),
     "svd": (),
     "svd_released": (),
 }

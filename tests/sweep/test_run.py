@@ -253,18 +253,19 @@ def test_signs_are_learned_with_squared_error():
 
 
 def test_a_layer_of_ones_own(blobs):
-    def doubled(modes):
-        inner = layers.mode(modes)
-        of_inner = inner.modes
-        assert of_inner is not None
-        return inner._replace(
-            apply=lambda params, x: 2 * inner.apply(params, x),
-            kernel=lambda params: 2 * inner.kernel(params),
-            modes=lambda params: of_inner(params)._replace(weight=2 * of_inner(params).weight),
-        )
+    @dataclasses.dataclass(frozen=True)
+    class Doubled(layers.Mode):
+        def apply(self, params, x):
+            return 2 * super().apply(params, x)
+
+        def kernel(self, params):
+            return 2 * super().kernel(params)
+
+        def modes(self, params):
+            return super().modes(params)._replace(weight=2 * params.sigma)
 
     config = SweepConfig(widths=(5, 9), modes=(3,), seeds=1, epochs=3, baseline="none")
-    result = run_sweep(config, dataset=blobs, layer=doubled)
+    result = run_sweep(config, dataset=blobs, layer=Doubled())
     full = result.truncation_accuracy_all.isel(truncation_epoch=-1).sel(kept=3)
     np.testing.assert_allclose(full, result.test_accuracy.isel(epoch=-1), atol=1e-6)
 

@@ -28,7 +28,7 @@ def followed(accuracies, patience, least, last=None):
 def test_the_best_epoch_is_kept(patience, least, seed):
     accuracies = np.round(np.random.default_rng(seed).random(8) * 0.1 + 0.02 * np.arange(8), 3).astype(np.float32)
     kept, ended = followed(accuracies.tolist(), patience, least)
-    network = networks.mlp([2, 2], layers.dense())
+    network = networks.mlp([2, 2], layers.Dense())
     state = init_state(network, jax.random.key(0), early=True)
     assert state.best is not None
     for epoch, accuracy in enumerate(accuracies, 1):
@@ -45,7 +45,7 @@ def test_the_best_epoch_is_kept(patience, least, seed):
 
 
 def test_the_first_epoch_is_better_than_none_however_large_its_loss():
-    state = init_state(networks.mlp([2, 1], layers.dense()), jax.random.key(0), early=True)
+    state = init_state(networks.mlp([2, 1], layers.Dense()), jax.random.key(0), early=True)
     moved = state._replace(params=jax.tree.map(lambda leaf: leaf + 1, state.params))
     kept = keep_best(moved, jnp.float32(-1e6), jnp.int32(1), jnp.array(True), 3, 0.0)
     assert kept.best is not None
@@ -54,7 +54,7 @@ def test_the_first_epoch_is_better_than_none_however_large_its_loss():
 
 
 def test_a_stopped_network_does_not_move():
-    network = networks.mlp([3, 2], layers.dense())
+    network = networks.mlp([3, 2], layers.Dense())
     state = init_state(network, jax.random.key(0), early=True)
     assert state.best is not None
     state = state._replace(best=state.best._replace(stopped=jnp.array(True)))
@@ -65,8 +65,8 @@ def test_a_stopped_network_does_not_move():
 
 def test_a_penalty_in_the_loss_passes_through_the_moments(float64):
     """The step is that of the loss with the penalty added; the reported loss is that without it."""
-    network = networks.mlp([3, 4, 2], layers.spectral(eigenvectors="trained", l2_in=0.3, l2_out=0.2, l2_phi=0.1))
-    bare = networks.mlp([3, 4, 2], layers.spectral(eigenvectors="trained"))
+    network = networks.mlp([3, 4, 2], layers.Spectral(eigenvectors="trained", l2_in=0.3, l2_out=0.2, l2_phi=0.1))
+    bare = networks.mlp([3, 4, 2], layers.Spectral(eigenvectors="trained"))
     x = jax.random.normal(jax.random.key(1), (5, 3))
     y = jnp.array([0, 1, 1, 0, 1], jnp.int32)
     rate, decay = jnp.float64(0.01), jnp.float64(0)

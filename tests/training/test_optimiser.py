@@ -131,8 +131,8 @@ def test_the_parameters_are_needed(name):
 
 
 def test_leaves_that_are_not_trained_have_no_state():
-    layer = layers.mode(3, gauge="scaled")
-    params = jax.jit(lambda: layer.init(jax.random.key(0), 5, 4))()
+    layer = layers.Mode(gauge="scaled")
+    params = jax.jit(lambda: layer.init(jax.random.key(0), 5, 4, 3))()
     moving, frozen = split(params, layer.trainable(params))
     state = adam(0.1).init(moving)
     assert isinstance(state, AdamState)

@@ -28,13 +28,13 @@ STEPS, BATCH = 20, 8
 FEATURES, CLASSES = 7, 3
 
 FAMILIES = {
-    "dense bias": lambda n, p: mlp([FEATURES, n, CLASSES], layers.dense(bias=True), "sigmoid"),
-    "dense paper": lambda n, p: mlp([FEATURES, n, CLASSES], layers.dense(start="paper")),
-    "mode": lambda n, p: mlp([FEATURES, n, CLASSES], layers.mode(p)),
-    "mode scaled": lambda n, p: mlp([FEATURES, n, CLASSES], layers.mode(p, gauge="scaled"), "sigmoid"),
-    "low_rank": lambda n, p: mlp([FEATURES, n, CLASSES], layers.low_rank(p), "tanh"),
-    "svd": lambda n, p: mlp([FEATURES, n, CLASSES], layers.svd(), "sigmoid"),
-    "svd cut": lambda n, p: mlp([FEATURES, n, CLASSES], layers.svd(p)),
+    "dense bias": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Dense(use_bias=True), None, "sigmoid"),
+    "dense paper": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Dense(start="paper")),
+    "mode": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Mode(), p),
+    "mode scaled": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Mode(gauge="scaled"), p, "sigmoid"),
+    "low_rank": lambda n, p: mlp([FEATURES, n, CLASSES], layers.LowRank(), p, "tanh"),
+    "svd": lambda n, p: mlp([FEATURES, n, CLASSES], layers.SVD(), None, "sigmoid"),
+    "svd cut": lambda n, p: mlp([FEATURES, n, CLASSES], layers.SVD(), p),
     "tied": lambda n, p: tied_mode_mlp([FEATURES, n, CLASSES], p, "sigmoid"),
 }
 
@@ -186,7 +186,7 @@ def bits(state):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_loss_that_is_not_finite_stops_the_network_for_good(bad):
-    network = mlp([FEATURES, 5, CLASSES], layers.mode(3, gauge="scaled"))
+    network = mlp([FEATURES, 5, CLASSES], layers.Mode(gauge="scaled"), 3)
     x, y = batches(3)
     step = jax.jit(lambda s, x, y: train_step(network, cross_entropy, s, x, y, number(0.01), number(0.1)))
     before, _ = step(random_state(network), x[0], y[0])
@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_network_for_good(bad):
     ("value", "healthy"), [(np.nan, False), (np.inf, False), (-np.inf, False), (1e9, False), (1e7, True), (0.0, True)]
 )
 def test_only_a_loss_that_is_finite_and_not_huge_is_healthy(value, healthy):
-    network = mlp([FEATURES, CLASSES], layers.dense())
+    network = mlp([FEATURES, CLASSES], layers.Dense())
     x, y = batches(1)
     loss = Loss(lambda logits, label: jnp.sum(logits) * 0.5 + jnp.float32(value), cross_entropy.correct)
     before = random_state(network)
@@ -217,7 +217,7 @@ def test_only_a_loss_that_is_finite_and_not_huge_is_healthy(value, healthy):
 
 def test_a_member_that_diverges_leaves_the_bits_of_the_others_alone():
     x, y = batches(6)
-    network = mlp([FEATURES, 6, CLASSES], layers.mode(3))
+    network = mlp([FEATURES, 6, CLASSES], layers.Mode(), 3)
     state = random_state(network)
     # Three different members.
     start = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf, leaf]), state)
@@ -272,7 +272,7 @@ def test_one_trace_for_all_rates_decays_widths_and_modes():
 @pytest.mark.parametrize("loss", [cross_entropy, squared_error], ids=["classes", "signs"])
 def test_evaluation_sums_over_the_rows_that_count(loss):
     rng = np.random.default_rng(0)
-    network = mlp([4, 1 if loss is squared_error else 3], layers.dense())
+    network = mlp([4, 1 if loss is squared_error else 3], layers.Dense())
     weight = rng.normal(size=(network.sizes[-1].capacity, 4)).astype(np.float32)
     params = (layers.DenseParams(jnp.asarray(weight), None, None),)
     x = rng.normal(size=(30, 4)).astype(np.float32)
@@ -303,8 +303,8 @@ def test_training_fits_a_few_examples():
 
 
 def test_a_fresh_state_has_no_history():
-    state = jax.jit(lambda: init_state(mlp([4, 3, 2], layers.mode(2)), jax.random.key(0)))()
+    state = jax.jit(lambda: init_state(mlp([4, 3, 2], layers.Mode(), 2), jax.random.key(0)))()
     assert bool(state.healthy)
     assert int(state.moments.count) == 0
-    moving, _ = split(state.params, mlp([4, 3, 2], layers.mode(2)).trainable(state.params))
+    moving, _ = split(state.params, mlp([4, 3, 2], layers.Mode(), 2).trainable(state.params))
     assert jax.tree.structure(adam(0.0).init(moving)) == jax.tree.structure(state.moments)
