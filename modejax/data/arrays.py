@@ -122,7 +122,8 @@ def load_npz(path: str | Path) -> Dataset:
 
     Args:
         path: a file made by `np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)`, with the
-            arrays as `from_arrays` takes them, and `targets` where it is needed. Pickled objects are refused: reading them can run code.
+            arrays as `from_arrays` takes them, and `targets` where it is needed. Pickled objects are refused: reading
+            them can run code.
 
     Returns:
         The checked data set, named after the file.
