@@ -19,7 +19,7 @@ from modejax._files import replaced
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
 from modejax.networks import Params
-from modejax.runs import Output, output, read_json, unfinished
+from modejax.runs import Output, has_unfinished, kind_of, output, read_json, read_marker, unfinished
 from modejax.sweep import checkpoint
 from modejax.sweep.arrays import program_spec
 from modejax.sweep.config import SweepConfig
@@ -33,7 +33,7 @@ from modejax.sweep.program import (
     precision_scope,
 )
 from modejax.sweep.records import empty_records, part_of, rows_of, take
-from modejax.sweep.result import GroupRecord, Timing, assemble, save_result
+from modejax.sweep.result import GroupRecord, Timing, assemble, load_result, save_result
 from modejax.sweep.spec import LayerFactory
 from modejax.sweep.states import check_start, state_shapes, with_given, with_padding, without_padding
 from modejax.training import TrainState
@@ -282,7 +282,8 @@ def run_sweep(
         layer: a layer of one's own instead of `config.layer`: the number of modes as an `Extent` in, a
             `modejax.layers.Layer` out.
         out: a run folder for config, result and checkpoints; None keeps nothing.
-        resume: go on from the newest checkpoint of `out`, which must be an unfinished run of the same config.
+        resume: go on from the newest checkpoint of `out`, which must be a run of the same config; the result of a
+            finished one is given back.
         overwrite: replace an earlier run at `out`, which stays whole until the new one is finished.
         report: told the progress: before compiling, and once a chunk.
         stop: asked once a chunk whether to stop.
@@ -305,6 +306,8 @@ def run_sweep(
     if dataset is None:
         dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
     folder = None if out is None else Path(out)
+    if folder is not None and resume and (done := _finished(folder, config)) is not None:
+        return done
     if folder is not None and resume and config.launches == 0:
         # Memory decides on launches when a run begins, and not again.
         config = dataclasses.replace(config, launches=_stored_config(folder).launches)
@@ -328,6 +331,17 @@ def run_sweep(
             save_result(result, held.path)
             held.finish(["config.json", "result.nc"])
     return result
+
+
+def _finished(folder: Path, config: SweepConfig) -> xarray.Dataset | None:
+    """Return the result of a run that is finished, if it was made with this config; None for an unfinished one."""
+    if kind_of(folder) != "sweep" or read_marker(folder).state != "finished" or has_unfinished(folder, "sweep"):
+        return None
+    stored = SweepConfig.from_json(json.dumps(read_json(folder)))
+    place = {"data_dir": None, "devices": 0, "memory_limit": 0.0, "launches": 0}
+    if dataclasses.replace(stored, **place) != dataclasses.replace(config, **place):
+        raise InputError(f"{folder} is finished and belongs to another config; name another folder, or overwrite it")
+    return load_result(folder)
 
 
 def _stored_config(folder: Path) -> SweepConfig:
