@@ -205,7 +205,7 @@ class Stored:
     def read(self, arm: str, wanted: Mapping[str, Any]) -> Iterator[Trained]:
         """Yield the networks of an arm whose axes have the wanted values, in the order of the grid."""
         data, stored = self._found["data"], self._found["arms"][arm]
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["arm"].items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["arm"].items()}
         shape = None if data["image_shape"] is None else tuple(data["image_shape"])
         precision = self._found["precision"]
         planned = Arm(**fields)

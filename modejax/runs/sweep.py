@@ -215,8 +215,7 @@ def check_custom(config: SweepConfig, dataset: Dataset, custom: Custom) -> None:
     """
     found: list[str] = []
     if custom.layer is not None:
-        modes = None if custom.layer.takes_modes == "none" else 3
-        found += check_family(custom.layer, modes=modes)
+        found += check_family(custom.layer)
     if custom.network is not None:
         arm = config.first_arm
         spec = network_spec(arm, "float32", dataset.num_features, dataset.num_outputs, dataset.image_shape, custom)
