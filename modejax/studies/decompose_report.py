@@ -25,7 +25,8 @@ from modejax.studies.common import save_drawing
 from modejax.studies.decompose_config import DecomposeConfig
 from modejax.studies.files import check_folder, write_text
 from modejax.svr.neurons import as_real
-from modejax.weights import Inventory, Kernel, Weights, inventory, read_bias, read_kernel, read_weights, write_kernel
+from modejax.weights import Inventory, Kernel, Weights, inventory, read_bias, read_kernel, read_weights
+from modejax.weights import write_kernel as put_kernel
 from modejax.weights.derived import reason_to_leave
 from modejax.weights.files import metadata_of
 from modejax.weights.kernels import left_lines, natural, parse_kinds
@@ -55,8 +56,8 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
         What was found and written, a line each.
 
     Raises:
-        InputError: the file or an option is not allowed, kernels have one name, none can be decomposed, `modes` is above
-            the rank of every kernel, training diverged, or the accuracy cannot be measured because the arrays are no
+        InputError: the file or an option is not allowed, kernels have one name, none can be decomposed, `modes` is
+            above the rank of every kernel, training diverged, or the accuracy cannot be measured because the arrays are no
             chain that fits the data set.
     """
     _check(config)
@@ -251,7 +252,7 @@ def _write_arrays(
         matrix = (xi_out * sigma) @ xi_in.reshape(each.modes, -1)
         if not np.isfinite(matrix).all():
             raise InputError(f"{kernel.name}: its modes are not finite; nothing was written")
-        write_kernel(dense, kernel, matrix.reshape(each.found.shape), each.bias)
+        put_kernel(dense, kernel, matrix.reshape(each.found.shape), each.bias)
         factors |= {f"{kernel.name}.{name}": np.asarray(getattr(part, name)) for name in ("xi_out", "sigma", "xi_in")}
         if kernel.bias is not None:
             factors[kernel.bias] = dense[kernel.bias]

@@ -113,8 +113,8 @@ def _advise_layout(specs: Sequence[LayerSpec]) -> None:
     if all(a.shape[1] == b.shape[0] for a, b in itertools.pairwise(open_)):
         other = "torch" if open_[0].layout == "flax" else "flax"
         raise InputError(
-            f"the widths of {', '.join(each.name for each in open_[:4])} follow one another only if their axes lie the "
-            f"other way round than their names say, and no bias tells; give layout={other} (--layout {other}), or order="
+            f"the widths of {', '.join(each.name for each in open_[:4])} follow one another only if their axes lie "
+            f"the other way round than their names say, and no bias tells; give layout={other} (--layout {other})"
         )
 
 

@@ -165,8 +165,8 @@ def layer_spectra(
     Returns:
         One row a layer: `shape` (out x in x window), `rank`, `stable_rank` (sum s^2 / s_0^2), `energy` in the first
         `leading`, `spectral_norm` s_0, `bulk_edge` of a random matrix, `beyond_bulk` singular values above it, `alpha`
-        of the tail of s^2, `tail` eigenvalues in it, `p` of the fit. Of truncated layers ranks and energies are those of
-        the neurons kept.
+        of the tail of s^2, `tail` eigenvalues in it, `p` of the fit. Ranks and energies of truncated layers are those
+        of the neurons kept.
 
     Raises:
         InputError: `leading` is below 1.

@@ -161,7 +161,7 @@ def unwrapped(names: Sequence[str]) -> dict[str, str]:
         For each name the shorter one; those of what stands beside the network stay.
 
     Example:
-        >>> unwrapped(["model_state_dict.fc.weight", "optimizer_state_dict.state.0.exp_avg"])["model_state_dict.fc.weight"]
+        >>> unwrapped(["model_state_dict.fc.weight", "optimizer.state.0.exp_avg"])["model_state_dict.fc.weight"]
         'fc.weight'
     """
     new = {name: name for name in names}

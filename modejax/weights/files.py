@@ -1,4 +1,4 @@
-"""Weight files as mappings from names to arrays, read when asked for; no file is written to and nothing in it is run."""
+"""Weight files as mappings from names to arrays, read when asked for; nothing is written to them or run."""
 
 from __future__ import annotations
 
@@ -108,8 +108,9 @@ def _folder(path: Path) -> Weights:
 _SAFE = {
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn"},
     **{"F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu", "BOOL": "bool", "C64": "complex64"},
-    **{f"{'I' if sign == 'int' else 'U'}{bits}": f"{sign}{bits}" for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
-}  # fmt: skip
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
 
 
 def _safetensors(path: Path) -> Weights:

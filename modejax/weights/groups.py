@@ -26,8 +26,8 @@ def find_groups(kernels: Sequence[Kernel], weights: Weights) -> list[Kernel]:
         The kernels, with groups where they were found.
 
     Example:
-        >>> kernels = [Kernel("a", "a", "flax", (16, 3, 3, 3), None, "conv"), Kernel("d", "d", "flax", (16, 1, 3, 3), None,
-        ...     "conv"), Kernel("b", "b", "flax", (32, 16, 1, 1), None, "conv")]
+        >>> shapes = {"a": (16, 3, 3, 3), "d": (16, 1, 3, 3), "b": (32, 16, 1, 1)}
+        >>> kernels = [Kernel(name, name, "flax", shape, None, "conv") for name, shape in shapes.items()]
         >>> find_groups(kernels, Weights.of({}, "doctest"))[1].groups
         16
     """

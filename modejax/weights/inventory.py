@@ -143,9 +143,8 @@ class _Taken:
             if len(shape) < 2:
                 self.vectors.append(key)
                 continue
-            if key in biases and (BIASES.match(last) or key not in self.weights.facts) and self._kind(key) is None:
-                if BIASES.match(last) or key in {f.bias for f in self.weights.facts.values()}:
-                    continue
+            if key in biases and BIASES.match(last) and self._kind(key) is None:
+                continue
             if 0 in shape:
                 left[key] = f"its shape {shape} has no entries"
                 continue
@@ -319,7 +318,7 @@ def find_norms(
     """Return the normalisations of a network: modules whose scale has one axis, or that hold running statistics.
 
     Args:
-        shapes: of the arrays that are vectors, by name; or arrays.
+        shapes: of the arrays that are vectors, by name.
         stacks: which hold one vector a layer.
         weights: all arrays; a module with a kernel is no norm.
 

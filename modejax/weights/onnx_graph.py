@@ -237,11 +237,20 @@ def _reached(
                     found.append((other.key, places))
                 else:
                     notes.append(f"the channels of {layer.key} are not those that {other.key} reads")
-            elif (node.op in _THROUGH and node.outputs and (node.op not in ("Where", "Pad") or node.inputs[0] == value)) or (node.op in ("Flatten", "Reshape", "Transpose") and node.inputs[0] == value):
+            elif _keeps_channels(node, value):
                 stack.append(node.outputs[0])
             elif node.op in ("Concat", "Split", "Slice"):
                 notes.append(f"channels that {node.op} joins or parts are not followed")
     return found
+
+
+def _keeps_channels(node: Any, value: str) -> bool:
+    """Return whether the channels of a value come out of an operation where they were."""
+    if not node.outputs:
+        return False
+    if node.op in ("Flatten", "Reshape", "Transpose", "Where", "Pad"):
+        return node.inputs[0] == value
+    return node.op in _THROUGH
 
 
 def _places(reader: _Layer, channels: int, values: _Values) -> int:

@@ -214,7 +214,7 @@ def _derived(shapes: Mapping[str, tuple[int, ...]], left: dict[str, str]) -> tup
 
 
 def _lora(key: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, str, str, bool] | None:
-    """Return module, the two factors and whether they are (in, rank) and (rank, out), for the first factor of a pair."""
+    """Return module, both factors and whether they are (in, rank) and (rank, out), for the first of a pair."""
     for one, two, flipped in (
         ("lora_A", "lora_B", False), ("lora_down", "lora_up", False), ("lora.down", "lora.up", False),
         ("lora_a", "lora_b", True),
