@@ -57,8 +57,8 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
 
     Raises:
         InputError: the file or an option is not allowed, kernels have one name, none can be decomposed, `modes` is
-            above the rank of every kernel, training diverged, or the accuracy cannot be measured because the arrays are no
-            chain that fits the data set.
+            above the rank of every kernel, training diverged, or the accuracy cannot be measured because the arrays are
+            no chain that fits the data set.
     """
     _check(config)
     source = config.source
@@ -244,7 +244,7 @@ def _write_arrays(
     The dense weights keep the names of the file; those of PyTorch and Orbax go into a safetensors file.
     """
     dense = {name: weights[name] for name in weights}
-    taken = {each.kernel.key for each in done}
+    taken = {key for each in done for key in (each.kernel.derived.parts if each.kernel.derived else (each.kernel.key,))}
     factors = {name: each for name, each in dense.items() if name not in taken}
     for each, part in zip(done, params, strict=True):
         kernel = each.kernel

@@ -61,7 +61,7 @@ def kernel_cka(one: Float[np.ndarray, "o i"], two: Float[np.ndarray, "o i"]) -> 
         Kornblith et al., Similarity of Neural Network Representations Revisited, arXiv 1905.00414.
 
     Example:
-        >>> kernel_cka(np.eye(2), 3 * np.eye(2)[::-1])
+        >>> round(kernel_cka(np.eye(2), 3 * np.eye(2)[::-1]), 9)
         1.0
     """
     one, two = np.asarray(one, np.float64), np.asarray(two, np.float64)

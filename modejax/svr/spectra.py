@@ -140,7 +140,7 @@ def bulk_edge(values: Float[np.ndarray, " r"], rows: int, columns: int) -> float
 
     Example:
         >>> s = np.linalg.svd(np.random.default_rng(0).standard_normal((60, 90)), compute_uv=False)
-        >>> round(bulk_edge(s, 60, 90) / s[0], 1)
+        >>> round(float(bulk_edge(s, 60, 90) / s[0]), 1)
         1.0
     """
     ratio = min(rows, columns) / max(rows, columns)
@@ -174,8 +174,8 @@ def layer_spectra(
     Example:
         >>> from modejax.svr import spectral_layer
         >>> table = layer_spectra([spectral_layer(np.diag([3.0, 4.0]))], leading=1)
-        >>> table.loc[0, ["rank", "stable_rank", "energy_1"]].tolist()
-        [2, 1.5625, 0.64]
+        >>> table.loc[0, ["rank", "stable_rank", "energy_1"]].astype(float).round(4).tolist()
+        [2.0, 1.5625, 0.64]
     """
     import pandas as pd
 

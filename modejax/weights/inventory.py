@@ -183,8 +183,11 @@ class _Taken:
         if bias is None and fact is None:
             after = self._norm_after(name)
             after = after if after in shape else None
+        told = key
+        if derived is not None:  # its parts have names of their own
+            told = f"{derived.name}.{'kernel' if 'kernel' in derived.parts[-1] else 'weight'}".lstrip(".")
         found = read_shape(
-            key,
+            told,
             shape,
             (None if after is None else (after,)) if bias is None else self._one(bias),
             layout=self.layout,

@@ -180,7 +180,8 @@ def write_kernel(arrays: dict[str, np.ndarray], kernel: Kernel, value: np.ndarra
         bias: shape (out,), or None to leave it.
 
     Raises:
-        InputError: the kernel cannot be written, see `weights.derived`.
+        InputError: the kernel cannot be written, see `weights.derived`, or the type of the file does not hold its
+            numbers.
     """
     if kernel.derived is not None:
         if why := reason_to_leave(kernel.derived):
@@ -190,7 +191,10 @@ def write_kernel(arrays: dict[str, np.ndarray], kernel: Kernel, value: np.ndarra
     else:
         old = arrays[kernel.key]
         shape = old.shape if kernel.index is None else old.shape[1:]
-        stored = restore(value, kernel.layout, shape, kernel.inputs).astype(old.dtype)
+        with np.errstate(over="ignore"):
+            stored = restore(value, kernel.layout, shape, kernel.inputs).astype(old.dtype)
+        if not np.isfinite(stored.astype(np.float64)).all():
+            raise InputError(f"{kernel.name} would have numbers beyond {old.dtype}; a smaller learning rate may help")
         if kernel.index is None:
             arrays[kernel.key] = stored
         else:

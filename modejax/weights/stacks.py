@@ -29,7 +29,7 @@ def find_stacks(
     Example:
         >>> shapes = {"mlp.fc.kernel": (4, 8, 16), "mlp.fc.bias": (4, 16)}
         >>> find_stacks(list(shapes), shapes, {})["mlp.fc.kernel"]
-        (4, 'bias mlp.fc.bias has 4 rows', '')
+        (4, 'bias mlp.fc.bias has 4 rows', 'mlp.fc')
     """
     found: dict[str, tuple[int, str, str]] = {}
     inside: dict[str, list[str]] = {}
@@ -44,14 +44,13 @@ def find_stacks(
         if evidence is None:
             continue
         count, why = evidence
-        scope, _ = split(key)
-        while "." in scope or scope:
-            above = split(scope)[0]
+        scope = above = split(key)[0]
+        while above:
+            above = split(above)[0]
             if not all(_leads(shapes[each], count) for each in inside[above]):
                 break
-            scope = above
-            if not scope:
-                break
+            if len(inside[above]) > len(inside[scope]):
+                scope = above
         for each in inside[scope]:
             if _leads(shapes[each], count):
                 found.setdefault(each, (count, why, scope))

@@ -169,7 +169,7 @@ def test_a_torch_state_dict_is_read(tmp_path):
 
 
 def test_names_that_do_not_tell_the_axes_need_a_layout():
-    with pytest.raises(InputError, match="arr_0 .its name tells neither"):
+    with pytest.raises(InputError, match=r"arr_0 .its name tells neither"):
         find_kernels({"arr_0": np.ones((2, 3))})
     assert find_kernels({"arr_0": np.ones((2, 3))}, "flax")[0].shape == (3, 2)
     assert find_kernels({"W1": np.ones((2, 3)), "b1": np.ones(3)})[0][:5] == ("W1", "W1", "flax", (3, 2), "b1")
