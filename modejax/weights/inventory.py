@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -349,6 +350,9 @@ def find_norms(
         some = chosen["scale"] or chosen["mean"]
         if some is None:
             continue
+        alone = chosen["scale"] and not (chosen["bias"] or chosen["mean"]) and split(some)[1] in ("weight", "g")
+        if alone and not re.search(r"(norm|bn|ln|rms)", name.rsplit(".", 1)[-1], re.IGNORECASE):
+            continue  # slopes of an activation, or scales of another kind
         if some in stacks:
             count, _, scope = stacks[some]
             inner = name.removeprefix(scope).lstrip(".")
