@@ -41,6 +41,7 @@ STUDIES = {
     "svr-batchnorm": "svr_batchnorm:run",
     "svr-dominant": "svr_dominant:run",
     "svr-null": "svr_null:run",
+    "svr-pretrained": "svr_pretrained:run",
     "svr-training": "svr_training:run",
 }
 """Name to module (in this package) and function; imported when asked for."""
