@@ -3,7 +3,7 @@
 Nested cuts share work. For the cut of one map the activations that enter it are computed once and the modes are added
 to its output one after another, so that the k-th cut costs one rank-one update and the maps behind it, not a new pass
 through the network. The cut of all maps together shares these steps for the first map; behind it the weights of the
-modes that are cut are 0. A network that is no chain of maps is cut by its own `cut` and evaluated whole for each number.
+modes that are cut are 0. A network that is no chain of maps is cut by its own `cut` and evaluated whole each time.
 """
 
 from __future__ import annotations
