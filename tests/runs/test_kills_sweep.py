@@ -1,6 +1,5 @@
 """A sweep that shall replace an earlier run, killed at random moments, loses none of what was finished."""
 
-import json
 import os
 import random
 import signal
@@ -44,21 +43,41 @@ def whole(folder: Path) -> int:
     return config["first_seed"]
 
 
+def wait_for_life(process: subprocess.Popen, runs: Path) -> None:
+    before, until = sorted(runs.rglob("*")), time.monotonic() + 200
+    while process.poll() is None and sorted(runs.rglob("*")) == before and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, message = process.communicate(timeout=300)
+    assert process.returncode == 0, message.decode()
+
+
 @pytest.mark.slow
 def test_kills_over_a_finished_run_lose_nothing(tmp_path):
     folder, cache, draw = tmp_path / "runs" / "a", tmp_path / "cache", random.Random(1)
-    first = start(folder, 0, "overwrite", cache)
-    _, message = first.communicate(timeout=300)
-    assert first.returncode == 0, message.decode()
-    seed, kills, at_work = 0, 0, 0
-    while kills < KILLS:
-        how = "resume" if has_unfinished(folder) else "overwrite"
+    finish(start(folder, 0, "overwrite", cache))
+    process = start(folder, 1, "overwrite", cache)
+    wait_for_life(process, folder.parent)
+    began = time.monotonic()
+    finish(process)
+    seconds = time.monotonic() - began  # of a run on this machine, as busy as it is
+    seed, kills, at_work = whole(folder), 0, 0
+    assert seed == 1
+    while kills < KILLS or has_unfinished(folder):
+        # A kill before the config was written leaves nothing to go on with.
+        begun = has_unfinished(folder) and (tmp_path / "runs" / "a.unfinished" / "config.json").exists()
+        how = "resume" if begun else "overwrite"
         wanted = read_json(tmp_path / "runs" / "a.unfinished")["first_seed"] if how == "resume" else seed + 1
         process = start(folder, wanted, how, cache)
-        before, until = sorted(folder.parent.rglob("*")), time.monotonic() + 200
-        while process.poll() is None and sorted(folder.parent.rglob("*")) == before and time.monotonic() < until:
-            time.sleep(0.005)  # from the first sign of life on, any moment
-        time.sleep(draw.uniform(0, 1.5))
+        if kills == KILLS:
+            finish(process)
+            seed = whole(folder)
+            assert seed == wanted
+            continue
+        wait_for_life(process, folder.parent)
+        time.sleep(draw.uniform(0, seconds))
         process.send_signal(signal.SIGKILL)
         _, message = process.communicate(timeout=60)
         assert process.returncode in (0, -signal.SIGKILL), message.decode()
@@ -68,4 +87,3 @@ def test_kills_over_a_finished_run_lose_nothing(tmp_path):
         seed = found
         at_work += has_unfinished(folder)
     assert at_work >= KILLS // 4, "few kills came while a run was being replaced"
-    assert seed > 0, json.dumps({"kills": kills, "replaced": seed})
