@@ -4,6 +4,8 @@ import os
 import re
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# Tests leave the folder of compiled programs of the user alone.
+os.environ["MODEJAX_COMPILE_CACHE"] = "off"
 
 import jax
 import pytest

@@ -20,7 +20,7 @@ def use_cores(config: SweepConfig, processes: int = 1) -> None:
         config: the sweep; with fewer than four members a core, fewer cores are used.
         processes: processes of the run, which share its devices.
     """
-    use_devices(config.devices // processes or max(1, config.num_members // (4 * processes)))
+    use_devices(config.devices // processes or max(1, config.num_networks // (4 * processes)))
 
 
 def use_devices(wanted: int | None = None) -> None:

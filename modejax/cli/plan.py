@@ -8,8 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from modejax.cli.options import File, SweepOptions, chosen_config
 from modejax.cli.table import bytes_text, count_text, print_table, time_text
-from modejax.sweep.config import SweepConfig
 
 __all__ = ["PlanCommand"]
 
@@ -19,24 +19,25 @@ class PlanCommand:
     """Print members, buckets, arithmetic and memory of a sweep before running it; takes the options of sweep."""
 
     # Without a default of its own: made here it would carry the modes of the default layer to all others.
-    config: Annotated[SweepConfig, tyro.conf.arg(name="")]
+    config: Annotated[SweepOptions, tyro.conf.arg(name="")]
+    file: File = None
     json: bool = False
     """Print JSON instead of text."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
+        config = chosen_config(self.config, self.file)
         from modejax.cli.devices import use_cores
 
-        use_cores(self.config)
+        use_cores(config)
         from modejax.data import load_dataset
         from modejax.sweep.plan import make_plan
 
-        config = self.config
         dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
         plan = make_plan(config, dataset)
         buckets = [
             {
-                "group": plan.groups[bucket.group].name,
+                "arm": plan.arms[bucket.arm].name,
                 "width": bucket.width,
                 "modes": bucket.modes,
                 "members": len(bucket.members),
@@ -46,7 +47,7 @@ class PlanCommand:
         ]
         facts = {
             "dataset": dataset.name,
-            "members": {group.name: len(group.members) for group in plan.groups},
+            "members": {arm.name: len(arm.members) for arm in plan.arms},
             "parameters": plan.parameters,
             "useful_flops": plan.useful_flops,
             "padded_flops": plan.padded_flops,
@@ -64,12 +65,9 @@ class PlanCommand:
             print(json.dumps(facts, indent=2))
             return 0
         print_table(
-            f"{sum(map(len, (group.members for group in plan.groups)))} networks on {dataset.name} in one program",
-            ("group", "padded width", "padded modes", "members", "networks a launch"),
-            [
-                [b["group"], str(b["width"]), str(b["modes"] or "-"), str(b["members"]), str(b["launch"])]
-                for b in buckets
-            ],
+            f"{sum(len(arm.members) for arm in plan.arms)} networks on {dataset.name} in one program",
+            ("arm", "padded width", "padded modes", "members", "networks a launch"),
+            [[b["arm"], str(b["width"]), str(b["modes"] or "-"), str(b["members"]), str(b["launch"])] for b in buckets],
         )
         waste = plan.padded_flops / plan.useful_flops
         print(

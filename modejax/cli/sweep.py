@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from modejax.cli.table import bytes_text, count_text, print_table
+from modejax.cli.options import File, SweepOptions, chosen_config, given_options, option_name
 from modejax.errors import InputError
 from modejax.sweep.config import SweepConfig
 
-if TYPE_CHECKING:
-    import xarray
+__all__ = ["SweepCommand"]
 
-__all__ = ["SweepCommand", "print_result"]
+_WHERE = ("devices", "memory_limit", "data_dir", "launches")
+"""Options that may stand beside `--resume`, since they do not change what a run measures."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +32,20 @@ class SweepCommand:
     """
 
     # Without a default of its own: made here it would carry the modes of the default layer to all others.
-    config: Annotated[SweepConfig, tyro.conf.arg(name="")]
+    config: Annotated[SweepOptions, tyro.conf.arg(name="")]
+    file: File = None
     out: Path | None = None
     """Run folder; by default a new one in runs/."""
+    overwrite: bool = False
+    """Replace an earlier run in --out, once the new one is whole."""
     resume: Path | None = None
     """Run folder to go on with; it brings its own config, so give no other options of the sweep."""
     progress: bool = True
     """Show a bar on stderr."""
     json: bool = False
     """Print the table and the paths as JSON instead of text."""
+    compile_cache: bool = True
+    """Keep compiled programs in the user's cache folder, so that the same sweep starts at once the next time."""
     coordinator: str | None = None
     """Address and port of the first of several processes that run this sweep together, or auto under SLURM, Open MPI
     and on TPU pods; each process is started with the same options."""
@@ -52,28 +56,28 @@ class SweepCommand:
 
     def run(self) -> int:
         """Run the command and return its exit code."""
-        config, folder = self._place()
+        config = self._config()
         from modejax.cli.devices import use_cores
 
         use_cores(config, processes=self.processes or 1)
         if self.coordinator is None and (self.processes, self.process) != (None, None):
             raise InputError("--processes and --process need --coordinator HOST:PORT, the same in all processes")
+        from modejax.cli.show import print_run
+        from modejax.runs.progress import progress_bar
+        from modejax.runs.sweep import Keep, perform
+        from modejax.sweep.execute import Interrupted, Watch
         from modejax.sweep.hosts import connect, is_lead
-        from modejax.sweep.run import Interrupted, run_sweep
 
         if self.coordinator is not None:
             connect(self.coordinator, self.processes, self.process)
+        folder = self.resume or self.out or _new_folder(config)
+        keep = Keep(folder, resume=self.resume is not None, overwrite=self.overwrite)
         began = time.perf_counter()
         shown = self.progress and not self.json and is_lead()
-        with _stop_on_signal() as caught, _bar(config, shown=shown) as report:
+        with _stop_on_signal() as caught, progress_bar(config.num_networks, config.epochs, shown=shown) as report:
+            watch = Watch(report=report, stop=lambda: bool(caught))
             try:
-                result = run_sweep(
-                    config,
-                    out=folder,
-                    resume=self.resume is not None,
-                    report=report,
-                    stop=lambda: bool(caught),
-                )
+                run = perform(config, keep=keep, watch=watch, compile_cache=self.compile_cache)
             except Interrupted as stopped:
                 if is_lead():
                     print(f"{stopped} of {config.epochs}; go on with: modejax sweep --resume {folder}", file=sys.stderr)
@@ -84,24 +88,31 @@ class SweepCommand:
                 _leave(error, folder)
         if not is_lead():
             return 0
-        return print_result(result, folder, as_json=self.json, seconds=time.perf_counter() - began)
+        return print_run(run, as_json=self.json, seconds=time.perf_counter() - began)
 
-    def _place(self) -> tuple[SweepConfig, Path]:
+    def _config(self) -> SweepConfig:
+        """Return the config of the options or the file, or that of the run that goes on."""
         if self.resume is None:
-            return self.config, self.out or _new_folder(self.config)
-        if self.out is not None and self.out != self.resume:
-            raise InputError(f"--resume {self.resume} goes on in its own folder; drop --out {self.out}")
-        from modejax.sweep.result import is_run
+            if self.overwrite and self.out is None:
+                raise InputError("--overwrite replaces the run in --out, which is missing; name the folder")
+            return chosen_config(self.config, self.file)
+        beside = [name for name, given in (("--out", self.out), ("the file", self.file)) if given is not None]
+        beside += ["--overwrite"] if self.overwrite else []
+        if beside:
+            raise InputError(f"--resume {self.resume} goes on in its own folder with its own config; drop {beside[0]}")
+        from modejax.runs.folder import unfinished
+        from modejax.runs.reader import read_json
 
-        if not is_run(self.resume):
-            raise InputError(f"{self.resume} is not a run that could be resumed (it has no config.json)")
-        stored = SweepConfig.from_json((self.resume / "config.json").read_text())
-        given = dataclasses.replace(self.config, launches=self.config.launches or stored.launches)
-        if self.config != SweepConfig() and given != stored:
+        stored = SweepConfig.from_fields(read_json(unfinished(self.resume), "config.json"))
+        asked = self.config.config
+        given = given_options(asked)
+        different = [n for n in given if n not in _WHERE and getattr(asked, n) != getattr(stored, n)]
+        if different:
             raise InputError(
-                f"--resume {self.resume} brings its own config, which differs from the options given; drop them"
+                f"--resume {self.resume} brings its own config, which differs from the options given "
+                f"({', '.join(map(option_name, different))}); drop them"
             )
-        return stored, self.resume
+        return dataclasses.replace(stored, **{n: getattr(asked, n) for n in _WHERE if n in given and n != "launches"})
 
 
 def _leave(error: RuntimeError, folder: Path) -> NoReturn:
@@ -116,11 +127,26 @@ def _leave(error: RuntimeError, folder: Path) -> NoReturn:
 
 
 def _new_folder(config: SweepConfig) -> Path:
-    name = f"{Path(config.dataset).stem}-{config.layer}"
-    number = 1
-    while (folder := Path("runs") / f"{name}-{number:03d}").exists():
-        number += 1
-    return folder
+    """Return a new numbered folder, the same in all processes of a run; only the first of them makes it."""
+    import jax
+    import numpy as np
+
+    from modejax.runs.folder import new_folder
+    from modejax.sweep.hosts import any_process, from_lead, is_lead
+
+    stem = f"{Path(config.dataset).stem}-{config.first_arm.name}"
+    if jax.process_count() == 1:
+        return new_folder("sweep", stem)
+    name, problem = np.zeros(512, np.uint8), None
+    if is_lead():
+        try:
+            text = os.fsencode(new_folder("sweep", stem))
+            name[: len(text)] = np.frombuffer(text, np.uint8)
+        except InputError as error:
+            problem = error
+    if any_process(problem is not None):
+        raise problem or InputError("the first process of this run cannot make a run folder; see its message")
+    return Path(os.fsdecode(from_lead(name).tobytes().rstrip(b"\0")))
 
 
 @contextlib.contextmanager
@@ -140,111 +166,3 @@ def _stop_on_signal() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _bar(config: SweepConfig, *, shown: bool) -> Iterator[Any]:
-    """Yield a report that moves a bar of epochs on stderr."""
-    if not shown:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=Console(stderr=True))
-    task = progress.add_task(f"compiling {config.num_members} networks", total=config.epochs)
-
-    def report(at: Any) -> None:
-        progress.start()
-        if at.done:
-            text = f"mean test accuracy {100 * at.accuracy:.1f} %"
-            progress.update(task, completed=at.done, total=at.total, description=text)
-
-    try:
-        yield report
-    finally:
-        progress.stop()
-
-
-def print_result(result: xarray.Dataset, folder: Path, *, as_json: bool, seconds: float | None) -> int:
-    """Write figures and report of a run, and print its table, the paths written and the next command to try.
-
-    Args:
-        result: the result.
-        folder: its run folder.
-        as_json: print JSON instead of text.
-        seconds: wall time of the command so far; None where it did not run the sweep.
-
-    Returns:
-        The exit code, 0.
-    """
-    from modejax import plots
-
-    rows = plots.table(result)
-    figures = plots.save_figures(result, folder)
-    report = plots.write_report(result, folder, figures)
-    paths = [folder / "config.json", folder / "result.nc", *figures, report]
-    times = {name: float(result.attrs[f"seconds_to_{name}"]) for name in ("trace", "compile", "run")}
-    if as_json:
-        print(json.dumps({"table": rows, "seconds": times, "paths": [str(path) for path in paths]}, indent=2))
-        return 0
-    _print_rows(rows)
-    failed = int(result.status.sum())
-    if failed:
-        print(f"{failed} of {result.status.size} networks diverged (a loss was not finite); they count as missing.")
-    print(
-        f"trace {times['trace']:.1f} s, compile {times['compile']:.1f} s, run {times['run']:.1f} s"
-        + (f", {seconds:.1f} s in all" if seconds is not None else "")
-        + f"; {count_text(float(result.attrs['useful_flops']))}FLOP useful, "
-        f"{count_text(float(result.attrs['padded_flops']))}FLOP with padding; {result.attrs['device']}"
-    )
-    print(f"wrote {folder}/: " + ", ".join(str(path.relative_to(folder)) for path in paths))
-    print(f"size of result.nc: {bytes_text((folder / 'result.nc').stat().st_size)}")
-    print(f"next: open {report}; then try: modejax sweep --layer tied_mode --widths 32 64 128 --seeds 5")
-    return 0
-
-
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print the rows of `plots.table`: a line a width, a column a number of modes, one table a rate and decay."""
-    own = [row for row in rows if row["network"] != "dense baseline"]
-    dense = {row["width"]: row for row in rows if row["network"] == "dense baseline"}
-    modes = sorted({row["modes"] for row in own})
-    without = "full rank" if own[0]["network"] == "svd" else own[0]["network"]
-    tables = [(row["learning_rate"], row["weight_decay"], row.get("sparsity", 0.0)) for row in own]
-    for key in sorted(set(tables)):
-        rate, decay, sparsity = key
-        here = {(row["width"], row["modes"]): row for row, of in zip(own, tables, strict=True) if of == key}
-        columns = ["width", *(f"{p} modes" if p else without for p in modes), *(["dense"] if dense else [])]
-        table = [
-            [str(width), *(_cell(here[width, p]) for p in modes), *([_cell(dense[width])] if dense else [])]
-            for width in sorted({width for width, _ in here})
-        ]
-        print_table(
-            f"{own[0]['network']}: test accuracy in percent, mean +- standard deviation over seeds, (parameters); "
-            f"learning rate {rate:g}, decay {decay:g}" + (f", sparsity {sparsity:g} %" if "sparsity" in own[0] else ""),
-            columns,
-            table,
-        )
-
-
-def _cell(row: dict[str, Any]) -> str:
-    if row["mean"] is None:
-        return f"diverged ({count_text(row['num_parameters'])})"
-    spread = "" if row["sd"] is None else f" +- {row['sd']:.1f}"
-    failed = f", {row['diverged']} diverged" if row["diverged"] else ""
-    return f"{row['mean']:.1f}{spread} ({count_text(row['num_parameters'])}{failed})"

@@ -1,11 +1,11 @@
-"""Pictures of results: matplotlib figures that take the labelled arrays and `ax`, and return the axes.
+"""Pictures of results: matplotlib figures that take a run or its result, and `ax`, and return the axes.
 
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
-subject: `accuracy`, `truncation`, `pruning`, `learning`, `importance`; `power_law`, `removal`, `least_modes`,
+subject: `accuracy`, `arms`, `truncation`, `pruning`, `learning`, `importance`; `power_law`, `removal`, `least_modes`,
 `comparison` and `mixture` for what modes mean; `online` for online learning; `svr_graph`, `svr_html` and `svr` for
-singular value representations; `report` saves the figures of a sweep and
-writes the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first
-picture is drawn. Training and its arithmetic may not come in.
+singular value representations; `rows`, `figures`, `captions` and `report` make the table, the files and the page of a
+run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first picture is drawn. Training
+and its arithmetic may not come in.
 """
 
 from typing import TYPE_CHECKING
@@ -15,8 +15,12 @@ from modejax._lazy import lazy
 if TYPE_CHECKING:
     from modejax.plots.accuracy import plot_accuracy as plot_accuracy
     from modejax.plots.accuracy import plot_rates as plot_rates
+    from modejax.plots.arms import plot_against as plot_against
+    from modejax.plots.arms import plot_arms as plot_arms
+    from modejax.plots.arms import plot_error_against_examples as plot_error_against_examples
     from modejax.plots.comparison import plot_by_layer as plot_by_layer
     from modejax.plots.comparison import plot_cost as plot_cost
+    from modejax.plots.figures import save_figures as save_figures
     from modejax.plots.importance import plot_importance as plot_importance
     from modejax.plots.learning import plot_learning as plot_learning
     from modejax.plots.least_modes import plot_least_modes as plot_least_modes
@@ -34,11 +38,9 @@ if TYPE_CHECKING:
     from modejax.plots.power_law import plot_slopes as plot_slopes
     from modejax.plots.pruning import plot_node_scores as plot_node_scores
     from modejax.plots.pruning import plot_pruning as plot_pruning
-    from modejax.plots.pruning import plot_sparsity as plot_sparsity
     from modejax.plots.removal import plot_removal as plot_removal
-    from modejax.plots.report import save_figures as save_figures
-    from modejax.plots.report import table as table
     from modejax.plots.report import write_report as write_report
+    from modejax.plots.rows import table as table
     from modejax.plots.svr import plot_bars as plot_bars
     from modejax.plots.svr import plot_edges as plot_edges
     from modejax.plots.svr import plot_filters as plot_filters
@@ -56,7 +58,9 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "accuracy": ["plot_accuracy", "plot_rates"],
+        "arms": ["plot_against", "plot_arms", "plot_error_against_examples"],
         "comparison": ["plot_by_layer", "plot_cost"],
+        "figures": ["save_figures"],
         "importance": ["plot_importance"],
         "learning": ["plot_learning"],
         "least_modes": ["plot_least_modes"],
@@ -72,8 +76,9 @@ __getattr__, __dir__, __all__ = lazy(
         ],
         "power_law": ["plot_power_law", "plot_residuals", "plot_slopes"],
         "removal": ["plot_removal"],
-        "pruning": ["plot_node_scores", "plot_pruning", "plot_sparsity"],
-        "report": ["save_figures", "table", "write_report"],
+        "pruning": ["plot_node_scores", "plot_pruning"],
+        "report": ["write_report"],
+        "rows": ["table"],
         "svr": [
             "plot_bars",
             "plot_edges",

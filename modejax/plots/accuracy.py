@@ -1,4 +1,4 @@
-"""Final test accuracy against the number of modes, a curve for each width, beside the dense baseline."""
+"""Test accuracy (loss for real values) against the number of modes, a curve a width, beside the dense baseline."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ import numpy as np
 
 from modejax.plots.members import (
     Member,
+    Result,
     Spread,
-    config_of,
+    arm_config,
+    arm_data,
     diverged_text,
     headline,
     layer_text,
-    pick_pair,
+    pick,
     seeds_text,
     spread,
 )
 from modejax.plots.style import (
+    DENSE_COLOUR,
+    DENSE_STYLE,
     Colours,
     Curve,
     draw_curve,
     finish,
     make_axes,
     modes_text,
+    nothing_text,
     place_legend,
     set_number_axis,
     set_title,
 )
 
 if TYPE_CHECKING:
-    import xarray
     from matplotlib.axes import Axes
 
 __all__ = ["MOST_PAIRS", "plot_accuracy", "plot_rates"]
@@ -38,104 +42,101 @@ __all__ = ["MOST_PAIRS", "plot_accuracy", "plot_rates"]
 MOST_PAIRS = 9
 """Most pairs of learning rate and weight decay for which `plot_rates` draws a panel."""
 
-_DENSE_COLOUR = (0.35, 0.35, 0.35, 1.0)
-_ALL_DIVERGED = "every network diverged"
 _DASH = 5.0  # in line widths
 _MOST_TURNS = 3  # with more baselines whose dashes take turns, the gaps would hide the lines
 
 
-def plot_accuracy(
-    result: xarray.Dataset,
-    ax: Axes | None = None,
-    *,
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
-) -> Axes:
+def plot_accuracy(result: Result, ax: Axes | None = None, *, arm: str | None = None, **at: float) -> Axes:
     """Draw the test accuracy after the last epoch against the number of modes, a curve for each width.
 
     Points are means over seeds and bands one standard deviation of single networks. Dashed lines are dense networks of
     the same widths, with their own learning rate and decay. With one number of modes, or none, the horizontal axis is
-    the width.
+    the width. Where the targets are real values, the test loss is drawn.
 
     Args:
-        result: the result of a sweep.
+        result: a run, its result, or the data set of one arm, which has no baseline.
         ax: where to draw; a figure of its own by default.
-        learning_rate: one of the sweep's learning rates; the first by default. The best is not looked for: chosen by
-            test accuracy it would flatter the result.
-        weight_decay: one of the sweep's weight decays; the first by default.
+        arm: the name of an arm; the first one by default.
+        **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
+            is taken by default.
 
     Returns:
         The axes; `.figure` is their figure.
 
     Raises:
-        InputError: if the result is not that of a sweep, or has no such learning rate or weight decay.
+        InputError: if the result is not that of a sweep, or has no such arm or value of an axis.
 
     Example:
         >>> from modejax import SweepConfig, run_sweep
-        >>> result = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
-        >>> plot_accuracy(result).get_ylabel()
+        >>> run = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
+        >>> plot_accuracy(run).get_ylabel()
         'test accuracy (%)'
     """
-    member = pick_pair(result, learning_rate, weight_decay)
+    member = pick(result, arm, at)
     panels, made = make_axes(1, ax)
     panel: Axes = panels[0]
     colours, counts = _panel(panel, member, numbers=True)
-    words = [f"after epoch {int(result.epoch[-1])}", member.text, seeds_text(counts), diverged_text(member.data.status)]
     if made:
-        set_title(panels, [headline(result), *words])
+        words = [f"after epoch {int(member.data.epoch[-1])}", member.text, member.dense_text, seeds_text(counts)]
+        set_title(panels, [headline(member.data), *words, diverged_text(member.data.status)])
     else:
-        panel.set_title(f"{headline(result)}\n{member.text}", fontsize=10)
+        panel.set_title(f"{headline(member.data)}\n{member.text}", fontsize=10)
     place_legend(panels, made, colours=colours, columns=2)
     return panel
 
 
-def plot_rates(result: xarray.Dataset, axes: Any = None) -> np.ndarray:
+def plot_rates(result: Result, axes: Any = None, *, arm: str | None = None, **at: float) -> np.ndarray:
     """Draw `plot_accuracy` for every pair of learning rate and weight decay, a panel each.
 
     Args:
-        result: the result of a sweep.
+        result: a run, its result, or the data set of one arm, which has no baseline.
         axes: one a pair (at most 9, the first ones); a figure of its own by default.
+        arm: the name of an arm; the first one by default.
+        **at: values of further axes of the grid, such as sparsity=50.
 
     Returns:
         The axes, shape (pairs,).
 
     Raises:
-        InputError: if the result is not that of a sweep, or the number of axes is wrong.
+        InputError: if the result is not that of a sweep, has no such arm or value of an axis, or the number of axes is
+            wrong.
 
     Example:
         >>> from modejax import SweepConfig, run_sweep
-        >>> result = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
-        >>> [ax.get_title() for ax in plot_rates(result)]
+        >>> run = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
+        >>> [ax.get_title() for ax in plot_rates(run)]
         ['learning rate 0.005, weight decay 0.001']
     """
-    pick_pair(result)
-    pairs = [(float(r), float(d)) for r in result.learning_rate.values for d in result.weight_decay.values]
+    data = arm_data(result, arm)
+    pick(result, arm, at)
+    pairs = [(float(r), float(d)) for r in data.learning_rate.values for d in data.weight_decay.values]
     panels, made = make_axes(min(len(pairs), MOST_PAIRS), axes, share_y=True)
-    colours, counts = None, []
+    colours, counts, dense = None, [], ""
     for ax, (rate, decay) in zip(panels, pairs, strict=False):
-        colours, count = _panel(ax, pick_pair(result, rate, decay), numbers=False)
+        member = pick(result, arm, {**at, "learning_rate": rate, "weight_decay": decay})
+        colours, count = _panel(ax, member, numbers=False)
         counts.append(count)
+        dense = member.dense_text
         ax.set_title(f"learning rate {rate:g}, weight decay {decay:g}", fontsize=10)
     if made:
         left_out = f"the first {MOST_PAIRS} of {len(pairs)} pairs" if len(pairs) > MOST_PAIRS else ""
-        epoch = f"after epoch {int(result.epoch[-1])}"
-        failed = diverged_text(result.status)
-        set_title(panels, [headline(result), epoch, seeds_text(np.concatenate(counts)), left_out, failed])
+        words = [f"after epoch {int(data.epoch[-1])}", dense, seeds_text(np.concatenate(counts)), left_out]
+        set_title(panels, [headline(data), *words, diverged_text(data.status)])
     place_legend(panels, made, colours=colours)
     return panels
 
 
 def _panel(ax: Axes, member: Member, *, numbers: bool) -> tuple[Colours | None, np.ndarray]:
     """Draw one pair; return the colours where curves are widths, and how many seeds stand behind each mean."""
-    data = member.data
-    if data.sizes["modes"] > 1:
-        return _against_modes(ax, data, numbers=numbers)
-    return None, _against_width(ax, data)
+    if member.data.sizes["modes"] > 1:
+        return _against_modes(ax, member, numbers=numbers)
+    return None, _against_width(ax, member)
 
 
-def _against_modes(ax: Axes, data: xarray.Dataset, *, numbers: bool) -> tuple[Colours, np.ndarray]:
+def _against_modes(ax: Axes, member: Member, *, numbers: bool) -> tuple[Colours, np.ndarray]:
+    data, measure = member.data, member.measure
     widths, modes = data.width.values, data.modes.values
-    found = spread(data.test_accuracy.isel(epoch=-1).transpose("width", "modes", "seed"), 100.0)
+    found = spread(data[measure.test].isel(epoch=-1).transpose("width", "modes", "seed"), measure.scale)
     colours = Colours(widths, "width N (units of each hidden layer)")
     order = np.argsort(modes)
     for index, width in enumerate(widths):
@@ -143,21 +144,22 @@ def _against_modes(ax: Axes, data: xarray.Dataset, *, numbers: bool) -> tuple[Co
         values = Spread(*(part[index, order] for part in found))
         draw_curve(ax, modes[order], values, curve, crowded=colours.many)
     counts = [found.count.ravel()]
-    if "baseline_test_accuracy" in data:
-        dense = spread(data.baseline_test_accuracy.isel(epoch=-1).transpose("width", "seed"), 100.0)
+    if member.dense is not None:
+        dense = spread(member.dense[measure.test].isel(epoch=-1).transpose("width", "seed"), measure.scale)
         counts.append(dense.count)
-        _dense_lines(ax, widths, dense, colours, numbers=numbers)
+        _dense_lines(ax, widths, dense, colours, unit="%" if measure.unit == "%" else "", numbers=numbers)
     set_number_axis(ax, modes.tolist())
     ax.set_xlabel("modes P of each map")
-    ax.set_ylabel("test accuracy (%)")
-    finish(ax, empty="" if np.isfinite(found.mean).any() else _ALL_DIVERGED)
+    ax.set_ylabel(measure.label)
+    finish(ax, empty="" if np.isfinite(found.mean).any() else nothing_text(data))
     return colours, np.concatenate(counts)
 
 
-def _dense_lines(ax: Axes, widths: np.ndarray, dense: Spread, colours: Colours, *, numbers: bool) -> None:
+def _dense_lines(ax: Axes, widths: np.ndarray, dense: Spread, colours: Colours, *, unit: str, numbers: bool) -> None:
     """Draw the baseline of each width across the axis; dashes take turns, so that lines on one another are all seen."""
     drawn = [index for index in range(len(widths)) if np.isfinite(dense.mean[index])]
     turns = min(len(drawn), _MOST_TURNS)
+    form = (lambda value: f"{value:.1f}") if unit else (lambda value: f"{value:.3g}")
     for turn, index in enumerate(drawn):
         mean, sd, colour = dense.mean[index], dense.sd[index], colours(widths[index])
         dash = (-_DASH * (turn % turns), (_DASH, _DASH * max(turns - 1, 0.6)))
@@ -165,30 +167,33 @@ def _dense_lines(ax: Axes, widths: np.ndarray, dense: Spread, colours: Colours, 
         if np.isfinite(sd) and not colours.many:
             ax.axhspan(mean - sd, mean + sd, facecolor=colour, edgecolor="none", alpha=0.08, zorder=0.5)
         if colours.many and turn == 0:
-            ax.plot([], [], "--", color=_DENSE_COLOUR, label="dense baseline, same width and colour")
+            ax.plot([], [], "--", color=DENSE_COLOUR, label="dense baseline, same width and colour")
         elif not colours.many:
-            text = f": {mean:.1f}" + (f" \N{PLUS-MINUS SIGN} {sd:.1f} %" if np.isfinite(sd) else " %")
+            text = f": {form(mean)}" + (f" \N{PLUS-MINUS SIGN} {form(sd)}" if np.isfinite(sd) else "")
+            text += f" {unit}" if unit else ""
             # A line of its own for the legend, where every dash should start at the left.
             ax.plot([], [], "--", color=colour, label=f"N = {widths[index]} dense{text if numbers else ''}")
 
 
-def _against_width(ax: Axes, data: xarray.Dataset) -> np.ndarray:
+def _against_width(ax: Axes, member: Member) -> np.ndarray:
+    data, measure = member.data, member.measure
     widths = data.width.values
     order = np.argsort(widths)
     modes = int(data.modes.values[0])
-    own = spread(data.test_accuracy.isel(epoch=-1, modes=0).transpose("width", "seed"), 100.0)
+    own = spread(data[measure.test].isel(epoch=-1, modes=0).transpose("width", "seed"), measure.scale)
     own = Spread(*(part[order] for part in own))
-    label = ", ".join(filter(None, [layer_text(config_of(data)), modes_text(data, modes)]))
+    label = ", ".join(filter(None, [layer_text(arm_config(data)), modes_text(data, modes)]))
     curve = Curve(0, modes, {}, label, Colours([1.0], "")(1.0), "-")
     draw_curve(ax, widths[order], own, curve, marker="o")
     counts = own.count
-    if "baseline_test_accuracy" in data:
-        dense = Spread(*(part[order] for part in spread(data.baseline_test_accuracy.isel(epoch=-1), 100.0)))
-        grey = curve._replace(label="dense baseline", colour=_DENSE_COLOUR, style=(0, (5, 2)))
+    if member.dense is not None:
+        found = spread(member.dense[measure.test].isel(epoch=-1).transpose("width", "seed"), measure.scale)
+        dense = Spread(*(part[order] for part in found))
+        grey = curve._replace(label="dense baseline", colour=DENSE_COLOUR, style=DENSE_STYLE)
         draw_curve(ax, widths[order], dense, grey, marker="s")
         counts = np.concatenate([counts, dense.count])
     set_number_axis(ax, widths.tolist())
     ax.set_xlabel("width N (units of each hidden layer)")
-    ax.set_ylabel("test accuracy (%)")
-    finish(ax, empty="" if np.isfinite(own.mean).any() else _ALL_DIVERGED)
+    ax.set_ylabel(measure.label)
+    finish(ax, empty="" if np.isfinite(own.mean).any() else nothing_text(data))
     return counts

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from modejax.plots.members import diverged_text, headline, pick_pair, require, seeds_text, spread
+from modejax.plots.members import Result, arm_data, diverged_text, headline, pick, require, seeds_text, spread
 from modejax.plots.style import (
     draw_curve,
     finish,
@@ -17,52 +17,53 @@ from modejax.plots.style import (
     set_number_axis,
     set_title,
 )
-from modejax.plots.truncation import map_title
-
-if TYPE_CHECKING:
-    import xarray
+from modejax.plots.truncation import empty_text, map_title
 
 __all__ = ["plot_importance"]
 
+_WHY = "A layer without modes (dense) has no importances; sweep a layer with modes"
+
 
 def plot_importance(
-    result: xarray.Dataset,
+    result: Result,
     axes: Any = None,
     width: int | None = None,
     modes: int | None = None,
     *,
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
+    arm: str | None = None,
+    **at: float,
 ) -> np.ndarray:
     """Draw the importance tau of the modes, largest first, against their rank: log-log, a panel for each map.
 
     Each network's importances are sorted before the mean over seeds is taken: rank 1 is the leading mode of each.
 
     Args:
-        result: the result of a sweep of a layer with modes.
+        result: a run of a layer with modes, its result, or one arm of it.
         axes: one a map; a figure of its own by default.
         width: one width only; by default the largest, unless `modes` is given.
         modes: one number of modes only.
-        learning_rate: one of the sweep's learning rates; the first by default.
-        weight_decay: one of the sweep's weight decays; the first by default.
+        arm: the name of an arm; the first one by default.
+        **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
+            is taken by default.
 
     Returns:
         The axes, shape (maps,).
 
     Raises:
-        InputError: if the result has no importances, no such width, modes or pair, or the number of axes is wrong.
+        InputError: if the result has no importances, no such arm, width, modes or value of an axis, or the
+            number of axes is wrong.
 
     References:
         tau: Li and Huang, arXiv 2208.09859; see `modejax.truncation.importance`.
 
     Example:
         >>> from modejax import SweepConfig, run_sweep
-        >>> result = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
-        >>> [ax.get_xscale() for ax in plot_importance(result)]
+        >>> run = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
+        >>> [ax.get_xscale() for ax in plot_importance(run)]
         ['log', 'log', 'log']
     """
-    require(result, "importance", why="A layer without modes (dense) has no importances; sweep a layer with modes")
-    member = pick_pair(result, learning_rate, weight_decay)
+    require(arm_data(result, arm), "importance", why=_WHY)
+    member = pick(result, arm, at)
     data = member.data
     picked = pick_curves(data, width, modes)
     layers = [int(layer) for layer in data.layer.values]
@@ -86,10 +87,10 @@ def plot_importance(
         ax.set_xlabel("rank of the mode")
         ax.set_ylabel("importance \N{GREEK SMALL LETTER TAU} (no unit)")
         ax.set_title(map_title(layers[index], len(layers)), fontsize=10)
-        finish(ax, empty="" if np.isfinite(drawn).any() else "no modes, or every network diverged")
+        finish(ax, empty="" if np.isfinite(drawn).any() else empty_text(data))
     if made:
         words = [picked.text, member.text, seeds_text(np.concatenate(counts)), diverged_text(data.status)]
-        set_title(panels, [headline(result), "after the last epoch", *words])
+        set_title(panels, [headline(member.data), "after the last epoch", *words])
     place_legend(panels, made, colours=picked.colours, columns=5)
     return panels
 

@@ -1,20 +1,39 @@
-"""What is left when nodes or weights are taken away: pruning curves, sparse networks, and the scores of nodes."""
+"""What is left when nodes or weights are taken away: pruning curves, and the scores of nodes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from modejax.plots.members import BAND, diverged_text, headline, pick_pair, require, seeds_text, spread
-from modejax.plots.style import Curve, draw_curve, finish, make_axes, pick_curves, place_legend, set_title
+from modejax.errors import InputError, choices
+from modejax.plots.members import (
+    BAND,
+    Result,
+    arm_data,
+    diverged_text,
+    headline,
+    pick,
+    place_of,
+    require,
+    seeds_text,
+    spread,
+)
+from modejax.plots.style import (
+    DENSE_STYLE,
+    Colours,
+    Curve,
+    draw_curve,
+    finish,
+    make_axes,
+    nothing_text,
+    place_legend,
+    set_title,
+)
 
-if TYPE_CHECKING:
-    import xarray
+__all__ = ["plot_node_scores", "plot_pruning"]
 
-__all__ = ["plot_node_scores", "plot_pruning", "plot_sparsity"]
-
-_COLOURS = {
+_COLOURS: dict[str, Any] = {
     "eigenvalue": "#0072B2",
     "eigenvector": "#56B4E9",
     "incoming": "#D55E00",
@@ -26,11 +45,11 @@ _COLOURS = {
 
 
 def plot_pruning(
-    result: xarray.Dataset,
+    result: Result,
     axes: Any = None,
     *,
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
+    arm: str | None = None,
+    **at: float,
 ) -> np.ndarray:
     """Draw the test accuracy left when nodes or weights below a percentile of a score are taken away.
 
@@ -38,112 +57,64 @@ def plot_pruning(
     Where labels are real values, the test loss is drawn.
 
     Args:
-        result: the result of a sweep with pruning curves.
+        result: a run with pruning curves.
         axes: one axes a width; a figure of its own by default.
-        learning_rate: one of the sweep's learning rates; the first by default.
-        weight_decay: one of the sweep's weight decays; the first by default.
+        arm: the name of an arm; the first one by default.
+        **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
+            is taken by default.
 
     Returns:
         The axes, shape (widths,).
 
     Raises:
-        InputError: if the result has no pruning curves, no such pair, or the number of axes is wrong.
+        InputError: if the result has no pruning curves, no such arm or value of an axis, or the number of axes
+            is wrong.
 
     Example:
         >>> from modejax import SweepConfig, run_sweep
-        >>> result = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, prune=("incoming",)))
-        >>> plot_pruning(result)[0].get_xlabel()
+        >>> run = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, prune=("incoming",)))
+        >>> plot_pruning(run)[0].get_xlabel()
         'removed (%)'
     """
-    require(result, "pruning_accuracy", why="Give prune=... in the config of the sweep")
-    member = pick_pair(result, learning_rate, weight_decay)
-    data = member.data.isel(truncation_epoch=-1, modes=-1)
-    values = result.attrs.get("targets") == "values"
-    name, scale = ("pruning_loss", 1.0) if values else ("pruning_accuracy", 100.0)
-    panels, made = make_axes(data.sizes["width"], axes, share_y=not values)
+    require(arm_data(result, arm), "pruning_accuracy", why="Give prune=... in the config of the sweep")
+    member = pick(result, arm, at)
+    data, measure = member.data.isel(truncation_epoch=-1, modes=-1), member.measure
+    name = f"pruning_{measure.what}"
+    dense = member.dense if member.dense is not None and name in member.dense else None
+    panels, made = make_axes(data.sizes["width"], axes, share_y=measure.what == "accuracy")
     counts = []
     for place, ax in enumerate(panels):
         width = int(data.width[place])
         for score in data.score.values:
-            colour = _COLOURS[str(score)]
-            for prefix, style, suffix in (("", "-", ""), ("baseline_", (0, (5, 2)), ", dense")):
-                if prefix + name not in data:
-                    continue
-                found = spread(data[prefix + name].isel(width=place).sel(score=score), scale)
+            parts: list[tuple[Any, Any, str]] = [(data, "-", "")]
+            if dense is not None and score in dense.score.values:
+                parts.append((dense.isel(truncation_epoch=-1), DENSE_STYLE, ", dense"))
+            for part, style, suffix in parts:
+                found = spread(part[name].isel(width=place).sel(score=score), measure.scale)
                 if np.isfinite(found.mean).any():
-                    curve = Curve(width, 0, {}, f"{score}{suffix}", colour, style)  # pyright: ignore[reportArgumentType]
+                    curve = Curve(width, 0, {}, f"{score}{suffix}", _COLOURS[str(score)], style)
                     draw_curve(ax, data.percentile.values, found, curve)
                     counts.append(found.count)
         ax.set_title(f"N = {width}", fontsize=10)
         ax.set_xlabel("removed (%)")
-        ax.set_ylabel("test loss (no unit)" if values else "test accuracy (%)")
-        finish(ax, empty="" if ax.lines else "every network diverged")
+        ax.set_ylabel(measure.label)
+        finish(ax, empty="" if ax.lines else nothing_text(data))
     if made:
         seeds = seeds_text(np.concatenate(counts)) if counts else ""
-        set_title(panels, [headline(result), member.text, BAND, seeds, diverged_text(member.data.status)])
+        words = [member.text, member.dense_text, BAND, seeds, diverged_text(member.data.status)]
+        set_title(panels, [headline(member.data), *words])
     place_legend(panels, made, columns=4)
     return panels
 
 
-def plot_sparsity(
-    result: xarray.Dataset,
-    ax: Any = None,
-    *,
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
-) -> Any:
-    """Draw the test accuracy of networks trained with sparse weights against the sparsity.
-
-    Args:
-        result: the result of a sweep over sparsities.
-        ax: where; a figure of its own by default.
-        learning_rate: one of the sweep's learning rates; the first by default.
-        weight_decay: one of the sweep's weight decays; the first by default.
-
-    Returns:
-        The axes.
-
-    Raises:
-        InputError: if the result has no sparsities, or no such pair.
-
-    Example:
-        >>> from modejax import SweepConfig, run_sweep
-        >>> config = SweepConfig(layer="dense", widths=(8,), epochs=1, seeds=2, mask="dynamic", sparsities=(0, 90))
-        >>> plot_sparsity(run_sweep(config)).get_xlabel()
-        'weights masked (%)'
-    """
-    require(result, "sparsity", why="Give mask=... and sparsities=... in the config of the sweep")
-    panels, made = make_axes(1, ax)
-    axes = panels[0]
-    values = result.attrs.get("targets") == "values"
-    name, scale = ("test_loss", 1.0) if values else ("test_accuracy", 100.0)
-    parts = [pick_pair(result.isel(sparsity=[i]), learning_rate, weight_decay) for i in range(result.sizes["sparsity"])]
-    picked = pick_curves(parts[0].data)
-    counts = []
-    for curve in picked.curves:
-        each = [spread(part.data[name].isel({"epoch": -1, **curve.where}), scale) for part in parts]
-        found = type(each[0])(*(np.array(values) for values in zip(*each, strict=True)))
-        draw_curve(axes, result.sparsity.values, found, curve, crowded=picked.colours.many)
-        counts.append(found.count)
-    axes.set_xlabel("weights masked (%)")
-    axes.set_ylabel("test loss (no unit)" if values else "test accuracy (%)")
-    finish(axes, empty="" if any(count.any() for count in counts) else "every network diverged")
-    if made:
-        text = parts[0].text.partition(", sparsity")[0]
-        words = [BAND, seeds_text(np.concatenate(counts)), diverged_text(result.status)]
-        set_title(panels, [headline(result), picked.text, text, *words])
-    place_legend(panels, made, colours=picked.colours)
-    return axes
-
-
 def plot_node_scores(
-    result: xarray.Dataset,
+    result: Result,
     axes: Any = None,
     *,
     score: str = "eigenvalue",
     width: int | None = None,
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
+    arm: str | None = None,
+    **at: float,
 ) -> np.ndarray:
     """Draw the histogram of the nodes' scores, such as the sizes of eigenvalues, at each epoch at which it was taken.
 
@@ -151,18 +122,19 @@ def plot_node_scores(
     the tail are used.
 
     Args:
-        result: the result of a sweep with pruning curves by this score.
+        result: a run with pruning curves by this score.
         axes: one axes a hidden layer; a figure of its own by default.
         score: a score that ranks nodes one by one.
         width: one of the sweep's widths; the largest by default.
-        learning_rate: one of the sweep's learning rates; the first by default.
-        weight_decay: one of the sweep's weight decays; the first by default.
+        arm: the name of an arm; the first one by default.
+        **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
+            is taken by default.
 
     Returns:
         The axes, shape (hidden layers,).
 
     Raises:
-        InputError: if the result has no such scores, width or pair, or the number of axes is wrong.
+        InputError: if the result has no such scores, arm, width or value of an axis, or the number of axes is wrong.
 
     Example:
         >>> from modejax import SweepConfig, run_sweep
@@ -170,15 +142,12 @@ def plot_node_scores(
         >>> [ax.get_xlabel() for ax in plot_node_scores(run_sweep(config))]
         ['|eigenvalue| of a node', '|eigenvalue| of a node']
     """
-    require(result, "node_score", why=f"Give prune=({score!r},) in the config of the sweep")
-    from modejax.errors import InputError, choices
-    from modejax.plots.members import place_of
-    from modejax.plots.style import Colours
-
-    if score not in result.node_ranking.values:
-        raise InputError(f"the result has no scores {score!r}; it has {choices(result.node_ranking.values)}")
-    member = pick_pair(result, learning_rate, weight_decay)
-    place = result.sizes["width"] - 1 if width is None else place_of(result, "width", width)
+    whole = arm_data(result, arm)
+    require(whole, "node_score", why=f"Give prune=({score!r},) in the config of the sweep")
+    if score not in whole.node_ranking.values:
+        raise InputError(f"the result has no scores {score!r}; it has {choices(whole.node_ranking.values)}")
+    member = pick(result, arm, at)
+    place = whole.sizes["width"] - 1 if width is None else place_of(whole, "width", width)
     data = member.data.node_score.isel(width=place, modes=-1).sel(node_ranking=score)
     panels, made = make_axes(data.sizes["hidden_layer"], axes)
     epochs = [int(epoch) for epoch in data.truncation_epoch.values]
@@ -201,7 +170,7 @@ def plot_node_scores(
         ax.grid(True, color="0.85", lw=0.6)
         ax.set_axisbelow(True)
     if made:
-        words = f"N = {int(result.width[place])}, all {result.sizes['seed']} seeds together"
-        set_title(panels, [headline(result), words, member.text, diverged_text(member.data.status)])
+        words = f"N = {int(whole.width[place])}, all {whole.sizes['seed']} seeds together"
+        set_title(panels, [headline(member.data), words, member.text, diverged_text(member.data.status)])
     place_legend(panels, made, colours=colours)
     return panels

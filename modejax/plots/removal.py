@@ -1,4 +1,4 @@
-"""Test accuracy against the share of modes removed, one panel a map."""
+"""Test accuracy (loss for real values) against the share of modes removed, one panel a map."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _STYLES = {
 
 
 def plot_removal(curves: xarray.Dataset, modes: int, axes: Any = None) -> np.ndarray:
-    """Draw accuracy against the share of modes removed from one map, the others intact.
+    """Draw accuracy, or loss for real values, against the share of modes removed from one map, the others intact.
 
     Args:
-        curves: what `modejax.sweep.removal.removal_curves` returned, with one width, number of modes, learning rate and
+        curves: what `modejax.removal_curves` returned, with one width, number of modes, learning rate and
             weight decay left (dimensions `seed`, `removal`, `layer`, `kept`).
         modes: the number of modes P of each map.
         axes: one a map; a figure of its own by default.
@@ -45,7 +45,9 @@ def plot_removal(curves: xarray.Dataset, modes: int, axes: Any = None) -> np.nda
         >>> plot_removal(curves, 2).shape
         (1,)
     """
-    left = set(curves.accuracy.dims) - {"seed", "removal", "layer", "kept"}
+    what = "accuracy" if "accuracy" in curves else "loss"
+    values, scale = curves[what], 100.0 if what == "accuracy" else 1.0
+    left = set(values.dims) - {"seed", "removal", "layer", "kept"}
     if left:
         raise InputError(
             f"removal curves of one network family are drawn, but {sorted(map(str, left))} are left; select"
@@ -56,14 +58,15 @@ def plot_removal(curves: xarray.Dataset, modes: int, axes: Any = None) -> np.nda
     for ax, layer in zip(panels, layers, strict=True):
         for name in curves.removal.values:
             label, colour, style = _STYLES[str(name)]
-            found = spread(curves.accuracy.sel(removal=name, layer=layer), 100.0)
+            found = spread(values.sel(removal=name, layer=layer), scale)
             ax.plot(removed, found.mean, color=colour, ls=style, lw=1.6, label=label)
             if np.isfinite(found.sd).any():
                 ax.fill_between(removed, found.mean - found.sd, found.mean + found.sd, color=colour, alpha=0.18, lw=0)
         ax.set_xlabel("modes removed from this map (%)")
-        ax.set_ylabel("test accuracy (%)")
+        ax.set_ylabel("test accuracy (%)" if what == "accuracy" else "test loss (no unit)")
         ax.set_xlim(-2, 102)
-        ax.set_ylim(0, 102)
+        if what == "accuracy":
+            ax.set_ylim(0, 102)
         ax.set_title(map_title(layer, len(layers)), fontsize=10)
         finish(ax)
     panels[0].legend(fontsize=9, frameon=False, loc="lower left")

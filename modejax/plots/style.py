@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "DENSE_COLOUR",
+    "DENSE_STYLE",
     "MANY",
     "MOST_TOGETHER",
     "Colours",
@@ -29,6 +31,7 @@ __all__ = [
     "integer_axis",
     "make_axes",
     "modes_text",
+    "nothing_text",
     "pick_curves",
     "place_legend",
     "set_log_y",
@@ -41,6 +44,12 @@ MANY = 8
 
 MOST_TOGETHER = 6
 """Most curves in a figure in which both width and number of modes vary."""
+
+DENSE_COLOUR = (0.35, 0.35, 0.35, 1.0)
+"""Colour of the dense baseline."""
+
+DENSE_STYLE = (0, (5, 2))
+"""Its line."""
 
 _STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
 
@@ -174,6 +183,12 @@ _WIDTH = "width N (units of each hidden layer)"
 def modes_text(data: xarray.Dataset, modes: int) -> str:
     """Write a number of modes; 0 is full rank where there are modes at all, and nothing for a dense layer."""
     return f"P = {modes}" if modes else "full rank" if "importance" in data else ""
+
+
+def nothing_text(data: xarray.Dataset) -> str:
+    """Say why nothing is drawn: that every network diverged only where their status says so."""
+    known = data.status.notnull()
+    return "every network diverged" if bool(((data.status == 1) & known).sum() == known.sum()) else "no finite value"
 
 
 def make_axes(count: int, axes: Any = None, *, share_y: bool = False) -> tuple[np.ndarray, bool]:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modejax.errors import InputError
-from modejax.plots.members import Spread, config_of, diverged_text, headline, pick_pair, require, seeds_text, spread
+from modejax.plots.members import (
+    Result,
+    arm_data,
+    config_of,
+    diverged_text,
+    headline,
+    measure_of,
+    pick,
+    require,
+    seeds_text,
+    spread,
+)
 from modejax.plots.style import (
     Colours,
     Curve,
@@ -15,6 +26,7 @@ from modejax.plots.style import (
     finish,
     integer_axis,
     make_axes,
+    nothing_text,
     pick_curves,
     place_legend,
     set_title,
@@ -24,7 +36,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
-__all__ = ["map_title", "order_text", "plot_emergence", "plot_truncation"]
+__all__ = ["empty_text", "map_title", "order_text", "plot_emergence", "plot_truncation"]
 
 _WHY = "A layer without modes (dense) has no truncation curves; sweep a layer with modes"
 
@@ -35,16 +47,16 @@ _ORDERS = {
 }
 
 
-def order_text(result: xarray.Dataset) -> str:
+def order_text(data: xarray.Dataset) -> str:
     """Say in which order the modes are kept.
 
     Args:
-        result: the result of a sweep.
+        data: the result of an arm.
 
     Returns:
         For example `largest importance τ kept first`; empty where the result carries no config.
     """
-    config = config_of(result)
+    config = config_of(data)
     if "order" not in config:
         return ""
     if config["order"] == "random":
@@ -67,44 +79,59 @@ def map_title(layer: int, count: int) -> str:
     return f"map {layer}{place}"
 
 
+def _variable(data: xarray.Dataset) -> str:
+    """Return the variable of the truncation curves, of accuracies or losses."""
+    require(data, "test_accuracy", "status")
+    name = f"truncation_{measure_of(data).what}"
+    require(data, name, f"{name}_all", why=_WHY)
+    return name
+
+
+def empty_text(data: xarray.Dataset) -> str:
+    """Say why a panel of modes is empty."""
+    found = nothing_text(data)
+    return found if found != "no finite value" else "no modes"
+
+
 def plot_truncation(
-    result: xarray.Dataset,
+    result: Result,
     axes: Any = None,
     width: int | None = None,
     modes: int | None = None,
     *,
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
+    arm: str | None = None,
+    **at: float,
 ) -> np.ndarray:
     """Draw the test accuracy against the number of modes kept: one map cut, a panel each, and all maps cut together.
 
     The curves are those after the last epoch. They differ in the number of modes that the networks were trained with,
-    or in their width if `modes` is given.
+    or in their width if `modes` is given. Where the targets are real values, the test loss is drawn.
 
     Args:
-        result: the result of a sweep of a layer with modes.
+        result: a run of a layer with modes, its result, or one arm of it.
         axes: one a map and one more; a figure of its own by default.
         width: one width only; by default the largest, unless `modes` is given.
         modes: one number of modes only.
-        learning_rate: one of the sweep's learning rates; the first by default.
-        weight_decay: one of the sweep's weight decays; the first by default.
+        arm: the name of an arm; the first one by default.
+        **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
+            is taken by default.
 
     Returns:
         The axes, shape (maps + 1,).
 
     Raises:
-        InputError: if the result has no truncation curves, no such width, modes or pair, or the number of
-            axes is wrong.
+        InputError: if the result has no truncation curves, no such arm, width, modes or value of an axis, or the
+            number of axes is wrong.
 
     Example:
         >>> from modejax import SweepConfig, run_sweep
-        >>> result = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
-        >>> [ax.get_title() for ax in plot_truncation(result)]
+        >>> run = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
+        >>> [ax.get_title() for ax in plot_truncation(run)]
         ['map 1 (from the input)', 'map 2', 'map 3 (to the output)', 'all maps']
     """
-    require(result, "truncation_accuracy", "truncation_accuracy_all", why=_WHY)
-    member = pick_pair(result, learning_rate, weight_decay)
-    data = member.data.isel(truncation_epoch=-1)
+    name = _variable(arm_data(result, arm))
+    member = pick(result, arm, at)
+    data, scale = member.data.isel(truncation_epoch=-1), member.measure.scale
     picked = pick_curves(data, width, modes)
     layers = [int(layer) for layer in data.layer.values]
     panels, made = make_axes(len(layers) + 1, axes, share_y=True)
@@ -112,50 +139,53 @@ def plot_truncation(
     counts = []
     for index, ax in enumerate(panels):
         whole = index == len(layers)
-        values = data.truncation_accuracy_all if whole else data.truncation_accuracy.isel(layer=index)
+        values = data[f"{name}_all"] if whole else data[name].isel(layer=index)
         for curve in picked.curves:
-            found = spread(values.isel(curve.where), 100.0)
+            found = spread(values.isel(curve.where), scale)
             counts.append(found.count)
             draw_curve(ax, kept, found, curve, crowded=picked.colours.many)
-        name = "all maps" if whole else map_title(layers[index], len(layers))
+        title = "all maps" if whole else map_title(layers[index], len(layers))
         # In a figure of our own the order stands in its title.
-        ax.set_title(name if made else f"{name}\n{order_text(result)}".rstrip(), fontsize=10)
+        ax.set_title(title if made else f"{title}\n{order_text(data)}".rstrip(), fontsize=10)
         ax.set_xlabel(f"modes kept in {'each map' if whole else 'this map'}")
-        ax.set_ylabel("test accuracy (%)")
+        ax.set_ylabel(member.measure.label)
         integer_axis(ax, kept)
         drawn = any(np.isfinite(np.asarray(line.get_ydata(), float)).any() for line in ax.lines)
-        finish(ax, empty="" if drawn else "no modes, or every network diverged")
+        finish(ax, empty="" if drawn else empty_text(data))
     if made:
-        words = [picked.text, member.text, seeds_text(np.concatenate(counts)), diverged_text(data.status)]
-        set_title(panels, [headline(result), f"after epoch {int(data.truncation_epoch)}", order_text(result), *words])
+        words = [f"after epoch {int(data.truncation_epoch)}", order_text(data), picked.text, member.text]
+        words += [seeds_text(np.concatenate(counts)), diverged_text(data.status)]
+        set_title(panels, [headline(data), *words])
     place_legend(panels, made, colours=picked.colours)
     return panels
 
 
 def plot_emergence(
-    result: xarray.Dataset,
+    result: Result,
     ax: Axes | None = None,
     width: int | None = None,
     modes: int | None = None,
     *,
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
+    arm: str | None = None,
+    **at: float,
 ) -> Axes:
     """Draw the accuracy with all maps cut, at every epoch at which it was measured: one sees the modes emerge.
 
     Args:
-        result: the result of a sweep with `truncate_every`.
+        result: a run with `truncate_every`, its result, or one arm of it.
         ax: where to draw; a figure of its own by default.
         width: a width; the largest by default.
         modes: a number of modes; the largest by default.
-        learning_rate: one of the sweep's learning rates; the first by default.
-        weight_decay: one of the sweep's weight decays; the first by default.
+        arm: the name of an arm; the first one by default.
+        **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
+            is taken by default.
 
     Returns:
         The axes.
 
     Raises:
-        InputError: if curves were measured at fewer than two epochs, or there is no such width, modes or pair.
+        InputError: if curves were measured at fewer than two epochs, or there is no such arm, width, modes or value of
+            an axis.
 
     Example:
         >>> from modejax import SweepConfig, run_sweep
@@ -163,14 +193,15 @@ def plot_emergence(
         >>> [line.get_label() for line in plot_emergence(run_sweep(config)).lines]
         ['epoch 1', 'epoch 2']
     """
-    require(result, "truncation_accuracy_all", why=_WHY)
-    epochs = [int(epoch) for epoch in result.truncation_epoch.values]
+    data = arm_data(result, arm)
+    name = _variable(data)
+    epochs = [int(epoch) for epoch in data.truncation_epoch.values]
     if len(epochs) < 2:
         raise InputError(
             f"the result has truncation curves at {len(epochs)} epoch, but watching them emerge takes 2 or more; "
             "run the sweep with truncate_every"
         )
-    member = pick_pair(result, learning_rate, weight_decay)
+    member = pick(result, arm, at)
     width = int(member.data.width.values.max()) if width is None else width
     modes = int(member.data.modes.values.max()) if modes is None else modes
     picked = pick_curves(member.data, width, modes)
@@ -179,21 +210,20 @@ def plot_emergence(
     colours = Colours(epochs, "epoch")
     counts = []
     for index, epoch in enumerate(epochs):
-        found: Spread = spread(
-            member.data.truncation_accuracy_all.isel(picked.curves[0].where | {"truncation_epoch": index}), 100.0
-        )
+        where = picked.curves[0].where | {"truncation_epoch": index}
+        found = spread(member.data[f"{name}_all"].isel(where), member.measure.scale)
         counts.append(found.count)
         curve = Curve(width, modes, {}, f"epoch {epoch}", colours(epoch), "-")
         draw_curve(panel, member.data.kept.values, found, curve, crowded=colours.many)
     panel.set_xlabel("modes kept in each map")
-    panel.set_ylabel("test accuracy (%)")
+    panel.set_ylabel(member.measure.label)
     integer_axis(panel, member.data.kept.values)
     words = [picked.text, member.text, seeds_text(np.concatenate(counts)), diverged_text(member.data.status)]
     if made:
-        set_title(panels, [headline(result), "all maps cut", order_text(result), *words])
+        set_title(panels, [headline(member.data), "all maps cut", order_text(member.data), *words])
     else:
-        panel.set_title(f"all maps, {order_text(result)}\n{picked.text}", fontsize=10)
+        panel.set_title(f"all maps, {order_text(member.data)}\n{picked.text}", fontsize=10)
     drawn = any(np.isfinite(np.asarray(line.get_ydata(), float)).any() for line in panel.lines)
-    finish(panel, empty="" if drawn else "every network diverged")
+    finish(panel, empty="" if drawn else nothing_text(member.data))
     place_legend(panels, made, colours=colours)
     return panel

@@ -13,6 +13,7 @@ from modejax.errors import InputError, choices
 from modejax.runs.networks import Networks, Stored
 from modejax.runs.reader import check_config, read_json, read_marker, read_netcdf
 from modejax.sweep.config import SweepConfig
+from modejax.sweep.select import best_cells, final_scores
 
 if TYPE_CHECKING:
     import pandas
@@ -128,43 +129,7 @@ class Run:
             >>> run_sweep(config).best().learning_rate.values.ravel().tolist()
             [0.01]
         """
-        data = self.first if arm is None else self[arm]
-        axes = [over] if isinstance(over, str) else list(over)
-        grid = list(data.status.dims)
-        for name in axes:
-            if name not in grid or name == "seed":
-                allowed = choices(str(each) for each in grid if each != "seed")
-                raise InputError(f"there is no axis {name!r} to choose over; allowed: {allowed}")
-        judges = [str(name) for name in data.data_vars if name.startswith(("validation_", "test_", "train_"))]  # pyright: ignore
-        if by not in judges:
-            hint = ""
-            if by.startswith("validation"):
-                hint = "; a sweep with validation=0.1, for example, holds out a share of the training set to choose by"
-            raise InputError(f"the result has no {by!r} to choose by; it has {choices(judges)}{hint}")
-        if by.startswith("test_") and not allow_test:
-            raise InputError(
-                f"{by} is measured on the test set: chosen by it, the result flatters itself; choose by a validation "
-                "variable, or say allow_test=True"
-            )
-        scores = _scores(data, by).mean("seed", skipna=False)
-        sign = -1.0 if by.endswith("loss") else 1.0
-        scores = (sign * scores).fillna(-np.inf).stack(_choice=axes)
-        chosen = scores.argmax("_choice")
-        stacked = data.stack(_choice=axes)
-        found = stacked.isel(_choice=chosen)
-        coordinates = {name: found[name].drop_vars("_choice", errors="ignore") for name in axes}
-        found = found.drop_vars(["_choice", *axes], errors="ignore").assign_coords(coordinates)
-        return found.assign_attrs(data.attrs | {"chosen_by": by, "chosen_over": ", ".join(axes)})
-
-
-def _scores(data: xarray.Dataset, by: str) -> xarray.DataArray:
-    """Return what a network is judged by: at its best epoch with held-out data, else after the last one."""
-    if by.startswith("validation_") and "best_epoch" in data:
-        at = data.best_epoch.clip(min=1)
-        scores = data[by].sel(epoch=at).drop_vars("epoch", errors="ignore")
-    else:
-        scores = data[by].isel(epoch=-1, drop=True)
-    return scores.where(data.status == 0)
+        return best_cells(self.first if arm is None else self[arm], over, by, allow_test=allow_test)
 
 
 def member_table(result: xarray.DataTree) -> pandas.DataFrame:
@@ -180,7 +145,7 @@ def member_table(result: xarray.DataTree) -> pandas.DataFrame:
             columns[each] = data[each].isel(epoch=-1, drop=True)
         for each in ("validation_accuracy", "validation_loss"):
             if each in data:
-                columns[each] = _scores(data, each)
+                columns[each] = final_scores(data, each)
         if "best_epoch" in data:
             columns["best_epoch"] = data.best_epoch
         columns["status"] = data.status

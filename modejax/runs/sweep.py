@@ -21,6 +21,7 @@ from modejax.runs.networks import InMemory, NetworkWriter, Stored
 from modejax.runs.progress import progress_bar, progress_is_seen
 from modejax.runs.reader import read_json
 from modejax.runs.run import Run, member_table
+from modejax.sweep.cache import use_compile_cache
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.execute import Progress, Watch, execute
 from modejax.sweep.hosts import any_process, is_lead
@@ -138,7 +139,7 @@ def run_sweep(
         raise InputError(f"unknown existing {existing!r}; allowed: refuse, resume, overwrite")
     keep = Keep(out, resume=existing == "resume", overwrite=existing == "overwrite")
     shown = progress_is_seen() if progress is None else progress
-    with progress_bar(config.num_members, config.epochs, shown=shown) as report:
+    with progress_bar(config.num_networks, config.epochs, shown=shown) as report:
         custom = Custom(network=network, layer=layer, optimiser=optimiser, loss=loss)
         return perform(config, dataset, custom=custom, keep=keep, start=start, watch=Watch(report=report))
 
@@ -151,6 +152,7 @@ def perform(
     keep: Keep | None = None,
     start: Sequence[Params] | None = None,
     watch: Watch | None = None,
+    compile_cache: bool = True,
 ) -> Run:
     """Do what `run_sweep` does, with a watch instead of a bar.
 
@@ -161,6 +163,7 @@ def perform(
         keep: where the run is kept; None for in memory.
         start: see `run_sweep`.
         watch: who is told what meanwhile.
+        compile_cache: whether compiled programs are kept on disk; see `modejax.sweep.cache.use_compile_cache`.
 
     Returns:
         The run.
@@ -180,6 +183,7 @@ def perform(
     if watch.report is not None:
         watch.report(Progress(0, plan.launches * config.epochs, float("nan"), float("nan")))
     with contextlib.ExitStack() as held:
+        held.enter_context(use_compile_cache(compile_cache))
         claimed = _claimed(held, plan, keep)
         # Only the first process of a run writes; the others name the folder and touch nothing in it.
         path = claimed.path if claimed else None if keep.out is None else Path(keep.out)

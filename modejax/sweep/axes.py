@@ -38,7 +38,7 @@ AXES: tuple[Axis, ...] = (
     Axis("modes", "modes", "size", True, "modes"),
     Axis("seed", "seeds", "seed", True, "seed"),
     Axis("learning_rate", "learning_rates", "number", True, "learning rate"),
-    Axis("weight_decay", "weight_decays", "number", True, "decay"),
+    Axis("weight_decay", "weight_decays", "number", True, "weight decay"),
     Axis("sparsity", "sparsities", "number", False, "sparsity (%)", network=True),
     Axis("train_examples", "train_examples", "count", False, "training examples"),
     Axis("label_noise", "label_noise", "number", False, "label noise"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -252,10 +253,13 @@ class SweepConfig(Arm):
     @property
     def num_members(self) -> int:
         """The number of networks of the first arm."""
-        count = 1
-        for _, values in self.grid_axes(self.seed_numbers):
-            count *= len(values)
-        return count
+        return math.prod(len(values) for _, values in self.grid_axes(self.seed_numbers))
+
+    @property
+    def num_networks(self) -> int:
+        """The number of networks of all arms."""
+        grids = (arm.grid_axes(self.seed_numbers) for arm in self.all_arms)
+        return sum(math.prod(len(values) for _, values in grid) for grid in grids)
 
     def to_json(self) -> str:
         """Return the record as JSON text, one field a line."""

@@ -27,7 +27,7 @@ def test_curves_are_the_means_in_percent(build):
     ax = plots.plot_accuracy(result)
     drawn = lines(ax)
     assert [line.get_label() for line in drawn] == ["N = 16", "N = 32"]
-    means = 100 * result.test_accuracy.isel(epoch=-1).mean("seed").values[:, :, 0, 0]
+    means = 100 * result["mode"].test_accuracy.isel(epoch=-1).mean("seed").values[:, :, 0, 0]
     for line, mean in zip(drawn, means, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), [2, 5, 10])
         np.testing.assert_allclose(heights(line), mean[[1, 2, 0]])
@@ -41,7 +41,7 @@ def test_bands_are_one_sample_deviation(build):
     result = build(widths=(16,), modes=(2, 5), seeds=3, baseline="none")
     ax = plots.plot_accuracy(result)
     (band,) = ax.collections
-    values = 100 * result.test_accuracy.isel(epoch=-1).values[0, :, :, 0, 0]
+    values = 100 * result["mode"].test_accuracy.isel(epoch=-1).values[0, :, :, 0, 0]
     low, high = values.mean(1) - values.std(1, ddof=1), values.mean(1) + values.std(1, ddof=1)
     edge = np.asarray(band.get_paths()[0].vertices)[:, 1]
     assert edge.min() == pytest.approx(low.min())
@@ -51,8 +51,8 @@ def test_bands_are_one_sample_deviation(build):
 def test_the_baseline_has_its_own_lines_and_numbers(build):
     result = build(widths=(16, 32), modes=(2, 5), seeds=3)
     ax = plots.plot_accuracy(result)
-    means = 100 * result.baseline_test_accuracy.isel(epoch=-1).mean("seed").values
-    deviations = 100 * result.baseline_test_accuracy.isel(epoch=-1).std("seed", ddof=1).values
+    means = 100 * result["baseline"].test_accuracy.isel(epoch=-1).mean("seed").values.ravel()
+    deviations = 100 * result["baseline"].test_accuracy.isel(epoch=-1).std("seed", ddof=1).values.ravel()
     np.testing.assert_allclose(dashed(ax), means)
     names = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert names[2] == f"N = 16 dense: {means[0]:.1f} ± {deviations[0]:.1f} %"
@@ -73,9 +73,9 @@ def test_one_number_of_modes_is_drawn_against_the_width(build):
     own, dense = (line for line in ax.lines if np.size(line.get_xdata()) == 3)
     assert (own.get_label(), dense.get_label()) == ("mode, P = 5", "dense baseline")
     np.testing.assert_array_equal(own.get_xdata(), [16, 32, 64])
-    means = 100 * result.test_accuracy.isel(epoch=-1).mean("seed").values[[1, 0, 2], 0, 0, 0]
+    means = 100 * result["mode"].test_accuracy.isel(epoch=-1).mean("seed").values[[1, 0, 2], 0, 0, 0]
     np.testing.assert_allclose(heights(own), means)
-    means = 100 * result.baseline_test_accuracy.isel(epoch=-1).mean("seed").values[[1, 0, 2]]
+    means = 100 * result["baseline"].test_accuracy.isel(epoch=-1).mean("seed").values[[1, 0, 2]].ravel()
     np.testing.assert_allclose(heights(dense), means)
     assert ax.get_xlabel() == "width N (units of each hidden layer)"
 
@@ -92,7 +92,7 @@ def test_diverged_members_are_left_out_and_counted(build):
     ax = plots.plot_accuracy(result)
     (line,) = lines(ax)
     assert np.isnan(heights(line)[0])
-    kept = 100 * result.test_accuracy.isel(epoch=-1).values[0, 1, 1:, 0, 0].mean()
+    kept = 100 * result["mode"].test_accuracy.isel(epoch=-1).values[0, 1, 1:, 0, 0].mean()
     assert heights(line)[1] == pytest.approx(kept)
     assert "4 of 9 networks diverged" in ax.figure.get_suptitle()
     assert "n = 2 to 3 seeds" in ax.figure.get_suptitle()
@@ -116,7 +116,7 @@ def test_many_widths_get_a_colour_bar_instead_of_a_legend(build):
 def test_a_pair_can_be_chosen(build):
     result = build(widths=(16,), modes=(2, 5), seeds=2, learning_rates=(0.01, 0.02))
     ax = plots.plot_accuracy(result, learning_rate=0.02)
-    means = 100 * result.test_accuracy.isel(epoch=-1, learning_rate=1).mean("seed").values[0, :, 0]
+    means = 100 * result["mode"].test_accuracy.isel(epoch=-1, learning_rate=1).mean("seed").values[0, :, 0]
     np.testing.assert_allclose(heights(lines(ax)[0]), means)
     assert "learning rate 0.02" in ax.figure.get_suptitle()
 
@@ -137,7 +137,7 @@ def test_rates_have_a_panel_each_up_to_nine(build):
     panels = plots.plot_rates(result)
     assert len(panels) == 9
     assert "the first 9 of 10 pairs" in panels[0].figure.get_suptitle()
-    means = 100 * result.test_accuracy.isel(epoch=-1, learning_rate=1, weight_decay=1, seed=0).values[0]
+    means = 100 * result["mode"].test_accuracy.isel(epoch=-1, learning_rate=1, weight_decay=1, seed=0).values[0]
     np.testing.assert_allclose(heights(lines(panels[3])[0]), means)
     assert panels[3].get_title() == "learning rate 0.2, weight decay 0.1"
 

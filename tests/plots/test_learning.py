@@ -12,9 +12,9 @@ def test_three_panels_with_units_and_the_means(build):
     names = ["N = 16, P = 2", "N = 16, P = 5", "N = 32, P = 2", "N = 32, P = 5"]
     for ax, name, scale in zip(panels, ("train_loss", "test_loss", "test_accuracy"), (1, 1, 100), strict=True):
         assert [line.get_label() for line in ax.lines] == names
-        means = scale * result[name].mean("seed").values.reshape(4, -1)
+        means = scale * result["mode"][name].mean("seed").values.reshape(4, -1)
         for line, mean in zip(ax.lines, means, strict=True):
-            np.testing.assert_array_equal(line.get_xdata(), result.epoch.values)
+            np.testing.assert_array_equal(line.get_xdata(), result["mode"].epoch.values)
             np.testing.assert_allclose(line.get_ydata(), mean)
 
 
@@ -22,7 +22,7 @@ def test_too_many_pairs_leave_the_largest_width_beside_its_baseline(build):
     result = build(widths=(16, 64, 32), modes=(2, 5, 10), seeds=2)
     panels = plots.plot_learning(result)
     assert [line.get_label() for line in panels[2].lines] == ["P = 2", "P = 5", "P = 10", "dense baseline"]
-    dense = 100 * result.baseline_test_accuracy.mean("seed").values[1]
+    dense = 100 * result["baseline"].test_accuracy.mean("seed").values[1].ravel()
     np.testing.assert_allclose(panels[2].lines[-1].get_ydata(), dense)
     assert "N = 64 (the largest of 3 widths)" in panels[0].figure.get_suptitle()
 
@@ -30,7 +30,7 @@ def test_too_many_pairs_leave_the_largest_width_beside_its_baseline(build):
 def test_diverged_members_are_left_out_at_every_epoch_and_said_in_words(build):
     result = build(widths=(16,), modes=(2,), seeds=3, diverged=(1,), baseline="none")
     panels = plots.plot_learning(result)
-    mean = result.train_loss.values[0, 0, [0, 2], 0, 0].mean(0)
+    mean = result["mode"].train_loss.values[0, 0, [0, 2], 0, 0].mean(0)
     np.testing.assert_allclose(panels[0].lines[0].get_ydata(), mean)
     assert "1 of 3 networks diverged (a loss not finite or beyond 1e8)" in panels[0].figure.get_suptitle()
     assert "n = 2 seeds" in panels[0].figure.get_suptitle()
@@ -49,7 +49,7 @@ def test_a_single_epoch_is_seen(build):
 
 def test_a_loss_without_unit_says_so(build):
     result = build(widths=(16,), modes=(2,), seeds=1)
-    result.train_loss.attrs["units"] = "1"
+    result["mode"].train_loss.attrs["units"] = "1"
     assert plots.plot_learning(result)[0].get_ylabel() == "train loss (no unit)"
 
 
@@ -57,7 +57,7 @@ def test_a_loss_without_unit_says_so(build):
 def test_losses_over_decades_are_logarithmic_and_bands_keep_the_limits(build, low):
     result = build(widths=(16,), modes=(2,), seeds=2, baseline="none")
     loss = np.array([[1.0, 0.1, 0.01, 0.001, low], [1.0, 0.1, 0.01, 0.001, 5 * low]])
-    result.train_loss.values[0, 0, :, 0, 0] = loss
+    result["mode"].train_loss.values[0, 0, :, 0, 0] = loss
     ax = plots.plot_learning(result)[0]
     assert ax.get_yscale() == "log"
     means = loss.mean(0)

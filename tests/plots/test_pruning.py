@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from modejax import SweepConfig, run_sweep
 from modejax.errors import InputError
-from modejax.plots import plot_node_scores, plot_pruning, plot_sparsity, save_figures, table, write_report
+from modejax.plots import plot_against, plot_node_scores, plot_pruning, save_figures, table, write_report
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,9 @@ def test_curves_are_means_over_seeds(pruned):
     assert [ax.get_title() for ax in axes] == ["N = 6", "N = 9"]
     lines = {line.get_label(): line for line in axes[1].lines}
     assert set(lines) == {"eigenvalue", "incoming", "incoming, dense", "weights", "weights, dense"}
-    expected = 100 * pruned.pruning_accuracy.sel(width=9, score="eigenvalue").isel(truncation_epoch=-1).mean("seed")
+    expected = 100 * pruned.first.pruning_accuracy.sel(width=9, score="eigenvalue").isel(truncation_epoch=-1).mean(
+        "seed"
+    )
     np.testing.assert_allclose(lines["eigenvalue"].get_ydata(), expected.values.ravel(), rtol=1e-5)
     np.testing.assert_array_equal(lines["eigenvalue"].get_xdata(), [0, 50, 90])
 
@@ -52,12 +54,14 @@ def test_histograms_hold_every_node(pruned):
 
 
 def test_accuracy_against_sparsity(sparse):
-    ax = plot_sparsity(sparse)
+    ax = plot_against(sparse, "sparsity", modes=0)
     for line, width in zip(ax.lines, (6, 9), strict=True):
-        expected = 100 * sparse.test_accuracy.sel(width=width).isel(epoch=-1).mean("seed").values.ravel()
+        expected = 100 * sparse.first.test_accuracy.sel(width=width).isel(epoch=-1).mean("seed").values.ravel()
         np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)
     own = Figure().subplots()
-    assert plot_sparsity(sparse, own) is own
+    assert plot_against(sparse, "sparsity", own) is own
+    # The baseline has no masks and is not drawn.
+    assert [line.get_label() for line in own.lines] == ["N = 6", "N = 9"]
 
 
 def test_a_table_has_a_row_for_each_sparsity(sparse):
@@ -73,11 +77,11 @@ def test_a_run_shows_them(pruned, sparse, tmp_path):
     names = [path.name for path in save_figures(pruned, tmp_path)]
     assert {"pruning.png", "node_scores.png"} < set(names)
     names = save_figures(sparse, tmp_path)
-    assert "sparsity.png" in [path.name for path in names]
+    assert "against_sparsity.png" in [path.name for path in names]
     assert not (tmp_path / "figures" / "pruning.png").exists()
     page = write_report(sparse, tmp_path, names).read_text()
     assert "sparsity (%)" in page
-    assert "Sparse weights" in page
+    assert "Accuracy against the share of weights masked" in page
 
 
 def test_results_without_them_are_refused(pruned, sparse):
@@ -85,7 +89,7 @@ def test_results_without_them_are_refused(pruned, sparse):
         plot_pruning(sparse)
     with pytest.raises(InputError, match="Give prune="):
         plot_node_scores(sparse)
-    with pytest.raises(InputError, match="Give mask="):
-        plot_sparsity(pruned)
+    with pytest.raises(InputError, match="no axis 'sparsity' to draw along; allowed: learning_rate, weight_decay"):
+        plot_against(pruned, "sparsity")
     with pytest.raises(InputError, match="has 2 panels, got 1 axes"):
         plot_pruning(pruned, Figure().subplots())

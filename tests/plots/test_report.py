@@ -20,14 +20,16 @@ def test_rows_are_mean_deviation_and_number_in_percent(build):
     rows = plots.table(result)
     assert len(rows) == 2 * 2 * 2 + 2
     first = rows[0]
-    assert result.status.values[0, 0, 0, 0, 0] == 1
-    values = 100 * result.test_accuracy.values[0, 0, 1:, 0, 0, -1]
+    assert result["mode"].status.values[0, 0, 0, 0, 0] == 1
+    values = 100 * result["mode"].test_accuracy.values[0, 0, 1:, 0, 0, -1]
     assert first == {
+        "arm": "mode",
         "network": "mode",
         "width": 16,
         "modes": 2,
         "learning_rate": 0.1,
         "weight_decay": 0.001,
+        "measure": "test_accuracy",
         "mean": pytest.approx(values.mean()),
         "sd": pytest.approx(values.std(ddof=1)),
         "n": 2,
@@ -35,20 +37,20 @@ def test_rows_are_mean_deviation_and_number_in_percent(build):
         "num_parameters": 2 * (64 + 16 + 16 + 16 + 16 + 10 + 3),
     }
     dense = rows[-1]
-    values = 100 * result.baseline_test_accuracy.values[1, [0, 2], -1]
+    values = 100 * result["baseline"].test_accuracy.values[1, 0, [0, 2], 0, 0, -1]
     assert dense["network"] == "dense baseline"
     assert (dense["width"], dense["modes"], dense["n"], dense["diverged"]) == (32, 0, 2, 1)
     assert (dense["learning_rate"], dense["weight_decay"]) == (0.001, 0.0001)
     assert dense["mean"] == pytest.approx(values.mean())
-    assert dense["num_parameters"] == int(result.baseline_num_parameters[1])
+    assert dense["num_parameters"] == int(result["baseline"].num_parameters[1, 0])
 
 
 def test_a_diverged_member_with_a_finite_record_does_not_count(build):
     result = build(widths=(16,), modes=(2,), seeds=2, baseline="none")
-    result.status.values[0, 0, 0] = 1
+    result["mode"].status.values[0, 0, 0] = 1
     (row,) = plots.table(result)
     assert (row["n"], row["sd"], row["diverged"]) == (1, None, 1)
-    assert row["mean"] == pytest.approx(100 * result.test_accuracy.values[0, 0, 1, 0, 0, -1])
+    assert row["mean"] == pytest.approx(100 * result["mode"].test_accuracy.values[0, 0, 1, 0, 0, -1])
 
 
 def test_rows_are_strict_json_where_there_is_no_number(build):
@@ -144,13 +146,14 @@ def test_the_page_holds_table_config_versions_device_times_and_hash(page):
     for words in (result.attrs["device"], result.attrs["data_hash"], "1.00 s", "2.00 s", "3.00 s"):
         assert words in text
     assert "1 of 8 networks diverged" in text
+    assert "Dense baseline" in text
     assert "mean over n = 2 seeds" in text
     assert "largest importance τ kept first" in text
 
 
 def test_the_page_escapes_what_a_user_named(build, tmp_path):
     result = build(widths=(8,), modes=(2,), seeds=1)
-    result.attrs["dataset"] = result.attrs["data_source"] = "<script>alert('x')</script> & co"
+    result["mode"].attrs["dataset"] = result["mode"].attrs["data_source"] = "<script>alert('x')</script> & co"
     text = plots.write_report(result, tmp_path, []).read_text(encoding="utf-8")
     assert "<script>" not in text
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; co" in text
@@ -190,6 +193,6 @@ def test_a_real_sweep_is_drawn_and_reported(tmp_path):
     paths = plots.save_figures(result, tmp_path)
     assert _names(paths) == ["accuracy", "truncation", "learning", "importance"]
     (row,) = plots.table(result)
-    assert row["mean"] == pytest.approx(100 * float(np.mean(result.test_accuracy.values[..., -1])), rel=1e-6)
+    assert row["mean"] == pytest.approx(100 * float(np.mean(result["mode"].test_accuracy.values[..., -1])), rel=1e-6)
     text = plots.write_report(result, tmp_path, paths).read_text(encoding="utf-8")
     assert f"{row['mean']:.2f} ± {row['sd']:.2f}" in text

@@ -14,13 +14,13 @@ def test_a_panel_for_each_map_and_one_for_all(build):
     assert [ax.get_title() for ax in panels] == titles
     at = {"width": 1, "learning_rate": 0, "weight_decay": 0, "truncation_epoch": -1}
     for layer in range(3):
-        means = 100 * result.truncation_accuracy.isel(at | {"layer": layer}).mean("seed", skipna=False).values
+        means = 100 * result["mode"].truncation_accuracy.isel(at | {"layer": layer}).mean("seed", skipna=False).values
         for line, mean in zip(panels[layer].lines, means, strict=True):
             np.testing.assert_allclose(line.get_ydata(), mean)
-    means = 100 * result.truncation_accuracy_all.isel(at).mean("seed", skipna=False).values
+    means = 100 * result["mode"].truncation_accuracy_all.isel(at).mean("seed", skipna=False).values
     for line, mean in zip(panels[3].lines, means, strict=True):
         np.testing.assert_allclose(line.get_ydata(), mean)
-        np.testing.assert_array_equal(line.get_xdata(), result.kept.values)
+        np.testing.assert_array_equal(line.get_xdata(), result["mode"].kept.values)
     assert [line.get_label() for line in panels[3].lines] == ["P = 2", "P = 5"]
     assert {ax.get_xlabel() for ax in panels} == {"modes kept in this map", "modes kept in each map"}
     assert {ax.get_ylabel() for ax in panels} == {"test accuracy (%)"}
@@ -88,7 +88,7 @@ def test_many_modes_get_a_colour_bar_and_no_bands(build):
 def test_the_last_truncation_epoch_is_taken(build):
     result = build(widths=(8,), modes=(2,), seeds=1, epochs=4, truncate_every=2)
     panels = plots.plot_truncation(result)
-    last = 100 * result.truncation_accuracy_all.values[0, 0, 0, 0, 0, -1]
+    last = 100 * result["mode"].truncation_accuracy_all.values[0, 0, 0, 0, 0, -1]
     np.testing.assert_allclose(panels[-1].lines[0].get_ydata(), last)
     assert "after epoch 4" in panels[0].figure.get_suptitle()
 
@@ -97,7 +97,7 @@ def test_emergence_draws_the_largest_network_at_every_epoch(build):
     result = build(widths=(8, 16), modes=(5, 2), seeds=2, epochs=4, truncate_every=2)
     ax = plots.plot_emergence(result)
     assert [line.get_label() for line in ax.lines] == ["epoch 2", "epoch 4"]
-    means = 100 * result.truncation_accuracy_all.mean("seed").values[1, 0, 0, 0]
+    means = 100 * result["mode"].truncation_accuracy_all.mean("seed").values[1, 0, 0, 0]
     for line, mean in zip(ax.lines, means, strict=True):
         np.testing.assert_allclose(np.asarray(line.get_ydata(), float), mean)
     assert "N = 16, P = 5" in ax.figure.get_suptitle()

@@ -1,0 +1,312 @@
+"""Arms side by side, and what networks do along a further axis of the grid, such as sparsity or training examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modejax.errors import InputError, choices
+from modejax.plots.members import (
+    SIZES,
+    Member,
+    Result,
+    Spread,
+    arm_data,
+    arm_names,
+    diverged_text,
+    headline,
+    pick,
+    seeds_text,
+    spread,
+)
+from modejax.plots.style import (
+    DENSE_COLOUR,
+    DENSE_STYLE,
+    Curve,
+    draw_curve,
+    finish,
+    make_axes,
+    modes_text,
+    nothing_text,
+    pick_curves,
+    place_legend,
+    set_log_y,
+    set_number_axis,
+    set_title,
+)
+from modejax.sweep.axes import AXES
+from modejax.sweep.select import BASELINE
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_against", "plot_arms", "plot_error_against_examples"]
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#999933")
+"""Colours of the arms, safe for colour-blind readers."""
+
+_MARKERS = "osD^vP<>"
+
+_LABELS = {axis.name: axis.label for axis in AXES}
+
+
+def _colour(index: int, name: str, share: float = 0.0) -> tuple[float, ...]:
+    """Return the colour of an arm, lighter by a share."""
+    from matplotlib.colors import to_rgba
+
+    found = DENSE_COLOUR if name == BASELINE else to_rgba(_COLOURS[index % len(_COLOURS)])
+    return (*(value + share * (1 - value) for value in found[:3]), 1.0)
+
+
+def _parameters(data: xarray.Dataset) -> np.ndarray:
+    counts, _ = np.broadcast_arrays(data.num_parameters.transpose("width", "modes", ...).values, 0)
+    return counts.reshape(data.sizes["width"], data.sizes["modes"], -1)[..., 0]
+
+
+def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
+    """Draw the test accuracy after the last epoch against the number of trained parameters, a colour for each arm.
+
+    A line joins the numbers of modes of one width, or the widths where there is one number of modes. Points are means
+    over seeds, bars one standard deviation of single networks. Each arm has its own learning rate and decay: the best
+    on held-out data where there is some, else the first. Where the targets are real values, the test loss is drawn.
+
+    Args:
+        result: a run or its result.
+        ax: where to draw; a figure of its own by default.
+        **at: values of further axes of the grid, for the arms that have them.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InputError: if the result is not that of a sweep, or no arm has such an axis.
+
+    Example:
+        >>> from modejax import SweepConfig, run_sweep
+        >>> run = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1))
+        >>> [text.get_text() for text in plot_arms(run).figure.legends[0].get_texts()]
+        ['mode', 'dense baseline']
+    """
+    panels, made = make_axes(1, ax)
+    panel: Axes = panels[0]
+    counts, words, sizes, means, failed = [], [], [], [], []
+    first = arm_data(result)
+    _check_axes(result, at)
+    for index, name in enumerate(arm_names(result)):
+        member = pick(result, name or None, _own(result, name, at))
+        data, measure = member.data, member.measure
+        found = spread(data[measure.test].isel(epoch=-1).transpose("width", "modes", "seed"), measure.scale)
+        number = _parameters(data)
+        label = "dense baseline" if name == BASELINE else name
+        along_modes = data.sizes["modes"] > 1
+        for line in range(number.shape[0] if along_modes else 1):
+            where = (line, slice(None)) if along_modes else (slice(None), 0)
+            order = np.argsort(number[where])
+            x, values = number[where][order], Spread(*(part[where][order] for part in found))
+            style = "--" if name == BASELINE else "-"
+            form: dict[str, Any] = {"color": _colour(index, name), "ls": style, "marker": _MARKERS[index % 8]}
+            text = label if line == 0 else f"_{label} {line}"
+            panel.errorbar(x, values.mean, values.sd, ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=text, **form)
+        counts.append(found.count.ravel())
+        sizes.append(number.ravel())
+        means.append(found.mean.ravel())
+        words.append(f"{label}: {member.text}")
+        failed.append(f"{label}: {diverged_text(data.status)}" if diverged_text(data.status) else "")
+    everything = np.concatenate(means)
+    _count_axis(panel, np.concatenate(sizes))
+    panel.set_xlabel("trained parameters")
+    panel.set_ylabel(pick(result).measure.label)
+    if pick(result).measure.what == "loss":
+        set_log_y(panel, everything)
+    finish(panel, empty="" if np.isfinite(everything).any() else nothing_text(first))
+    if made:
+        name = str(first.attrs.get("dataset", "sweep")).replace("$", r"\$")
+        set_title(
+            panels, [name, f"after epoch {int(first.epoch[-1])}", seeds_text(np.concatenate(counts)), *words, *failed]
+        )
+    place_legend(panels, made)
+    return panel
+
+
+def _check_axes(result: Result, at: dict[str, float]) -> None:
+    held = {str(name) for each in arm_names(result) for name in arm_data(result, each or None).status.dims}
+    for name in at:
+        if name not in held - set(SIZES):
+            raise InputError(f"no arm has the axis {name!r}; allowed: {choices(held - set(SIZES))}")
+
+
+def _own(result: Result, name: str, at: dict[str, float]) -> dict[str, float]:
+    """Return the values of axes that an arm has; rates belong to the arms themselves."""
+    dims = arm_data(result, name or None).status.dims
+    rates = ("learning_rate", "weight_decay") if name == BASELINE else ()
+    return {axis: value for axis, value in at.items() if axis in dims and axis not in rates}
+
+
+def _count_axis(ax: Axes, values: np.ndarray) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    low, high = float(values.min()), float(values.max())
+    ax.set_xlim(low / 1.3, high * 1.3)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,), numticks=12))
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def plot_against(
+    result: Result,
+    axis: str,
+    ax: Axes | None = None,
+    width: int | None = None,
+    modes: int | None = None,
+    *,
+    arm: str | None = None,
+    **at: float,
+) -> Axes:
+    """Draw the test accuracy after the last epoch against an axis of the grid, such as sparsity or label noise.
+
+    Args:
+        result: a run, its result, or the data set of one arm, which has no baseline.
+        axis: a further axis of the grid, or one of a user's own.
+        ax: where to draw; a figure of its own by default.
+        width: one width only; by default the largest, unless `modes` is given.
+        modes: one number of modes only.
+        arm: the name of an arm; the first one by default.
+        **at: values of the other axes, such as learning_rate=0.01.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InputError: if the result has no such arm, axis, width, modes or value.
+
+    Example:
+        >>> from modejax import SweepConfig, run_sweep
+        >>> config = SweepConfig(layer="dense", widths=(8,), epochs=1, seeds=2, mask="dynamic", sparsities=(0, 90))
+        >>> plot_against(run_sweep(config), "sparsity").get_xlabel()
+        'sparsity (%)'
+    """
+    data = arm_data(result, arm)
+    if "status" not in data or axis not in data.status.dims or axis in SIZES:
+        allowed = [str(name) for name in data.status.dims if name not in SIZES] if "status" in data else []
+        raise InputError(f"the result has no axis {axis!r} to draw along; allowed: {choices(allowed)}")
+    member = pick(result, arm, at, keep=(axis,))
+    data, measure = member.data, member.measure
+    picked = pick_curves(data, width, modes)
+    panels, made = make_axes(1, ax)
+    panel: Axes = panels[0]
+    values, counts = data[axis].values, []
+    order = np.argsort(values)
+    for curve in picked.curves:
+        found = _along(data, measure.test, axis, measure.scale, curve.where)
+        draw_curve(panel, values[order], Spread(*(part[order] for part in found)), curve, crowded=picked.colours.many)
+        counts.append(found.count)
+    widths = {curve.width for curve in picked.curves}
+    dense = len(widths) == 1 and member.dense is not None and axis in member.dense.dims
+    if dense and member.dense is not None:
+        where = {"width": picked.curves[0].where["width"]}
+        found = _along(member.dense, measure.test, axis, measure.scale, where)
+        x = member.dense[axis].values
+        grey = Curve(0, 0, {}, "dense baseline", DENSE_COLOUR, DENSE_STYLE)
+        draw_curve(panel, x[np.argsort(x)], Spread(*(part[np.argsort(x)] for part in found)), grey)
+    set_number_axis(panel, values.tolist(), wide=20.0)
+    panel.set_xlabel(_LABELS.get(axis, axis))
+    panel.set_ylabel(measure.label)
+    finish(panel, empty="" if any(count.any() for count in counts) else nothing_text(data))
+    if made:
+        words = [f"after epoch {int(data.epoch[-1])}", picked.text, member.text, member.dense_text if dense else ""]
+        set_title(panels, [headline(data), *words, seeds_text(np.concatenate(counts)), diverged_text(data.status)])
+    place_legend(panels, made, colours=picked.colours)
+    return panel
+
+
+def _along(data: xarray.Dataset, name: str, axis: str, scale: float, where: dict[str, int]) -> Spread:
+    return spread(data[name].isel({"epoch": -1, **where}).transpose(axis, "seed"), scale)
+
+
+def plot_error_against_examples(
+    result: Result, ax: Axes | None = None, width: int | None = None, *, loss: bool = False, **at: float
+) -> Axes:
+    """Draw the test error after the last epoch against the number of training examples, on logarithmic axes.
+
+    A curve for each arm and number of modes: a colour an arm, lighter for more modes, the dense baseline dashed. Bands
+    are one standard deviation over seeds.
+
+    Args:
+        result: a run or its result, in which an arm has the axis `train_examples`.
+        ax: where to draw; a figure of its own by default.
+        width: one of the widths; by default the largest of each arm.
+        loss: draw the test loss instead of the error; always so where the targets are real values.
+        **at: values of the other axes, for the arms that have them.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InputError: if no arm has the axis, or there is no such width or value.
+
+    Example:
+        >>> from modejax import SweepConfig, run_sweep
+        >>> config = SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, train_examples=(100, 1000))
+        >>> plot_error_against_examples(run_sweep(config)).get_ylabel()
+        'test error (%)'
+    """
+    names = [n for n in arm_names(result) if "train_examples" in arm_data(result, n or None).dims]
+    if not names:
+        raise InputError("no arm has the axis train_examples; give train_examples=... in the config of the sweep")
+    _check_axes(result, at)
+    panels, made = make_axes(1, ax)
+    panel: Axes = panels[0]
+    sizes, means, counts, words, label = [], [], [], [], ""
+    for index, name in enumerate(names):
+        member = pick(result, name or None, _own(result, name, at), keep=("train_examples",))
+        label = _examples(panel, member, name, index, width=width, loss=loss, found=(sizes, means, counts))
+        at_width = int(member.data.width.max()) if width is None else width
+        who = "dense baseline" if name == BASELINE else name or "networks"
+        words.append(f"{who}: N = {at_width}, {member.text}")
+    everything = np.concatenate(means)
+    set_number_axis(panel, sorted(set(np.concatenate(sizes).tolist())), wide=2.0)
+    set_log_y(panel, everything)
+    panel.set_xlabel("training examples")
+    panel.set_ylabel(label)
+    first = arm_data(result, names[0] or None)
+    finish(panel, empty="" if np.isfinite(everything).any() else nothing_text(first))
+    if made:
+        data_name = str(first.attrs.get("dataset", "sweep")).replace("$", r"\$")
+        failed = diverged_text(first.status)
+        epoch = f"after epoch {int(first.epoch[-1])}"
+        set_title(panels, [data_name, epoch, seeds_text(np.concatenate(counts)), *words, failed])
+    place_legend(panels, made)
+    return panel
+
+
+def _examples(
+    ax: Axes, member: Member, name: str, index: int, *, width: int | None, loss: bool, found: tuple[list, list, list]
+) -> str:
+    """Draw the curves of one arm; return the label of the vertical axis."""
+    data, measure = member.data, member.measure
+    by_loss = loss or measure.what == "loss"
+    picked = pick_curves(data, int(data.width.max()) if width is None else width)
+    examples = data.train_examples.values
+    order = np.argsort(examples)
+    for place, curve in enumerate(picked.curves):
+        where = curve.where
+        if by_loss:
+            values = _along(data, "test_loss", "train_examples", 1.0, where)
+        else:
+            right = _along(data, measure.test, "train_examples", measure.scale, where)
+            values = right._replace(mean=100 - right.mean)
+        values = Spread(*(part[order] for part in values))
+        share = 0.6 * place / max(len(picked.curves) - 1, 1)
+        text = "dense baseline" if name == BASELINE else ", ".join(filter(None, [name, modes_text(data, curve.modes)]))
+        style = DENSE_STYLE if name == BASELINE else "-"
+        draw_curve(
+            ax, examples[order], values, curve._replace(label=text, colour=_colour(index, name, share), style=style)
+        )
+        found[0].append(examples)
+        found[1].append(values.mean)
+        found[2].append(values.count)
+    unit = str(data.test_loss.attrs.get("units", "nat"))
+    return f"test loss ({'no unit' if unit == '1' else unit})" if by_loss else "test error (%)"

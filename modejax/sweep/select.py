@@ -1,0 +1,141 @@
+"""Take arms out of the result of a sweep, and the best cells out of an arm. Free of JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modejax.errors import InputError, choices
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["BASELINE", "arm_data", "arm_names", "best_cells", "final_scores"]
+
+BASELINE = "baseline"
+"""The name of the arm of dense networks that a sweep trains unless told not to."""
+
+
+def _tree(result: Any) -> xarray.DataTree | xarray.Dataset:
+    import xarray
+
+    found = getattr(result, "result", result) if not isinstance(result, xarray.Dataset | xarray.DataTree) else result
+    if isinstance(found, xarray.DataTree):
+        return found if found.children else found.to_dataset()
+    if not isinstance(found, xarray.Dataset):
+        raise InputError(
+            f"this is no result of a sweep: {type(result).__name__}; give what run_sweep or open_run returned, its "
+            "result, or the data set of one arm"
+        )
+    return found
+
+
+def arm_names(result: Any) -> tuple[str, ...]:
+    """Return the names of the arms of a result, the first one first.
+
+    Args:
+        result: a run, its tree of labelled arrays, or the data set of one arm.
+
+    Returns:
+        The names; of a single data set the one that it says.
+
+    Raises:
+        InputError: if it is none of these.
+
+    Example:
+        >>> import xarray
+        >>> arm_names(xarray.DataTree(children={"mode": xarray.DataTree(), "baseline": xarray.DataTree()}))
+        ('mode', 'baseline')
+    """
+    tree = _tree(result)
+    children = getattr(tree, "children", None)
+    return tuple(children) if children else (str(tree.attrs.get("arm", "")),)
+
+
+def arm_data(result: Any, arm: str | None = None) -> xarray.Dataset:
+    """Return the labelled arrays of one arm.
+
+    Args:
+        result: a run, its tree of labelled arrays, or the data set of one arm.
+        arm: its name; the first one by default.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: if there is no such arm, or `result` is no result.
+
+    Example:
+        >>> import xarray
+        >>> node = xarray.DataTree(xarray.Dataset(attrs={"arm": "mode"}))
+        >>> arm_data(xarray.DataTree(children={"mode": node})).attrs["arm"]
+        'mode'
+    """
+    tree, names = _tree(result), arm_names(result)
+    if arm is not None and arm not in names:
+        raise InputError(f"the result has no arm {arm!r}; allowed: {choices(names)}")
+    if getattr(tree, "children", None):
+        return tree[names[0] if arm is None else arm].to_dataset()  # pyright: ignore
+    return tree  # pyright: ignore[reportReturnType]
+
+
+def final_scores(data: xarray.Dataset, by: str) -> xarray.DataArray:
+    """Return what each network is judged by: at its best epoch with held-out data, else after the last one.
+
+    Args:
+        data: the result of an arm.
+        by: a variable with the dimension `epoch`, such as `validation_accuracy`.
+
+    Returns:
+        One value a network; not a number for those that diverged.
+    """
+    if by.startswith("validation_") and "best_epoch" in data:
+        at = data.best_epoch.fillna(1).astype(int).clip(min=1)
+        scores = data[by].sel(epoch=at).drop_vars("epoch", errors="ignore")
+    else:
+        scores = data[by].isel(epoch=-1, drop=True)
+    return scores.where(data.status == 0)
+
+
+def best_cells(data: xarray.Dataset, over: str | Sequence[str], by: str, *, allow_test: bool = False) -> xarray.Dataset:
+    """Choose the best value of an axis for every cell of the grid of an arm; see `modejax.Run.best`.
+
+    Args:
+        data: the result of the arm.
+        over: the axis, or several.
+        by: the variable to choose by, averaged over seeds: an accuracy is best when largest, a loss when smallest.
+        allow_test: allow a variable of the test set.
+
+    Returns:
+        The result without the axes chosen over; they are coordinates that say what was chosen.
+
+    Raises:
+        InputError: if there is no such axis or variable, or it is one of the test set.
+    """
+    axes = [over] if isinstance(over, str) else list(over)
+    grid = list(data.status.dims)
+    for name in axes:
+        if name not in grid or name == "seed":
+            allowed = choices(str(each) for each in grid if each != "seed")
+            raise InputError(f"there is no axis {name!r} to choose over; allowed: {allowed}")
+    judges = [str(name) for name in data.data_vars if str(name).startswith(("validation_", "test_", "train_"))]
+    if by not in judges:
+        hint = ""
+        if by.startswith("validation"):
+            hint = "; a sweep with validation=0.1, for example, holds out a share of the training set to choose by"
+        raise InputError(f"the result has no {by!r} to choose by; it has {choices(judges)}{hint}")
+    if by.startswith("test_") and not allow_test:
+        raise InputError(
+            f"{by} is measured on the test set: chosen by it, the result flatters itself; choose by a validation "
+            "variable, or say allow_test=True"
+        )
+    scores = final_scores(data, by).mean("seed", skipna=False)
+    sign = -1.0 if by.endswith("loss") else 1.0
+    scores = (sign * scores).fillna(-np.inf).stack(_choice=axes)
+    chosen = scores.argmax("_choice")
+    found = data.stack(_choice=axes).isel(_choice=chosen)
+    coordinates = {name: found[name].drop_vars("_choice", errors="ignore") for name in axes}
+    found = found.drop_vars(["_choice", *axes], errors="ignore").assign_coords(coordinates)
+    return found.assign_attrs(data.attrs | {"chosen_by": by, "chosen_over": ", ".join(axes)})
