@@ -4,7 +4,8 @@ Read in this order: `points` (what is allowed, equal points), `maps` (networks f
 (ranks, rho), `patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then
 constructions: `hinge`, `builders`, `classifiers`, `encoders`; `fits` (over-parameterised), `depth` (sparse-matrix
 principle), `modes` (layers of few modes), `train` (a grid of fits in one program), `data` (points and targets) and
-`report` (one record a layer of a trained network), with `redundancy`, `stability` and `checkpoints` (several times of one training).
+`report` (one record a layer of a trained network), with `redundancy`, `stability` and `checkpoints` (several times of
+one training).
 
 After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of the
 project's method file, or standard where a source is named, and were checked numerically; none is to be cited as the

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import final_accuracy, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure", "relevance", "run"]
@@ -295,7 +295,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 3 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     rows, weights = measure(quick, shared.seeds, report)
     scores, mean, _ = relevance(quick, report)

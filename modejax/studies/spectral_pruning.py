@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import final_accuracy, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def run(
     from modejax.plots.pruning import plot_node_scores
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 3 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     rows: list[Row] = []
     spectra: dict[str, Run] = {}

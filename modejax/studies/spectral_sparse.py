@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import final_accuracy, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["FAMILIES", "Family", "Row", "lead", "measure", "run"]
@@ -210,7 +210,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 3 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     rows = measure(shared, report)
     title = f"{shared.dataset}, {shared.epochs} epochs; mean, sd of {shared.seeds} seeds"

@@ -22,7 +22,7 @@ from modejax import layers
 from modejax.data import Dataset
 from modejax.extent import Extent
 from modejax.layers import Spectral, SpectralParams
-from modejax.studies.common import markdown_table, mean_and_sd, write_study
+from modejax.studies.common import check_seeds, markdown_table, mean_and_sd, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure", "run", "student_layer", "teacher_data"]
@@ -315,7 +315,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 5 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 5))
     folder = check_folder(out)
     rows = measure(shared, report)
     title = f"teacher of {TEACHER} nodes (dotted), {shared.epochs} epochs; geometric mean, sd of {shared.seeds} seeds"

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import final_accuracy
+from modejax.studies.common import check_seeds, final_accuracy
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["FAMILIES", "Family", "Row", "claims", "measure", "plot_width", "run", "write"]
@@ -268,7 +268,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 3 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     write(measure(shared, report), shared, folder)
     return folder
