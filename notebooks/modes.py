@@ -30,6 +30,7 @@ jax.config.update("jax_num_cpu_devices", os.cpu_count())
 
 import matplotlib.pyplot as plt
 import numpy as np
+from modejax.sweep.removal import removal_curves
 
 from modejax import SweepConfig, load_dataset, load_networks, run_sweep
 from modejax.modes import (
@@ -47,7 +48,6 @@ from modejax.modes import (
 from modejax.plots.least_modes import plot_least_modes
 from modejax.plots.power_law import plot_power_law, plot_residuals
 from modejax.plots.removal import plot_removal
-from modejax.sweep.removal import removal_curves
 
 
 def figure(columns=1, width=5.4):

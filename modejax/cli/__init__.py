@@ -7,6 +7,7 @@ code`. Options come from the library's own configs. Heavy libraries are imported
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"modejax {version('modejax')}")
         return 0
+    # Figures look alike on every machine: Matplotlib, which is imported later, reads no settings of the user.
+    os.environ["MATPLOTLIBRC"] = os.devnull
     from modejax.cli.commands import parse
     from modejax.errors import InputError
 

@@ -18,8 +18,9 @@ class SvrCommand:
     source: Annotated[
         tyro.conf.Positional[Path],
         tyro.conf.arg(
-            help="Weights: FILE.safetensors, FILE.npz, a PyTorch state dict (FILE.pt, with torch installed), a "
-            "folder of an Orbax checkpoint; or the run folder of a sweep, whose networks are counted together."
+            help="Weights: FILE.safetensors (or the .index.json of several), .npz, .pt, .pth, .ckpt or TorchScript of "
+            "PyTorch, .onnx, .keras or .h5 of Keras, a folder of an Orbax checkpoint; or the run folder of a sweep, "
+            "whose networks are counted together."
         ),
     ]
     out: Path | None = None
@@ -54,6 +55,17 @@ class SvrCommand:
     """Norms of layers, as conv1=bn1; by default inferred."""
     flatten: Literal["channel_first", "channel_last"] | None = None
     """How a convolution becomes units; by default PyTorch's or Flax's, by the layout."""
+    only: tuple[str, ...] = ()
+    """Arrays or modules to take, as names or shell patterns."""
+    exclude: tuple[str, ...] = ()
+    """Arrays or modules to leave out."""
+    kinds: tuple[str, ...] = ()
+    """What arrays are where the file does not tell, as up=transposed or emb=table; of linear, conv, transposed,
+    depthwise, heads, heads_out, stacked, table."""
+    explain: bool = False
+    """Print what was inferred from what, and what is left out and why."""
+    layers: bool = False
+    """Write a table of each layer's spectrum: ranks, energies, norms, heavy-tail exponent."""
     streams: tuple[str, ...] = ()
     """Residual streams, as stem,block.conv2>next.conv1,head; those of torchvision's ResNets are known."""
 
@@ -61,6 +73,7 @@ class SvrCommand:
         """Run the command and return its exit code."""
         from modejax.studies.svr_report import parse_groups, parse_norms, parse_streams, report_svr
         from modejax.svr.null import level_of_sigma
+        from modejax.weights.kernels import parse_kinds
 
         options = {
             "method": self.method,
@@ -75,6 +88,11 @@ class SvrCommand:
             "norms": parse_norms(self.norms),
             "flatten": self.flatten,
             "streams": parse_streams(self.streams),
+            "kinds": parse_kinds(self.kinds),
+            "only": self.only,
+            "exclude": self.exclude,
+            "explain": self.explain,
+            "layers": self.layers,
         }
         level = level_of_sigma(self.sigma)
         for line in report_svr(

@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,20 +22,23 @@ def from_arrays(
     *,
     name: str = "arrays",
     source: str = "arrays in memory",
+    targets: Literal["classes", "signs", "values"] | None = None,
 ) -> Dataset:
     """Make a data set of arrays, with scale, classes and image shape taken from the arrays themselves.
 
     8-bit integers are taken as images of range 0..255 (scale 1/255), floats are used as they are (scale 1).
-    Labels that are all -1 or +1, with both present, are signs; labels 0..C-1, each present, are C classes.
+    Integer labels that are all -1 or +1, with both present, are signs; integers 0..C-1, each present, are C classes;
+    floats are real values.
 
     Args:
         x_train: training features, `(n_train, ...)`, uint8 or floats; more than two axes are an image each
             and are flattened.
-        y_train: training labels, `(n_train,)`, integers.
+        y_train: training labels, `(n_train,)` integers; or real targets, `(n_train,)` or `(n_train, outputs)` floats.
         x_test: test features, `(n_test, ...)`, of the same type and shape an example.
-        y_test: test labels, `(n_test,)`, integers.
+        y_test: test labels or targets, likewise.
         name: short name of the data set.
         source: where the arrays come from, for reports.
+        targets: what the labels are, where their type does not say it: whole numbers that are real values.
 
     Returns:
         The checked data set.
@@ -56,6 +60,20 @@ def from_arrays(
         )
     image_shape = _image_shape(x_train.shape[1:])
     x_train, x_test = check_features("x_train", _flat(x_train)), check_features("x_test", _flat(x_test))
+    scale = 1 / 255 if x_train.dtype == np.uint8 else 1.0
+    if targets == "values" or (targets is None and _are_values(np.asarray(y_train), np.asarray(y_test))):
+        return Dataset(
+            x_train,
+            y_train,
+            x_test,
+            y_test,
+            num_classes=1,
+            name=name,
+            source=source,
+            scale=scale,
+            targets="values",
+            image_shape=image_shape,
+        )
     y_train, y_test = check_integers("y_train", y_train), check_integers("y_test", y_test)
     labels = np.union1d(y_train.astype(np.int64), y_test.astype(np.int64))
     signs = np.array_equal(labels, [-1, 1])
@@ -75,10 +93,28 @@ def from_arrays(
         num_classes=len(labels),
         name=name,
         source=source,
-        scale=1 / 255 if x_train.dtype == np.uint8 else 1.0,
+        scale=scale,
         targets="signs" if signs else "classes",
         image_shape=image_shape,
     )
+
+
+def _are_values(*targets: np.ndarray) -> bool:
+    """Say whether targets are real values: floats that are not all whole numbers.
+
+    Raises:
+        InputError: if they are floats that could be the numbers of classes.
+    """
+    if not all(np.issubdtype(each.dtype, np.floating) for each in targets):
+        return False
+    whole = all(each.ndim == 1 and np.isfinite(each).all() and (each == np.round(each)).all() for each in targets)
+    if whole and len(np.unique(np.concatenate(targets))) <= 20:
+        raise InputError(
+            "the labels are whole numbers stored as floats, which may be classes or real targets; for classes store "
+            "them as integers (y.astype(np.int32)), for real targets say targets='values' (in an .npz file the array "
+            "targets=np.array('values'))"
+        )
+    return True
 
 
 def load_npz(path: str | Path) -> Dataset:
@@ -86,7 +122,8 @@ def load_npz(path: str | Path) -> Dataset:
 
     Args:
         path: a file made by `np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)`, with the
-            arrays as `from_arrays` takes them. Pickled objects are refused: reading them can run code.
+            arrays as `from_arrays` takes them, and `targets` where it is needed. Pickled objects are refused: reading
+            them can run code.
 
     Returns:
         The checked data set, named after the file.
@@ -108,7 +145,7 @@ def load_npz(path: str | Path) -> Dataset:
         with zipfile.ZipFile(path):
             pass
         with np.load(path, allow_pickle=False) as archive:
-            missing, extra = set(ARRAYS) - set(archive.files), set(archive.files) - set(ARRAYS)
+            missing, extra = set(ARRAYS) - set(archive.files), set(archive.files) - {*ARRAYS, "targets"}
             if missing or extra:
                 found = ", ".join(sorted(archive.files)) or "nothing"
                 raise InputError(
@@ -118,6 +155,7 @@ def load_npz(path: str | Path) -> Dataset:
                     + made_by
                 )
             arrays = {name: archive[name] for name in ARRAYS}
+            targets = str(archive["targets"]) if "targets" in archive.files else None
     except InputError:
         raise
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
@@ -129,8 +167,10 @@ def load_npz(path: str | Path) -> Dataset:
         raise InputError(
             f"{path} cannot be read as an .npz archive ({error}); allowed: a whole file. {made_by}"
         ) from error
+    if targets not in (None, "classes", "signs", "values"):
+        raise InputError(f"{path}: targets is {targets!r}; allowed: 'classes', 'signs', 'values'. Choose one of them.")
     try:
-        return from_arrays(**arrays, name=path.stem, source=str(path))
+        return from_arrays(**arrays, name=path.stem, source=str(path), targets=targets)  # pyright: ignore
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

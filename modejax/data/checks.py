@@ -118,28 +118,31 @@ def check_label_range(name: str, labels: np.ndarray, allowed: Sequence[int], des
 
 
 def check_values(name: str, given: np.ndarray) -> np.ndarray:
-    """Return real targets as a one-dimensional array of float32.
+    """Return real targets as float32.
 
     Args:
         name: what the array is called in an error message, such as `"y_train"`.
-        given: the targets, `(examples,)`, finite numbers.
+        given: the targets, `(examples,)` or `(examples, outputs)`, finite numbers.
 
     Returns:
-        The targets, `(examples,)` float32.
+        The targets, of the same shape; `(examples,)` for one output.
 
     Raises:
         InputError: wrong rank, not numbers, or not finite.
 
     Example:
-        >>> check_values("y_train", np.array([0.5, -1.0])).dtype
-        dtype('float32')
+        >>> check_values("y_train", np.array([[0.5], [-1.0]])).shape
+        (2,)
     """
     values = np.asarray(given)
-    if values.ndim != 1 or not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+    numbers = np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
+    if values.ndim not in (1, 2) or not values.shape[-1] or not numbers:
         raise InputError(
-            f"{name} has shape {values.shape} and type {values.dtype}; allowed: (examples,), one real number an "
-            "example. Convert it, or take targets='classes' for labels."
+            f"{name} has shape {values.shape} and type {values.dtype}; allowed: (examples,) or (examples, outputs), "
+            "real numbers. Convert it, or take targets='classes' for labels."
         )
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(values, dtype=np.float32)
     if not np.isfinite(values).all():

@@ -27,17 +27,17 @@ class Dataset:
 
     Attributes:
         x_train: training features, `(n_train, features)`, uint8 or float32.
-        y_train: training labels, `(n_train,)` int32; float32 for values.
+        y_train: training labels, `(n_train,)` int32; for values float32, `(n_train,)` or `(n_train, outputs)`.
         x_test: test features, `(n_test, features)`, of the same type as `x_train`.
-        y_test: test labels, `(n_test,)`, of the same type as `y_train`.
+        y_test: test labels, of the same type and outputs as `y_train`.
         num_classes: number of classes (2 for signs, 1 for values).
         name: short name, as given to `load_dataset`.
         source: where the data come from, for reports.
         scale: what the features are multiplied by inside the training step: 1/255 for 8-bit images, 1/16 for
             digits, 1 for floats.
         targets: `"classes"` (labels 0..num_classes-1, softmax cross-entropy) or `"signs"` (labels -1 and +1,
-            one output, squared error), or `"values"` (real numbers, one output, squared error; there are no right
-            answers, so accuracies are not a number).
+            one output, squared error), or `"values"` (real numbers, one output or several, squared error; there are no
+            right answers, so accuracies are not a number).
         image_shape: the shape an example had before it was flattened, such as `(28, 28)`; None if the
             features are no image.
 
@@ -55,9 +55,9 @@ class Dataset:
     """
 
     x_train: UInt8[np.ndarray, "n_train features"] | Float32[np.ndarray, "n_train features"]
-    y_train: Int32[np.ndarray, " n_train"] | Float32[np.ndarray, " n_train"]
+    y_train: Int32[np.ndarray, " n_train"] | Float32[np.ndarray, "n_train ..."]
     x_test: UInt8[np.ndarray, "n_test features"] | Float32[np.ndarray, "n_test features"]
-    y_test: Int32[np.ndarray, " n_test"] | Float32[np.ndarray, " n_test"]
+    y_test: Int32[np.ndarray, " n_test"] | Float32[np.ndarray, "n_test ..."]
     num_classes: int
     name: str
     source: str
@@ -91,8 +91,10 @@ class Dataset:
 
     @property
     def num_outputs(self) -> int:
-        """Number of outputs a network for these labels needs: one a class, 1 for signs and values."""
-        return self.num_classes if self.targets == "classes" else 1
+        """Number of outputs a network for these labels needs: one a class, 1 for signs, and those of values."""
+        if self.targets == "classes":
+            return self.num_classes
+        return int(self.y_train.shape[1]) if self.y_train.ndim == 2 else 1
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and self.content_hash == other.content_hash
@@ -138,6 +140,11 @@ def validate(dataset: Dataset) -> dict[str, Any]:
         fields |= {x_name: x, y_name: y}
 
     x_train, x_test = fields["x_train"], fields["x_test"]
+    if fields["y_train"].shape[1:] != fields["y_test"].shape[1:]:
+        raise InputError(
+            f"y_train has the shape {fields['y_train'].shape} and y_test {fields['y_test'].shape}; allowed: the same "
+            "number of outputs. Check that both were prepared in the same way."
+        )
     if x_train.shape[1] != x_test.shape[1]:
         raise InputError(
             f"x_train has {x_train.shape[1]} features and x_test {x_test.shape[1]}; allowed: the same number. "

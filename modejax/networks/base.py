@@ -161,8 +161,8 @@ class Network(abc.ABC):
         Returns:
             One entry a map, in the order in which they act.
         """
-        parts = zip(self.map_names, self.kernels(params), self.biases(params), self.modes(params), strict=True)
-        return {name: WeightMap(*rest) for name, *rest in parts}
+        parts = zip(self.kernels(params), self.biases(params), self.modes(params), strict=True)
+        return {name: WeightMap(*each) for name, each in zip(self.map_names, parts, strict=True)}
 
 
 class Chain(Network):

@@ -50,21 +50,25 @@ def check_network(
             native = build(width, modes)
             if isinstance(native, type) or not isinstance(native, Network):
                 return [f"the factory must return a modejax.networks.Network, got {native!r}"]
-            if isinstance(native.apply, type(None)):
-                return ["the network has no apply"]
-            params = native.init(jax.random.key(0))
-            x = jnp.asarray(np.random.default_rng(0).standard_normal((_ROWS, features)))
-            outputs = native.apply(params, x)
+            init = jax.jit(native.init)  # compiled once for both seeds
+            params = _host(init(jax.random.key(0)))
+            x = np.random.default_rng(0).standard_normal((_ROWS, features))
+            outputs = np.asarray(jax.jit(native.apply)(params, x))
         except Exception as error:
             return [f"a network of width {width} cannot be made or applied: {_first(error)}"]
         found = _shapes(native, params, outputs)
-        found += _guarded("seeds", lambda: _seeds(native, params))
+        found += _guarded("seeds", lambda: _seeds(init, params))
         padded = (Extent(capacity, width), None if modes is None else Extent(mode_capacity, modes))
         found += _guarded("padding", lambda: _padding(build(*padded), params, outputs, x, (width, capacity)))
         found += _guarded("gradients", lambda: _gradients(native, params, x))
         if native.map_names:
             found += _guarded("maps", lambda: _maps(native, params, outputs, x))
         return found
+
+
+def _host(tree: Any) -> Any:
+    """Return a tree on the host, where comparisons need no compiler."""
+    return jax.tree.map(np.asarray, tree)
 
 
 def _first(error: Exception) -> str:
@@ -87,7 +91,7 @@ def _shapes(network: Network, params: Params, outputs: Any) -> list[str]:
     found = []
     if outputs.ndim != 2 or len(outputs) != _ROWS:
         found.append(f"{_ROWS} inputs give outputs of shape {outputs.shape}; needed: ({_ROWS}, outputs)")
-    if not bool(jnp.all(jnp.isfinite(outputs))):
+    if not np.all(np.isfinite(outputs)):
         found.append("the outputs of a fresh network are not finite")
     trainable = network.trainable(params)
     if jax.tree.structure(trainable) != jax.tree.structure(params):
@@ -97,8 +101,8 @@ def _shapes(network: Network, params: Params, outputs: Any) -> list[str]:
     return found
 
 
-def _seeds(network: Network, params: Params) -> list[str]:
-    again, other = network.init(jax.random.key(0)), network.init(jax.random.key(1))
+def _seeds(init: Callable[[Any], Params], params: Params) -> list[str]:
+    again, other = _host(init(jax.random.key(0))), _host(init(jax.random.key(1)))
     same = [_apart(a, b) == 0 for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True)]
     differs = [_apart(a, b) > 0 for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True)]
     found = [] if all(same) else ["the same key gives another start; `init` must depend on its key alone"]
@@ -108,7 +112,7 @@ def _seeds(network: Network, params: Params) -> list[str]:
 def _padding(padded: Network, params: Params, outputs: Any, x: Any, sizes: tuple[int, int]) -> list[str]:
     width, capacity = sizes
     here = f"in a capacity of {capacity}"
-    wide = padded.init(jax.random.key(0))
+    wide = _host(jax.jit(padded.init)(jax.random.key(0)))
     if jax.tree.structure(wide) != jax.tree.structure(params):
         return [f"width {width} {here} has parameters of another structure than alone"]
     found = []
@@ -126,7 +130,7 @@ def _padding(padded: Network, params: Params, outputs: Any, x: Any, sizes: tuple
         rest[inside] = 0
         if np.any(rest):
             found.append(f"width {width} {here}: padding of {name} is not 0")
-    difference = _apart(padded.apply(wide, x), outputs)
+    difference = _apart(jax.jit(padded.apply)(wide, x), outputs)
     if difference > _CLOSE:
         found.append(f"width {width} gives other outputs {here} (by up to {difference:.2g})")
     return found
@@ -144,14 +148,15 @@ def _gradients(network: Network, params: Params, x: Any) -> list[str]:
 
     # Away from the start, which may lie on a kink of the activation.
     rng = np.random.default_rng(1)
-    start = [leaves[index] + 0.1 * jnp.asarray(rng.standard_normal(leaves[index].shape)) for index in moving]
-    gradient = jax.grad(loss)(start)
-    if not all(bool(jnp.all(jnp.isfinite(each))) for each in gradient):
+    start = [leaves[index] + 0.1 * rng.standard_normal(leaves[index].shape) for index in moving]
+    both = jax.jit(jax.value_and_grad(loss))
+    _, gradient = both(start)
+    if not all(np.all(np.isfinite(each)) for each in gradient):
         return ["the gradient is not finite"]
-    along = [jnp.asarray(rng.standard_normal(leaf.shape)) for leaf in start]
+    along = [rng.standard_normal(leaf.shape) for leaf in start]
     step = 1e-6
-    ends = [loss([leaf + sign * step * d for leaf, d in zip(start, along, strict=True)]) for sign in (1, -1)]
-    slope = sum(float(jnp.sum(g * d)) for g, d in zip(gradient, along, strict=True))
+    ends = [both([leaf + sign * step * d for leaf, d in zip(start, along, strict=True)])[0] for sign in (1, -1)]
+    slope = sum(float(np.sum(np.asarray(g) * d)) for g, d in zip(gradient, along, strict=True))
     numeric = float(ends[0] - ends[1]) / (2 * step)
     if abs(slope - numeric) > 1e-4 * max(1.0, abs(numeric)):
         return [f"the gradient along a direction is {slope:.6g}, finite differences say {numeric:.6g}"]
@@ -160,13 +165,14 @@ def _gradients(network: Network, params: Params, x: Any) -> list[str]:
 
 def _maps(network: Network, params: Params, outputs: Any, x: Any) -> list[str]:
     found, names = [], network.map_names
-    counts = {"kernels": network.kernels(params), "biases": network.biases(params), "modes": network.modes(params)}
+    counts = {"kernels": network.kernels, "biases": network.biases, "modes": network.modes}
     for what, values in counts.items():
-        if len(values) != len(names):
-            found.append(f"`{what}` has {len(values)} entries for {len(names)} named maps")
+        given = jax.eval_shape(values, params)
+        if len(given) != len(names):
+            found.append(f"`{what}` has {len(given)} entries for {len(names)} named maps")
     if found:
         return found
-    every = network.maps(params)
+    every = _host(jax.jit(network.maps)(params))
     for name, each in every.items():
         if each.modes is None:
             continue
@@ -176,18 +182,23 @@ def _maps(network: Network, params: Params, outputs: Any, x: Any) -> list[str]:
             found.append(f"the modes of {name} do not add up to its kernel (by up to {difference:.2g})")
     if any(each.modes is not None for each in every.values()):
         whole = [None if each.modes is None else each.modes.active for each in every.values()]
-        difference = _apart(network.apply(network.cut(params, whole), x), outputs)
+        difference = _apart(jax.jit(lambda p, x: network.apply(network.cut(p, whole), x))(params, x), outputs)
         if difference > _CLOSE:
             found.append(f"`cut` with all modes kept changes the outputs (by up to {difference:.2g})")
     if isinstance(network, Chain) and not found:
-        h = network.enter(x)
-        try:
-            for index, each in enumerate(every.values()):
+
+        def by_stages(params: Params, x: Any) -> Any:
+            h = network.enter(x)
+            for index, each in enumerate(network.maps(params).values()):
                 z = network.by_kernel(each.kernel, h, index)
-                h = network.finish(params, z if each.bias is None else z + each.bias, h, index)
+                z = z if each.bias is None else z + each.bias.reshape((1,) * (z.ndim - 1) + (-1,))
+                h = network.finish(params, z, h, index)
+            return h
+
+        try:
+            difference = _apart(jax.jit(by_stages)(params, x), outputs)
         except (ValueError, TypeError):
             return [*found, "the maps cannot be applied one by one by `by_kernel` and `finish`"]
-        difference = _apart(h, outputs)
         if difference > _CLOSE:
             found.append(
                 f"`apply` differs from what kernels and biases give, stage by stage (by up to {difference:.2g})"

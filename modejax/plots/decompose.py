@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modejax.plots.settings import plain
 from modejax.plots.style import finish
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def plot_kept_energy(ax: Axes, energies: Mapping[str, np.ndarray]) -> Axes:
         'modes kept'
     """
     for index, (name, shares) in enumerate(energies.items()):
-        label = name if len(energies) <= _MOST else None
+        label = plain(name, 40) if len(energies) <= _MOST else None
         ax.plot(
             np.arange(1, len(shares) + 1), 100 * shares, color=f"C{index % 10}", marker=".", ms=3, lw=1.3, label=label
         )
@@ -74,7 +75,7 @@ def plot_kept_accuracy(
         3
     """
     for index, (name, values) in enumerate(layers.items()):
-        label = f"{name} alone" if len(layers) <= _MOST else None
+        label = f"{plain(name, 40)} alone" if len(layers) <= _MOST else None
         ax.plot(kept, 100 * values, color=f"C{index % 10}", lw=1.2, label=label)
     ax.plot(kept, 100 * together, color="black", lw=2, label="all maps")
     for index, (name, value) in enumerate(levels.items()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modejax.errors import InputError
+from modejax.plots.settings import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,8 +66,8 @@ def plot_edges(E: np.ndarray, c: int, ax: Axes | None = None, *, names: tuple[st
     ax = _axes(ax)
     shown = np.maximum(c * E, 0.1)
     _image(ax, shown, "c E (1 by chance)", cmap="magma", norm=LogNorm(0.1, max(float(shown.max(initial=0)), 1.0)))
-    ax.set_xlabel(f"neuron of {names[0]}")
-    ax.set_ylabel(f"neuron of {names[1]}")
+    ax.set_xlabel(f"neuron of {plain(names[0], 34)}", fontsize=9)
+    ax.set_ylabel(f"neuron of {plain(names[1], 34)}", fontsize=9)
     return ax
 
 
@@ -220,7 +221,7 @@ def plot_survival(E: np.ndarray, c: int, z: int = 1, ax: Axes | None = None, *, 
         ("Beta (exact)", null.beta_log_p, "-", COLOURS[1]),
         ("chi-square (limit)", null.chi2_log_p, "--", COLOURS[2]),
     )
-    ax.step(c * z * E, share, where="post", color=COLOURS[0], lw=1.8, label=label)
+    ax.step(c * z * E, share, where="post", color=COLOURS[0], lw=1.8, label=plain(label, 44))
     for name, law, style, colour in laws:
         with np.errstate(under="ignore"):
             ax.plot(c * z * grid, np.exp(law(grid, c, z)), style, color=colour, lw=1.4, label=name)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from modejax.errors import InputError
+from modejax.plots.settings import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from modejax.svr import SVR
-    from modejax.svr.graph import Correction
+    from modejax.svr.pair import Correction
 
 __all__ = ["GraphEdges", "Scale", "SpectralGraph", "plot_svr", "spectral_graph"]
 
@@ -168,9 +169,14 @@ def plot_svr(
             ax.scatter(x, graph.heights[place], c="white", edgecolors="0.25", **form)
     if drawn is not None and colour_bar:
         bar = ax.figure.colorbar(drawn, ax=ax, aspect=30, pad=0.01)
-        bar.set_label("intensity of the neuron")
+        bar.set_label("intensity: excess of its edges on the next leading neurons", fontsize=8)
+    if colour_bar:
+        ax.set_title("lines: significant edges, darker where E is larger within their pair", fontsize=8, color="0.35")
     ax.xaxis.set_major_locator(FixedLocator(list(range(len(result.layers)))))
-    ax.set_xticklabels([_short(layer.name) for layer in result.layers], rotation=30, ha="right", fontsize=8)
+    many = len(result.layers) > 12
+    size, turn = (8, 30) if not many else (max(4.0, 8 - len(result.layers) / 20), 90)
+    names = [_short(layer.name) for layer in result.layers]
+    ax.set_xticklabels(names, rotation=turn, ha="center" if many else "right", fontsize=size)
     ax.set_xlim(-0.4, len(result.layers) - 0.6)
     beside = [other for other in ax.get_shared_y_axes().get_siblings(ax) if other is not ax and other.has_data()]
     tops = [other.get_ylim()[1] for other in beside]  # of frames side by side the highest counts
@@ -181,7 +187,7 @@ def plot_svr(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 18 else "..." + name[-15:]
+    return plain(name, 18)
 
 
 def _colours() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from modejax.svr import SVR
-    from modejax.svr.graph import Correction
+    from modejax.svr.pair import Correction
 
 __all__ = ["svr_figure", "write_svr_html"]
 
@@ -59,7 +60,7 @@ def svr_figure(
     import plotly.graph_objects as go
 
     graph = spectral_graph(result, scale=scale, level=level, correction=correction, max_edges=max_edges)
-    edges, names = graph.edges, [layer.name for layer in result.layers]
+    edges, names = graph.edges, [html.escape(layer.name) for layer in result.layers]
     figure = go.Figure()
     shade = np.minimum((edges.shade * _SHADES).astype(int), _SHADES - 1)
     for step in range(_SHADES):
@@ -87,7 +88,7 @@ def svr_figure(
     places = np.concatenate([np.full(len(layer.S), place) for place, layer in enumerate(result.layers)])
     intensity = np.concatenate(graph.intensity)
     words = [
-        f"{layer.name}, neuron {index}<br>singular value {S:.4g}"
+        f"{names[place]}, neuron {index}<br>singular value {S:.4g}"
         + (f"<br>intensity {graph.intensity[place][index]:.3f}" if np.isfinite(graph.intensity[place][index]) else "")
         for place, layer in enumerate(result.layers)
         for index, S in enumerate(layer.S)
@@ -97,19 +98,26 @@ def svr_figure(
         showlegend=False,
         marker={
             "size": 7, "color": np.nan_to_num(intensity), "colorscale": "YlGnBu", "cmin": 0, "cmax": 1,
-            "colorbar": {"title": {"text": "intensity"}}, "line": {"width": 0.7, "color": "rgb(60,60,60)"},
+            "colorbar": {"title": {"text": "intensity: excess of edges<br>on the next leading neurons"}},
+            "line": {"width": 0.7, "color": "rgb(60,60,60)"},
             "symbol": ["circle" if result.layers[place].window else "square" for place in places],
         },
     )  # fmt: skip
     left = f", {graph.hidden} more not drawn" if graph.hidden else ""
     test = {"none": "", "bonferroni": " after Bonferroni", "bh": " after Benjamini-Hochberg"}[correction]
     figure.update_layout(
-        title=title or f"{len(edges.E)} edges with p below {level:g}{test}{left}",
+        title=title
+        or f"{len(edges.E)} edges with p below {level:g}{test}{left}; darker: larger E within the pair; squares: "
+        "matrices, circles: convolutions",
         template="simple_white",
-        xaxis={"tickvals": list(range(len(names))), "ticktext": names},
+        xaxis={"tickvals": list(range(len(names))), "ticktext": [_short(name) for name in names]},
         yaxis={"title": {"text": LABELS[scale]}, "rangemode": "tozero"},
     )
     return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 30 else name[:12] + "\N{HORIZONTAL ELLIPSIS}" + name[-17:]
 
 
 def _with_gaps(ends: np.ndarray) -> list[float | None]:

@@ -197,15 +197,15 @@ class Stored:
         found = read_json(folder, MEMBERS, marker=self._marker)
         if found.get("format") != _FORMAT:
             raise InputError(
-                f"{folder / MEMBERS} has the format {found.get('format')!r}, this version reads {_FORMAT}; read it with "
-                "the version of modejax that wrote it"
+                f"{folder / MEMBERS} has the format {found.get('format')!r}, this version reads {_FORMAT}; read it "
+                "with the version of modejax that wrote it"
             )
         self._found = found
 
     def read(self, arm: str, wanted: Mapping[str, Any]) -> Iterator[Trained]:
         """Yield the networks of an arm whose axes have the wanted values, in the order of the grid."""
         data, stored = self._found["data"], self._found["arms"][arm]
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["arm"].items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["arm"].items()}
         shape = None if data["image_shape"] is None else tuple(data["image_shape"])
         precision = self._found["precision"]
         planned = Arm(**fields)

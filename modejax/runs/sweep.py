@@ -115,8 +115,8 @@ def run_sweep(
             `optax.GradientTransformation` for the first arm, such as `optax.lion`.
         loss: the loss of all arms, instead of that of the kind of targets.
         out: a run folder for config, result, table and networks; None keeps the run in memory.
-        existing: what to do with a run of that name: refuse; resume, go on with one that was stopped; overwrite, replace
-            it as soon as the new one is finished.
+        existing: what to do with a run of that name: refuse; resume, go on with one that was stopped; overwrite,
+            replace it as soon as the new one is finished.
         start: parameters from which the networks of the first arm start instead of drawn ones, one tree a network at
             its own size, in the order of the grid.
         progress: show a bar on stderr; by default on a terminal and in a notebook.
@@ -215,8 +215,7 @@ def check_custom(config: SweepConfig, dataset: Dataset, custom: Custom) -> None:
     """
     found: list[str] = []
     if custom.layer is not None:
-        modes = None if custom.layer.takes_modes == "none" else 3
-        found += check_family(custom.layer, modes=modes)
+        found += check_family(custom.layer)
     if custom.network is not None:
         arm = config.first_arm
         spec = network_spec(arm, "float32", dataset.num_features, dataset.num_outputs, dataset.image_shape, custom)

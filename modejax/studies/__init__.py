@@ -1,11 +1,11 @@
 """Each published figure as a function: config to result to figure and table, with the numbers measured.
 
 One file a study; a study calls the library and the plots, writes its folder, and holds no numerics of its own. A study
-is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`. What they share is in `common` and
-`files`; `mdl_files`, `mdl_runs` and `interp_files` add what only those of modes and of interpolation need,
-`flax_models` and `chains` what those of Flax models and `modejax decompose` do, `svr_runs`, `svr_planted` and `convnet`
-what those of singular value representations need. `interp_report`, `decompose_report` and `svr_report` are behind the
-commands of their names.
+is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`. `runner` claims that folder and
+puts it in place. What they share is in `common` and `files`; `mdl_files`, `mdl_runs` and `interp_files` add what only
+those of modes and of interpolation need, `flax_models` and `chains` what those of Flax models and `modejax decompose`
+do, `svr_runs`, `svr_planted` and `convnet` what those of singular value representations need. `interp_report`,
+`decompose_report` and `svr_report` are behind the commands of their names.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ STUDIES = {
     "svr-batchnorm": "svr_batchnorm:run",
     "svr-dominant": "svr_dominant:run",
     "svr-null": "svr_null:run",
+    "svr-pretrained": "svr_pretrained:run",
     "svr-training": "svr_training:run",
 }
 """Name to module (in this package) and function; imported when asked for."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from modejax._files import replaced
 from modejax.errors import InputError
+from modejax.plots.settings import own_style
 from modejax.studies.files import write_text
 
 if TYPE_CHECKING:
@@ -124,9 +125,10 @@ def save_drawing(path: Path, draw: Callable[[Figure], Any], size: tuple[float, f
     """Save what a function draws on an empty figure of some size in inches."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    draw(figure)
-    save_figure(path, figure)
+    with own_style():
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        draw(figure)
+        save_figure(path, figure)
 
 
 def write_study(
@@ -150,7 +152,8 @@ def write_study(
         The folder.
     """
     for name, draw in figures.items():
-        save_figure(folder / "figures" / f"{name}.png", draw())
+        with own_style():
+            save_figure(folder / "figures" / f"{name}.png", draw())
     with replaced(folder / "table.csv") as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), restval="")
         writer.writeheader()

@@ -18,7 +18,8 @@ class DecomposeConfig:
     source: Annotated[
         tyro.conf.Positional[Path],
         tyro.conf.arg(
-            help="FILE.safetensors, .npz (no pickles), .pt of PyTorch, or the folder of an Orbax checkpoint."
+            help="FILE.safetensors (or the .index.json of several), .npz, .pt, .pth, .ckpt or TorchScript of PyTorch, "
+            ".onnx, .keras or .h5 of Keras, or the folder of an Orbax checkpoint."
         ),
     ]
 
@@ -29,6 +30,15 @@ class DecomposeConfig:
     layout: Literal["torch", "flax", "plain"] | None = None
     """Order of the axes of the kernels where their names do not tell: torch and plain (out, in, *window), flax
     (*window, in, out)."""
+    only: tuple[str, ...] = ()
+    """Arrays or modules to take, as names or shell patterns; all others stay as they are."""
+    exclude: tuple[str, ...] = ()
+    """Arrays or modules to leave as they are."""
+    kinds: tuple[str, ...] = ()
+    """What arrays are where the file does not tell, as up=transposed or emb=table; of linear, conv, transposed,
+    depthwise, heads, heads_out, stacked, table."""
+    explain: bool = False
+    """Print what was inferred from what, and what is left out and why."""
     dataset: str | None = None
     """Measure test accuracy on this data set (a name of `modejax data list`, or a path that ends in .npz); the file
     must hold a perceptron: matrices that fit one behind the other, and biases."""

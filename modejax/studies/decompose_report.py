@@ -6,11 +6,11 @@ import csv
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from modejax._files import replaced
@@ -25,8 +25,12 @@ from modejax.studies.chains import KeptAccuracy, chain, fine_tune, kept_accuracy
 from modejax.studies.common import save_drawing
 from modejax.studies.decompose_config import DecomposeConfig
 from modejax.studies.files import check_apart, write_text
-from modejax.weights import Kernel, Weights, canonical, find_kernels, find_norms, read_weights, restore
-from modejax.weights.kernels import natural
+from modejax.svr.neurons import as_real
+from modejax.weights import Inventory, Kernel, Weights, inventory, read_bias, read_kernel, read_weights
+from modejax.weights import write_kernel as put_kernel
+from modejax.weights.derived import reason_to_leave
+from modejax.weights.files import metadata_of
+from modejax.weights.kernels import left_lines, natural, parse_kinds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,9 +57,9 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
         What was found and written, a line each.
 
     Raises:
-        InputError: the file, the folder or an option is not allowed, kernels have mixed types or one name, a bias does
-            not fit its kernel, every kernel is 0, `modes` is above the rank of every kernel, or the accuracy cannot be
-            measured because the arrays are no chain that fits the data set.
+        InputError: the file, the folder or an option is not allowed, kernels have one name, none can be decomposed,
+            `modes` is above the rank of every kernel, training diverged, or the accuracy cannot be measured because the
+            arrays are no chain that fits the data set.
     """
     _check(config)
     check_apart(config.source, config.out)
@@ -66,11 +70,23 @@ def decompose_file(config: DecomposeConfig) -> Iterator[str]:
 def _decompose_to(out: Output, config: DecomposeConfig) -> Iterator[str]:
     source, folder = config.source, out.path
     weights = read_weights(source)
-    done, left = _decompose(weights, config)
+    kinds = parse_kinds(config.kinds)
+    holds = inventory(weights, config.layout, kinds=kinds, only=config.only, exclude=config.exclude)
+    if config.explain:
+        yield from holds.lines()
+        yield ""
+    done, left = _decompose(weights, holds, config)
     # A chain that does not fit the data is refused before anything is written.
-    line, data = _chain_and_data(weights, done, config)
-    reports = [_report(each) for each in done]
+    line, data = _chain_and_data(weights, holds, done, config)
+    reports = [_report(each, weights) for each in done]
     yield report_table(reports, left)
+    yield from left_lines(holds.left)
+    if weights.skipped:
+        yield f"note: what is no array of numbers ({len(weights.skipped)}) is not in the dense file"
+    larger = [each.path for each in reports if each.parameters > each.dense_parameters]
+    if larger:
+        shown = f"{', '.join(larger[:4])}{' ...' if larger[4:] else ''}"
+        yield f"note: more parameters as modes than as kernels: {shown}; fewer modes save some"
 
     params: list[LayerParams] = [mode_from_modes(each.found, each.modes) for each in done]
     measured: dict[str, float] = {}
@@ -85,6 +101,11 @@ def _decompose_to(out: Output, config: DecomposeConfig) -> Iterator[str]:
         if config.epochs:
             options = {"learning_rate": config.learning_rate, "batch": config.batch_size, "seed": config.seed}
             tuned = fine_tune(network, cut, data, config.epochs, **options)
+            if not all(np.isfinite(np.asarray(each)).all() for each in jax.tree.leaves(tuned)):
+                raise InputError(
+                    f"training at the rate {config.learning_rate:g} led to numbers that are not finite; nothing was "
+                    "written. Give a smaller --learning-rate"
+                )
             name = f"cut, then {config.epochs} epoch{'s' * (config.epochs > 1)} in mode space"
             measured[name] = test_accuracy(network, tuned, data)
             done, params = _tuned(tuned, line, done)
@@ -108,7 +129,7 @@ def _check(config: DecomposeConfig) -> None:
         raise InputError(f"give --modes P or --energy E, one of them; got {config.modes} and {config.energy}")
     if config.modes is not None and config.modes < 1:
         raise InputError(f"modes must be an integer of at least 1, got {config.modes}")
-    if config.epochs < 0 or config.batch_size < 1 or not config.learning_rate > 0:
+    if config.epochs < 0 or config.batch_size < 1 or not 0 < config.learning_rate < float("inf"):
         raise InputError(
             "epochs must be 0 or more, batch size 1 or more and the learning rate positive, got "
             f"{config.epochs}, {config.batch_size} and {config.learning_rate}"
@@ -117,55 +138,56 @@ def _check(config: DecomposeConfig) -> None:
         raise InputError(f"--epochs {config.epochs} trains on data; give --dataset, too")
 
 
-def _decompose(weights: Weights, config: DecomposeConfig) -> tuple[list[_Decomposition], list[tuple[str, str]]]:
-    """Return the decomposed kernels, and the names of those that have no modes with the reason."""
-    kernels = find_kernels(weights, config.layout)
-    _check_kernels(weights, kernels)
+def _decompose(
+    weights: Weights, holds: Inventory, config: DecomposeConfig
+) -> tuple[list[_Decomposition], list[tuple[str, str]]]:
+    """Return the decomposed kernels, and the names of those that stay as they are with the reason."""
+    _check_names(holds.kernels)
     done, left = [], []
-    for each in kernels:
+    for each in holds.kernels:
+        why = reason_to_leave(each.derived) if each.derived is not None else ""
+        if not why and each.groups > 1:
+            why = f"a convolution in {each.groups} groups has one kernel a group and no common modes"
+        if why:
+            left.append((each.name, why))
+            continue
         try:
-            found = singular_modes(canonical(weights[each.key], each.layout))
+            found = singular_modes(as_real(read_kernel(weights, each), each.name))
             if found.rank == 0:
                 left.append((each.name, "the kernel is 0 and has no modes"))
                 continue
             wanted = None if config.modes is None else min(config.modes, found.rank)
             count = found.count(wanted, config.energy)
         except InputError as error:
-            raise InputError(f"{each.key}: {error}") from None
-        done.append(_Decomposition(each, found, count, None if each.bias is None else weights[each.bias]))
+            left.append((each.name, str(error)))
+            continue
+        done.append(_Decomposition(each, found, count, read_bias(weights, each)))
     if not done:
-        raise InputError(f"every kernel of {weights.source} is 0 and has no modes; give trained weights")
+        reasons = "; ".join(f"{name}: {why}" for name, why in left[:4])
+        raise InputError(f"no kernel of {weights.source} can be decomposed: {reasons}")
     most = max(each.found.rank for each in done)
     if config.modes is not None and config.modes > most:
         raise InputError(f"modes={config.modes} is above the rank of every kernel ({most} at most); give fewer")
     return done, left
 
 
-def _check_kernels(weights: Weights, kernels: list[Kernel]) -> None:
-    types = {str(weights[each.key].dtype) for each in kernels}
-    if len(types) > 1:
-        raise InputError(f"{weights.source} has kernels of mixed types {', '.join(sorted(types))}; convert them to one")
+def _check_names(kernels: Sequence[Kernel]) -> None:
     # The arrays of modes.npz are named after the kernels.
     names = Counter(each.name for each in kernels)
     same = [each.key for each in kernels if names[each.name] > 1 or not each.name]
     if same:
         raise InputError(f"the kernels {', '.join(same)} have one name or none; rename the arrays")
-    for each in kernels:
-        shape = None if each.bias is None else weights.shapes[each.bias]
-        if shape not in (None, each.shape[:1]):
-            raise InputError(
-                f"{each.bias} has the shape {shape}; {each.key} has {each.shape[0]} outputs and needs {each.shape[:1]}"
-            )
 
 
-def _report(done: _Decomposition) -> LayerReport:
-    shape, kernel = done.found.shape, done.kernel
-    stored = shape if kernel.layout != "flax" else (*shape[2:], shape[1], shape[0])
+def _report(done: _Decomposition, weights: Weights) -> LayerReport:
+    kernel = done.kernel
+    plain = kernel.derived is None and kernel.index is None
+    stored = weights.shapes[kernel.key] if plain else done.found.shape
     return layer_report(kernel.name, stored, done.found, done.modes, kernel.bias is not None)
 
 
 def _chain_and_data(
-    weights: Weights, done: list[_Decomposition], config: DecomposeConfig
+    weights: Weights, holds: Inventory, done: list[_Decomposition], config: DecomposeConfig
 ) -> tuple[list[_Decomposition], Dataset | None]:
     """Return the maps in the order in which they are applied, and the data; refuse what is no perceptron."""
     if config.dataset is None:
@@ -178,8 +200,7 @@ def _chain_and_data(
             f"{spatial[0]} is a convolution. Use modejax.nnx.decompose on the Flax model, or {advice}"
         )
     used = {each.kernel.key for each in done} | {each.kernel.bias for each in done}
-    norms = find_norms(weights)
-    others = [norm.name for norm in norms] or [name for name in weights if name not in used]
+    others = [norm.name for norm in holds.norms] or [name for name in weights if name not in {*used, *holds.left}]
     if others:
         raise InputError(f"accuracy needs a chain of matrices and biases alone, but there is {others[0]}; {advice}")
     data = load_dataset(config.dataset, data_dir=config.data_dir)
@@ -221,39 +242,36 @@ def _write_arrays(
 
     The dense weights keep the names of the file; those of PyTorch and Orbax go into a safetensors file.
     """
-    kernels = {each.kernel.key for each in done}
     dense = {name: weights[name] for name in weights}
-    factors = {name: each for name, each in dense.items() if name not in kernels}
+    taken = {key for each in done for key in (each.kernel.derived.parts if each.kernel.derived else (each.kernel.key,))}
+    factors = {name: each for name, each in dense.items() if name not in taken}
     for each, part in zip(done, params, strict=True):
         kernel = each.kernel
         xi_out, sigma, xi_in = (np.asarray(array, np.float64) for array in (part.xi_out, part.sigma, part.xi_in))
         matrix = (xi_out * sigma) @ xi_in.reshape(each.modes, -1)
-        dtype = dense[kernel.key].dtype
-        dense[kernel.key] = restore(matrix.reshape(each.found.shape), kernel.layout).astype(dtype)
+        if not np.isfinite(matrix).all():
+            raise InputError(f"{kernel.name}: its modes are not finite; nothing was written")
+        put_kernel(dense, kernel, matrix.reshape(each.found.shape), each.bias)
         factors |= {f"{kernel.name}.{name}": np.asarray(getattr(part, name)) for name in ("xi_out", "sigma", "xi_in")}
         if kernel.bias is not None:
-            dense[kernel.bias] = factors[kernel.bias] = np.asarray(each.bias).astype(dense[kernel.bias].dtype)
+            factors[kernel.bias] = dense[kernel.bias]
     _write_npz(folder / "modes.npz", factors)
     dense = {weights.stored[name]: each for name, each in dense.items()}
     if source.suffix == ".npz":
         _write_npz(folder / "dense.npz", dense)
         return ["modes.npz", "dense.npz"]
-    from safetensors import safe_open
     from safetensors.numpy import save_file
 
-    metadata = None
-    if source.suffix == ".safetensors":
-        with safe_open(source, framework="numpy") as file:
-            metadata = file.metadata()
+    metadata = dict(metadata_of(source) or {}) if source.suffix == ".safetensors" else None
     with replaced(folder / "dense.safetensors") as part:
         # Unlike np.ascontiguousarray, this leaves numbers without an axis as they are.
-        save_file({name: np.require(each, requirements="C") for name, each in dense.items()}, part, metadata)
+        save_file({name: np.require(each, requirements="C") for name, each in dense.items()}, part, metadata or None)
     return ["modes.npz", "dense.safetensors"]
 
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    # An .npz file does not know bfloat16.
-    plain = {name: each.astype(np.float32) if each.dtype == jnp.bfloat16 else each for name, each in arrays.items()}
+    # An .npz file does not know bfloat16 and float8.
+    plain = {name: each.astype(np.float32) if each.dtype.kind == "V" else each for name, each in arrays.items()}
     with replaced(path) as part, part.open("wb") as file:
         np.savez(file, **plain)  # pyright: ignore[reportArgumentType]
 

@@ -14,6 +14,7 @@ from modejax.errors import InputError
 from modejax.runs import Output, kind_of, open_run, output
 from modejax.studies.common import save_drawing
 from modejax.studies.files import check_apart
+from modejax.studies.svr_layers import write_layer_spectra
 from modejax.svr import SVR, Stream, describe, members, svr
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def report_svr(
             )
         with claim() as claimed:
             return _run(source, claimed, level, plain["null"])
-    names = ("layout", "order", "groups", "norms", "flatten", "streams")
+    explain, per_layer = options.pop("explain", False), options.pop("layers", False)
+    names = ("layout", "order", "groups", "norms", "flatten", "streams", "kinds", "only", "exclude")
     understood = describe(source, **{name: options.pop(name) for name in names if options.get(name)})
     for name in names:
         options.pop(name, None)
@@ -136,8 +138,13 @@ def report_svr(
         # A file holds at most so many edges a pair: those of all pairs of a large network would fill the disk.
         result.save(claimed.path, level, correction=correction, max_edges=max_edges)
         written = _figures(claimed.path, result, level, correction, max_edges)
+        spectra = write_layer_spectra(result, claimed.path) if per_layer else []
         folder = claimed.finish()
     lines = ["understood:", *understood.lines(), ""]
+    if explain and understood.found is not None:
+        lines = ["inferred:", *understood.found.lines(), "", *lines]
+    if per_layer:
+        lines += [*spectra, ""]
     lines += _table(result.layer_table(), ("layer", "neurons", "hidden", "route", "largest_S", "median_S", "clusters"))
     shown = ("writer", "reader", "channels", "positions", "edges", "significant", "by_chance", "bonferroni", "bh")
     lines += ["", *_table(result.summary(), (*shown, "leading_E", "leading_log10_p"))]
@@ -154,8 +161,8 @@ def report_svr(
 def _chains(result: SVR) -> list[str]:
     try:
         chains = {"leading": result.leading_chain(), "dominant": result.dominant_chain()}
-    except InputError:  # a residual network has no single path
-        return []
+    except InputError as error:
+        return [] if "single path" in str(error) else [f"note: {error}"]  # a residual network has no path through all
     return [
         f"{name} chain: neurons {'-'.join(map(str, chain.neurons))}, product of edges {chain.product:.3g}, weakest "
         f"{chain.weakest:.3g}, log10 p {chain.log_p / np.log(10):.1f}"

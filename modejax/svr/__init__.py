@@ -1,8 +1,10 @@
 """Singular value representation: the graph of a trained network's spectral neurons, with exact statistics.
 
 Read `neurons` first (the singular triples of a kernel), then `edges` (how one layer's neurons feed the next one's),
-`null`, `tails` and `pair` (what edges are by chance), `description` (what must be known of a network), `graph` (`svr`,
-which puts it together), then `derived` and `batch`. It takes arrays and weight files; training and sweeps may not come
+`null`, `tails` and `pair` (what edges are by chance), `description` (what must be known of a network, with
+`layers`, `chains`, `norms` and `residual`), `graph` (what comes out) and
+`build` (`svr`, which puts it together), then `derived`, `spectra`,
+`compare` and `batch`. It takes arrays and weight files; training and sweeps may not come
 in.
 
 References:
@@ -14,6 +16,9 @@ from modejax.svr import derived as derived
 from modejax.svr import null as null
 from modejax.svr.batch import member_edges as member_edges
 from modejax.svr.batch import members as members
+from modejax.svr.build import svr as svr
+from modejax.svr.compare import Comparison as Comparison
+from modejax.svr.compare import compare as compare
 from modejax.svr.derived import dead_channels as dead_channels
 from modejax.svr.derived import near_kernel as near_kernel
 from modejax.svr.derived import near_kernel_block as near_kernel_block
@@ -24,8 +29,8 @@ from modejax.svr.description import load_kernel as load_kernel
 from modejax.svr.edges import edges as edges
 from modejax.svr.edges import effective_filters as effective_filters
 from modejax.svr.graph import SVR as SVR
-from modejax.svr.graph import svr as svr
 from modejax.svr.neurons import SpectralLayer as SpectralLayer
 from modejax.svr.neurons import haar as haar
 from modejax.svr.neurons import spectral_layer as spectral_layer
 from modejax.svr.pair import Pair as Pair
+from modejax.svr.spectra import layer_spectra as layer_spectra

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,26 +14,21 @@ from jaxtyping import Float
 from modejax._files import replaced
 from modejax.errors import InputError
 from modejax.svr import derived
-from modejax.svr.description import Description, Fold, PairSpec, describe, load_kernel
-from modejax.svr.edges import as_positions, edges
-from modejax.svr.neurons import Method, SpectralLayer, check_memory, spectral_layer
-from modejax.svr.null import (
-    NULLS,
-    Null,
-    level_of_sigma,
-)
+from modejax.svr.description import Description, Fold
+from modejax.svr.neurons import Method, SpectralLayer
+from modejax.svr.null import Null, level_of_sigma
 from modejax.svr.pair import Correction, Pair, adjusted, check_level
 
 if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-__all__ = ["SVR", "svr"]
+__all__ = ["SVR"]
 
 Scope = Literal["pair", "network"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SVR:
     """The graph of a network's spectral neurons.
 
@@ -193,6 +189,15 @@ class SVR:
         pair = self.pairs[index]
         return derived.aggregate(pair.E, self.layers[pair.reader].cluster, self.layers[pair.writer].cluster)
 
+    def __repr__(self) -> str:
+        neurons, edges_ = sum(len(layer.S) for layer in self.layers), sum(pair.E.size for pair in self.pairs)
+        names = [layer.name for layer in self.layers]
+        return (
+            f"SVR of {self.description.weights.source}: {len(names)} layers, {neurons} neurons, {len(self.pairs)} "
+            f"pairs, {edges_} edges\n  layers: {', '.join(names[:4])}{f' ... {names[-1]}' if names[4:] else ''}\n"
+            f"  method {self.method}, null {self.null}, fold {self.fold}; {len(self.notes)} notes"
+        )
+
     def path(self) -> list[Pair]:
         """Return the pairs of a chain of layers in their order.
 
@@ -203,13 +208,22 @@ class SVR:
             raise InputError("the network is not a chain of layers, so that it has no single path through all of them")
         return list(self.pairs)
 
+    def _chain(self) -> list[Pair]:
+        """Return the pairs of a chain whose neurons are defined."""
+        empty = [layer.name for layer in self.layers if not layer.S[0] > 0]
+        if empty:
+            raise InputError(
+                f"the kernel of {', '.join(empty)} is 0: no neuron leads it, so there is no dominant chain"
+            )
+        return self.path()
+
     def dominant_chain(self) -> derived.Chain:
         """Return the chain of neurons through all layers that is least likely by chance.
 
         Raises:
-            InputError: if the network is not a chain.
+            InputError: if the network is not a chain, or a kernel is 0.
         """
-        chain = self.path()
+        chain = self._chain()
         return derived.dominant_chain([pair.E for pair in chain], [pair.log_p for pair in chain])
 
     def leading_chain(self) -> derived.Chain:
@@ -218,9 +232,9 @@ class SVR:
         Its p-value is not corrected, since the chain is chosen beforehand.
 
         Raises:
-            InputError: if the network is not a chain.
+            InputError: if the network is not a chain, or a kernel is 0.
         """
-        chain = self.path()
+        chain = self._chain()
         found = tuple(float(pair.E[0, 0]) for pair in chain)
         p = derived.chain_log_p([float(pair.log_p[0, 0]) for pair in chain])
         return derived.Chain((0,) * len(self.layers), found, math.prod(found), min(found), p)
@@ -275,7 +289,7 @@ class SVR:
             )
         return graph
 
-    def save(self, folder: Path, level: float | None = None, **options: Any) -> list[Path]:
+    def save(self, folder: str | os.PathLike[str], level: float | None = None, **options: Any) -> list[Path]:
         """Write `edges.parquet`, `edges.csv`, `pairs.csv`, `layers.csv` and `graph.graphml`, each whole or not at all.
 
         Args:
@@ -288,6 +302,7 @@ class SVR:
         """
         import networkx as nx
 
+        folder = Path(folder)
         table = self.table(level, **options)
         graph = self.graph(level, **options)
         written = {
@@ -301,105 +316,3 @@ class SVR:
             with replaced(folder / name) as part:
                 write(part)
         return [folder / name for name in written]
-
-
-def svr(
-    network: Any,
-    *,
-    method: Method = "svr",
-    max_neurons: int | None = None,
-    null: Null = "beta",
-    fold: Fold = "none",
-    eps: float = 1e-5,
-    draws: int = 200,
-    seed: int = 0,
-    **description: Any,
-) -> SVR:
-    """Return the singular value representation of a network.
-
-    Args:
-        network: a weight file, arrays, a Flax module or a `Description`; see `describe`.
-        method: `"svr"`: a neuron reads a bank of spatial filters and writes a channel pattern; `"cosvr"`: the other
-            way.
-        max_neurons: keep the leading neurons of each layer. It hides what layers hardly write (near-kernels), which is
-            noted.
-        null: law of the p-values: `"beta"` (exact), `"chi2"` (the released code's), `"channel_haar"` (smooth kernels
-            are no evidence), `"rotation"` (drawn; the least p is 1 / (1 + draws x writer's neurons)).
-        fold: how a norm enters its layer's kernel: `"none"`, `"gamma"`, `"full"`; see `load_kernel`.
-        eps: the norm's epsilon.
-        draws: rotations of the empirical null.
-        seed: of rotations and of random vectors.
-        **description: options of `describe`: layout, order, groups, norms, flatten, streams.
-
-    Returns:
-        The representation. p-values are computed when they are asked for.
-
-    Raises:
-        InputError: an option or the network is not allowed; see `describe` and `spectral_layer`.
-
-    References:
-        Meller and Berkouk, Singular Value Representation, AISTATS 2023, arXiv 2302.08183.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> found = svr([rng.standard_normal((16, 8)), rng.standard_normal((10, 16))])
-        >>> found.pairs[0].E.shape, len(found.table(level=1.0))
-        ((10, 8), 80)
-    """
-    if null not in NULLS:
-        raise InputError(f"unknown null {null!r}; allowed: {', '.join(NULLS)}")
-    if type(draws) is not int or draws < 1:
-        raise InputError(f"draws={draws!r}; allowed: an integer of at least 1")
-    understood = describe(network, **description)
-    if len(understood.layers) < 2:
-        raise InputError(f"{understood.weights.source} has one layer, so no edges; allowed: two or more")
-    sparse = [layer.name for layer in understood.layers if layer.groups > 1]
-    if sparse and (method == "cosvr" or null == "rotation"):
-        raise InputError(
-            f"{', '.join(sparse)} have groups; allowed with them: the method svr, and the nulls beta, chi2 and "
-            "channel_haar"
-        )
-    for spec in understood.layers:
-        check_memory(spec.name, (spec.width_out, spec.width_in, *spec.kernel.shape[2:]), max_neurons)
-    layers = tuple(
-        spectral_layer(
-            load_kernel(understood, i, fold, eps),
-            name=understood.layers[i].name,
-            method=method,
-            max_neurons=max_neurons,
-            seed=seed + i,
-        )
-        for i in range(len(understood.layers))
-    )
-    pairs, grouped = [], []
-    for spec in understood.pairs:
-        U, V = _joined(layers, spec)
-        law = null
-        if understood.layers[spec.reader].groups > 1 and null in ("beta", "chi2"):
-            law = "channel_haar"
-            grouped.append(layers[spec.reader].name)
-        places = U.shape[1] * V.shape[1]
-        groups = understood.layers[spec.writer].groups
-        E = edges(U, V)
-        pairs.append(Pair(spec.writer, spec.reader, E, U.shape[0], places, law, U, V, groups, draws, seed))
-    notes = list(understood.notes)
-    if grouped:
-        notes.append(f"patterns of {', '.join(grouped)} lie in one group each: their edges are tested by channel_haar")
-    hidden = [f"{layer.name} ({layer.hidden})" for layer in layers if layer.hidden]
-    if hidden:
-        notes.append(f"neurons left out, and near-kernels with them: {', '.join(hidden)}")
-    poor = [f"{layer.name} ({layer.residual:.1e})" for layer in layers if layer.residual > 1e-3]
-    if poor:
-        notes.append(f"leading neurons found to a residual of S_0 times: {', '.join(poor)}")
-    needed = max((20 * pair.E.shape[0] for pair in pairs), default=0)
-    if null == "rotation" and draws < needed:
-        notes.append(f"{draws} rotations find no edge that passes a correction for all; {needed} draws could")
-    if fold != "none" and not any(layer.norm for layer in understood.layers):
-        notes.append(f"fold={fold}, but no norm was found")
-    return SVR(layers, tuple(pairs), understood, method, null, fold, tuple(notes))
-
-
-def _joined(layers: tuple[SpectralLayer, ...], spec: PairSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Return the patterns of writer and reader over the channels between them; what is flattened becomes positions."""
-    U, V = layers[spec.writer].U, layers[spec.reader].V
-    return as_positions(U, spec.spread, spec.order), as_positions(V, spec.flattened, spec.order)

@@ -202,7 +202,12 @@ class SweepConfig(Arm):
 
     def _further(self, text: str) -> Arm:
         name, *pairs = text.split()
-        given = dict(pair.partition("=")[::2] for pair in pairs)
+        given: dict[str, str] = {}
+        for pair in pairs:
+            field, equals, value = pair.partition("=")
+            if not equals or field in given:
+                raise InputError(f"an arm is written NAME field=value field=value, each field once; got {text!r}")
+            given[field] = value
         kinds = {field.name: str(field.type) for field in dataclasses.fields(Arm)}
         changes: dict[str, Any] = {"name": name}
         for field, value in given.items():
@@ -304,7 +309,8 @@ class SweepConfig(Arm):
         if unknown:
             raise InputError(f"not the config of a sweep: it has no field {unknown[0]!r}; allowed: {choices(known)}")
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            return cls(**values)
         except (AttributeError, TypeError) as error:
             raise InputError(f"not the config of a sweep: {error}") from None
 

@@ -117,9 +117,11 @@ def step_flops(spec: ArmSpec, width: int, modes: int, batch: int) -> int:
     rate = jax.ShapeDtypeStruct((), jnp.result_type(float))
     x = jax.ShapeDtypeStruct((batch, spec.network.features), jnp.result_type(float))
     y = jax.ShapeDtypeStruct((batch,), jnp.int32)
-    return matmul_flops(
-        lambda state, x, y, rate: train_step(network, LOSSES["classes"], state, (x, y), rate, rate), state, x, y, rate
-    )
+
+    def step(state: Any, x: Any, y: Any, rate: Any) -> Any:
+        return train_step(network, LOSSES["classes"], state, (x, y), rate, rate, spec.optimiser)
+
+    return matmul_flops(step, state, x, y, rate)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def member_arrays(plan: Plan, program: Program, launch: int = 0) -> list[MemberA
         index = np.append(share, np.full(bucket.capacity - len(share), bucket.members[-1], share.dtype))
         own = {name: values[index] for name, values in arm.members.values.items()}
         numbers = {name: own[name].astype(np.int32 if name == "train_examples" else dtype) for name in arm.spec.numbers}
-        arrays = MemberArrays(
+        arrays: Any = (
             own["width"],
             own["modes"],
             seed_words(own["seed"]),
@@ -44,7 +45,7 @@ def member_arrays(plan: Plan, program: Program, launch: int = 0) -> list[MemberA
             own["weight_decay"].astype(dtype),
             numbers,
         )
-        placed.append(place(arrays, program.by_member))
+        placed.append(place(MemberArrays(*arrays), program.by_member))
     return placed
 
 
@@ -77,17 +78,9 @@ def device_data(plan: Plan, dataset: Dataset, program: Program) -> Data:
     if spec.uses("label_noise"):
         noise = np.stack([_rng(words, 2).random(len(y), np.float32) for words in each])
         wrong = np.stack([_wrong(dataset, y, _rng(words, 3)) for words in each]).astype(spec.label_type)
-    data = Data(
-        x,
-        y,
-        blocks(dataset.x_test, dataset.y_test, spec.test_blocks),
-        held_out,  # pyright: ignore[reportArgumentType]
-        seed_words(seeds),  # pyright: ignore[reportArgumentType]
-        share,  # pyright: ignore[reportArgumentType]
-        noise,  # pyright: ignore[reportArgumentType]
-        wrong,  # pyright: ignore[reportArgumentType]
-    )
-    return place(data, program.everywhere)
+    tests = blocks(dataset.x_test, dataset.y_test, spec.test_blocks)
+    arrays: Any = (x, y, tests, held_out, seed_words(seeds), share, noise, wrong)
+    return place(Data(*arrays), program.everywhere)
 
 
 def _rng(words: Sequence[int], stream: int) -> np.random.Generator:
@@ -105,13 +98,13 @@ def make_clock(plan: Plan, program: Program, first: int, count: int, *, truncate
     """Put the numbers of a call on the devices: its first epoch (from 0), its epochs, whether curves are due."""
     dtype = np.float64 if program.spec.precision == "float64" else np.float32
     arms = [plan.arms[bucket.arm].arm for bucket in plan.buckets]
-    clock = Clock(
-        np.int32(first),  # pyright: ignore[reportArgumentType]
-        np.int32(count),  # pyright: ignore[reportArgumentType]
-        np.int32(plan.config.epochs),  # pyright: ignore[reportArgumentType]
-        np.array([arm.halve_every for arm in arms], np.int32),  # pyright: ignore[reportArgumentType]
-        np.array([arm.warm_up for arm in arms], dtype),  # pyright: ignore[reportArgumentType]
-        np.bool_(truncate),  # pyright: ignore[reportArgumentType]
-        seed_words([plan.config.shuffle_seed])[0],  # pyright: ignore[reportArgumentType]
+    numbers: Any = (
+        np.int32(first),
+        np.int32(count),
+        np.int32(plan.config.epochs),
+        np.array([arm.halve_every for arm in arms], np.int32),
+        np.array([arm.warm_up for arm in arms], dtype),
+        np.bool_(truncate),
+        seed_words([plan.config.shuffle_seed])[0],
     )
-    return place(clock, program.everywhere)
+    return place(Clock(*numbers), program.everywhere)

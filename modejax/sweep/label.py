@@ -157,7 +157,7 @@ def _counts(arm: PlannedArm) -> tuple[tuple[str, ...], np.ndarray]:
     for name in spec.to_network:
         axis = dims.index(name)
         if (counts == counts.take([0], axis)).all():
-            counts = counts.take(0, axis)
+            counts = np.asarray(counts.take(0, axis))
             dims.remove(name)
     return tuple(dims), counts
 

@@ -1,90 +1,44 @@
-"""Weight files as mappings from names to arrays, read when asked for; no file is written to and no pickle is run."""
+"""Weight files as mappings from names to arrays, read when asked for; nothing is written to them or run."""
 
 from __future__ import annotations
 
-import math
+import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modejax.errors import InputError
+from modejax.weights.arrays import Weights, no_numbers
 
-__all__ = ["Weights", "read_weights"]
+__all__ = ["SUFFIXES", "read_weights"]
 
-
-class Weights(Mapping[str, np.ndarray]):
-    """Named arrays of which shapes are known and values are read when asked for.
-
-    Attributes:
-        shapes: for each name the shape of the array.
-        source: where they come from, for messages.
-        stored: for each name that in the file.
-    """
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], load: Callable[[str], Any], source: str) -> None:
-        self.stored = {_plain(name): name for name in shapes}
-        if len(self.stored) != len(shapes):
-            raise InputError(
-                f"{source} has two arrays of one name but for / and . or params and batch_stats; rename one"
-            )
-        self.shapes = {name: tuple(shapes[old]) for name, old in self.stored.items()}
-        self.source = source
-        self._load = load
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self.shapes:
-            raise KeyError(name)
-        return np.asarray(self._load(self.stored[name]))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.shapes)
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def __repr__(self) -> str:
-        count = sum(math.prod(shape) for shape in self.shapes.values())
-        return f"Weights({self.source}: {len(self)} arrays, {count} numbers)"
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, Any], source: str) -> Weights:
-        """Return arrays that are in memory.
-
-        Example:
-            >>> Weights.of({"fc.weight": np.zeros((2, 3))}, "doctest")
-            Weights(doctest: 1 arrays, 6 numbers)
-        """
-        if isinstance(arrays, Weights):
-            return arrays
-        return cls({name: tuple(np.shape(each)) for name, each in arrays.items()}, arrays.__getitem__, source)
-
-
-def _plain(name: str) -> str:
-    """Return a name with dots, without the collections of Linen before it."""
-    name = name.replace("/", ".")
-    for collection in ("params.", "batch_stats."):
-        name = name.removeprefix(collection)
-    return name
+_TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".jit", ".pkl")
+SUFFIXES = (".safetensors", ".npz", ".onnx", ".keras", ".h5", ".hdf5", *_TORCH)
+"""Suffixes of weight files; an index of sharded safetensors ends in .index.json."""
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
     """Open a weight file.
 
     Args:
-        path: `FILE.safetensors`; `FILE.npz`; `FILE.pt`, `.pth` or `.bin` of PyTorch, if torch is installed (state dicts
-            only, opened with `weights_only`); or the folder of an Orbax checkpoint.
+        path: `FILE.safetensors`, or the `.safetensors.index.json` of several; `FILE.npz`; a state dict, checkpoint,
+            pickled model or TorchScript archive of PyTorch (`.pt`, `.pth`, `.pth.tar`, `.ckpt`, `.bin`, `.jit`; torch
+            is not needed); `FILE.onnx`; `FILE.keras`, `.weights.h5` or `.h5` of Keras; the folder of an Orbax
+            checkpoint, or a folder with sharded safetensors.
 
     Returns:
-        The arrays by name. Parts of a name are separated by dots, and the names of Linen's collections are left out.
-        PyTorch and NumPy files keep the order in which they were written, the others sort the names.
+        The arrays by name. Parts of a name are separated by dots, and what stands around the whole network
+        (`params`, `state_dict`, `model`) is left out. PyTorch, ONNX and NumPy files keep the order in which they were
+        written, the others sort the names.
 
     Raises:
-        InputError: the file is missing, damaged, holds pickles, or has another format.
+        InputError: the file is missing, damaged, encrypted, or has another format. Pickles are taken apart without
+            running what they name.
 
     Example:
         >>> import tempfile
@@ -94,39 +48,149 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
         {'fc.weight': (2, 3)}
     """
     path = Path(path)
-    readers = {
-        ".safetensors": _safetensors,
-        ".npz": _npz,
-        ".pt": _torch,
-        ".pth": _torch,
-        ".bin": _torch,
-    }
-    if path.is_dir():
-        return _orbax(path)
-    if path.suffix not in readers:
+    try:
+        if path.is_dir():
+            return _folder(path)
+        if path.name.endswith(".index.json"):
+            return _opened(path, _sharded)
+        if path.suffix not in SUFFIXES:
+            raise InputError(
+                f"{path} has a format that is not known; allowed: {', '.join(SUFFIXES)}, a .safetensors.index.json, or "
+                "a folder of an Orbax checkpoint"
+            )
+        if not path.is_file():
+            raise InputError(
+                f"there is no file {path}; give a weight file ({', '.join(SUFFIXES)}) or a checkpoint folder"
+            )
+        return _opened(path, _reader(path))
+    except (OSError, ValueError) as error:  # names with null bytes or of absurd length, too
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read ({error}); give a weight file") from None
+
+
+def _opened(path: Path, reader: Callable[[Path], Weights]) -> Weights:
+    """Read a file; whatever a damaged one raises becomes one error that says so."""
+    try:
+        return reader(path)
+    except InputError:
+        raise
+    except Exception as error:  # a parser raises anything on damaged bytes
         raise InputError(
-            f"{path} has a format that is not known; allowed: {', '.join(readers)}, or a folder of an Orbax checkpoint"
-        )
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; give a weight file ({', '.join(readers)}) or a checkpoint folder")
-    return readers[path.suffix](path)
+            f"{path} cannot be read ({type(error).__name__}: {str(error)[:200]}); it is damaged or no weight file"
+        ) from None
+
+
+def _reader(path: Path) -> Callable[[Path], Weights]:
+    from modejax.weights.keras_files import read_h5, read_keras
+    from modejax.weights.onnx_files import read_onnx
+    from modejax.weights.torch_files import read_torch
+
+    if path.suffix in (".h5", ".hdf5"):
+        return read_h5
+    if path.suffix in _TORCH:
+        with path.open("rb") as file:
+            if file.read(8).startswith(b"\x89HDF"):
+                return read_h5
+        return read_torch
+    return {".safetensors": _safetensors, ".npz": _npz, ".onnx": read_onnx, ".keras": read_keras}[path.suffix]
+
+
+def _folder(path: Path) -> Weights:
+    index = sorted(path.glob("*.safetensors.index.json"))
+    if len(index) == 1 and not (path / "_METADATA").exists():
+        return _opened(index[0], _sharded)
+    from modejax.weights.orbax_files import read_orbax
+
+    return read_orbax(path)
+
+
+_SAFE = {
+    **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn"},
+    **{"F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu", "BOOL": "bool", "C64": "complex64"},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
 
 
 def _safetensors(path: Path) -> Weights:
-    from safetensors import SafetensorError, safe_open
+    import ml_dtypes  # noqa: F401  (its types are known to NumPy by name then)
 
-    try:
-        handle = safe_open(path, framework="numpy")
-        with handle as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as safetensors ({error})") from None
+    whole = path.stat().st_size
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > min(whole - 8, 100_000_000) or size < 2:
+            raise InputError(f"{path} cannot be read as safetensors (its header does not fit); it is damaged")
+        try:
+            header = json.loads(file.read(size))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} cannot be read as safetensors ({error})") from None
+    if not isinstance(header, dict):
+        raise InputError(f"{path} cannot be read as safetensors (its header is no table)")
+    header.pop("__metadata__", None)
+    shapes, types, places, skipped = {}, {}, {}, {}
+    for name, each in header.items():
+        shape, (begin, end) = tuple(each["shape"]), each["data_offsets"]
+        kind = _SAFE.get(each["dtype"])
+        if kind is None:
+            skipped[name] = f"entries of type {each['dtype']}"
+            continue
+        dtype = np.dtype(kind)
+        count = _count(shape, path, name)
+        if not 0 <= begin <= end <= whole - 8 - size or end - begin != count * dtype.itemsize:
+            raise InputError(f"{path} cannot be read as safetensors (the place of {name} does not fit); it is damaged")
+        if why := no_numbers(np.empty(0, dtype)):
+            skipped[name] = why
+            continue
+        shapes[name], types[name], places[name] = shape, kind, (8 + size + begin, count)
 
     def load(name: str) -> np.ndarray:
-        with safe_open(path, framework="numpy") as file:
-            return np.asarray(file.get_tensor(name))
+        place, count = places[name]
+        with path.open("rb") as file:
+            file.seek(place)
+            array = np.fromfile(file, np.dtype(types[name]).newbyteorder("<"), count)
+        return array.reshape(shapes[name])
 
-    return Weights(shapes, load, str(path))
+    return Weights(shapes, load, str(path), dtypes=types, skipped=skipped)
+
+
+def _count(shape: tuple[Any, ...], path: Path, name: str) -> int:
+    count = 1
+    for n in shape:
+        if type(n) is not int or n < 0:
+            raise InputError(f"{path}: {name} has the shape {shape}; it is damaged")
+        count *= n
+    return count
+
+
+def _sharded(path: Path) -> Weights:
+    index = json.loads(path.read_text())
+    table = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(table, dict) or not table:
+        raise InputError(f"{path} has no weight_map; give the index of sharded safetensors")
+    parts: dict[str, Weights] = {}
+    shapes, types, skipped = {}, {}, {}
+    for name, shard in table.items():
+        if not isinstance(shard, str) or Path(shard).name != shard:
+            raise InputError(f"{path} names the file {shard!r}; allowed: files beside the index")
+        if shard not in parts:
+            if not (path.parent / shard).is_file():
+                raise InputError(f"{path} names {shard}, which is not there; put all parts beside the index")
+            parts[shard] = _opened(path.parent / shard, _safetensors)
+        part = parts[shard]
+        inner = {old: plain for plain, old in part.stored.items()}
+        if name in part.skipped:
+            skipped[name] = part.skipped[name]
+        elif name in inner:
+            shapes[name], types[name] = part.shapes[inner[name]], part.dtypes[inner[name]]
+        else:
+            raise InputError(f"{path}: {shard} does not hold {name}; the index belongs to other files")
+
+    def load(name: str) -> np.ndarray:
+        part = parts[table[name]]
+        return part._load(name)
+
+    return Weights(shapes, load, str(path), dtypes=types, skipped=skipped)
 
 
 def _npz(path: Path) -> Weights:
@@ -137,16 +201,27 @@ def _npz(path: Path) -> Weights:
         return shape, dtype
 
     shapes: dict[str, tuple[int, ...]] = {}
+    types, skipped = {}, {}
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
+                if info.flag_bits & 1:
+                    raise InputError(f"{path} is encrypted; save it without a password")
+                name = info.filename.removesuffix(".npy")
+                if not info.filename.endswith(".npy"):
+                    skipped[name] = "no array"
+                    continue
                 with archive.open(info) as member:
                     shape, dtype = header(member)
-                name = info.filename.removesuffix(".npy")
                 if dtype.hasobject:
                     raise InputError(f"{path}: the array {name} is a pickle, which is not read; save arrays of numbers")
-                shapes[name] = shape
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+                if why := no_numbers(np.empty(0, dtype)):
+                    skipped[name] = why
+                    continue
+                if _count(tuple(shape), path, name) * dtype.itemsize > info.file_size:
+                    raise InputError(f"{path}: {name} has the shape {shape}, more than the file holds; it is damaged")
+                shapes[name], types[name] = shape, dtype.name
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as an .npz archive of numbers ({error})") from None
@@ -155,73 +230,21 @@ def _npz(path: Path) -> Weights:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return archive[name]
-        except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(f"{path}: the array {name} is damaged ({error})") from None
 
-    return Weights(shapes, load, str(path))
+    return Weights(shapes, load, str(path), dtypes=types, skipped=skipped)
 
 
-def _torch(path: Path) -> Weights:
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise InputError(f"{path} needs PyTorch, which is not installed; install it, or save as .safetensors") from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what its unpickler raises, with advice that is none here
-        raise InputError(
-            f"{path} cannot be read as a PyTorch state dict of tensors alone ({type(error).__name__}); save "
-            "model.state_dict(), not the model"
-        ) from None
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    if not isinstance(state, Mapping):
-        raise InputError(f"{path} holds a {type(state).__name__}; allowed: a state dict. Save model.state_dict()")
-    tensors = {str(name): each for name, each in state.items() if isinstance(each, torch.Tensor)}
+def metadata_of(path: Path) -> Mapping[str, str] | None:
+    """Return the texts that a safetensors file keeps beside its arrays; None without any.
 
-    def load(name: str) -> np.ndarray:
-        tensor = tensors[name].detach()
-        return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
-
-    return Weights({name: tuple(each.shape) for name, each in tensors.items()}, load, str(path))
-
-
-def _orbax(path: Path) -> Weights:
-    import orbax.checkpoint as ocp
-
-    from modejax.weights.trees import named_arrays
-
-    folder = path / "default" if (path / "default").is_dir() else path
-    try:
-        with ocp.StandardCheckpointer() as reader:
-            found = reader.metadata(folder.absolute()).item_metadata
-            if found is None:
-                raise ValueError("no metadata")
-            tree = reader.restore(folder.absolute(), _abstract(found.tree))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        inner = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
-        files = sorted(each.name for each in path.iterdir() if each.suffix in (".safetensors", ".npz", ".pt", ".bin"))
-        hint = f"; did you mean one of {', '.join([*files, *inner][:5])} in it?" if inner or files else ""
-        raise InputError(f"{path} is not the folder of an Orbax checkpoint ({first}){hint}") from None
-    if isinstance(tree, Mapping):  # the rest of a training state, as moments of an optimiser, is no network
-        network = next((name for name in ("params", "model") if name in tree), None)
-        if network is not None:
-            tree = {name: tree[name] for name in (network, "batch_stats") if name in tree}
-    arrays = named_arrays(tree)
-    if all(name.endswith(".value") for name in arrays):  # the state of an NNX module: one dictionary a variable
-        arrays = {name.removesuffix(".value"): each for name, each in arrays.items()}
-    return Weights.of(arrays, str(path))
-
-
-def _abstract(tree: Any) -> Any:
-    """Return shapes and types to restore into, on the device at hand whatever machine wrote the checkpoint."""
-    import jax
-
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-
-    def each(leaf: Any) -> Any:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here) if hasattr(leaf, "shape") else leaf
-
-    return jax.tree.map(each, tree)
+    Raises:
+        InputError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    found = header.get("__metadata__")
+    if not isinstance(found, dict) or not found:
+        return None
+    return {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}

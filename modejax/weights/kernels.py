@@ -1,30 +1,50 @@
-"""Which arrays of a network are kernels, biases and norms, and how their axes lie."""
+"""What a network is made of, from evidence: kernels with known axes, norms, and what is neither."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from modejax.errors import InputError
-from modejax.weights.files import Weights
+from modejax.weights.axes import Layout, UserLayout, canonical, canonical_shape, restore
+from modejax.weights.derived import compose, decompose_into, reason_to_leave
+from modejax.weights.roles import Derived
 
-__all__ = ["Kernel", "Layout", "Norm", "canonical", "find_kernels", "find_norms", "natural", "restore"]
+__all__ = ["KINDS", "Inventory", "Kernel", "Norm", "natural", "read_bias", "read_kernel", "write_kernel"]
 
-Layout = Literal["torch", "flax", "plain"]
-"""Order of the axes of a kernel: torch and plain (out, in, *window), flax (and Keras) (*window, in, out)."""
+KINDS = {
+    "linear": "a matrix",
+    "conv": "a convolution",
+    "transposed": "a transposed convolution",
+    "depthwise": "a depthwise convolution",
+    "heads": "a map to several heads",
+    "heads_out": "a map from several heads",
+    "stacked": "one matrix or convolution for each of several layers",
+    "gates": "maps of several gates of a recurrent layer in one matrix",
+    "table": "no map: numbers that are looked up",
+}
+"""Kinds of arrays that a user can name."""
 
 
 class Kernel(NamedTuple):
     """One linear map or convolution of a network."""
 
     name: str  # of the module: the array's name without weight or kernel at its end
-    key: str  # of the array
+    key: str  # of the array; of the first where it stands as several
     layout: Layout
     shape: tuple[int, ...]  # in the order (out, in, *window)
     bias: str | None  # the name of the bias, where there is one
+    kind: str = "linear"  # of KINDS
+    groups: int = 1
+    inputs: int = 1  # axes that are read, of a map between several
+    index: int | None = None  # place in a stack of layers
+    derived: Derived | None = None  # where it stands as several arrays
+    why: str = "its name"  # what told kind and axes
+    sure: bool = True  # whether something beside a name told them
 
 
 class Norm(NamedTuple):
@@ -35,16 +55,46 @@ class Norm(NamedTuple):
     bias: str | None
     mean: str | None  # None for a norm without running statistics
     var: str | None
+    index: int | None = None  # place in a stack of layers
+    eps: float | None = None  # where the file says it
 
 
-_KERNEL = {"weight": "torch", "kernel": "flax"}
-_NORM = {
-    "scale": ("weight", "scale", "gamma"),
-    "bias": ("bias", "beta"),
-    "mean": ("running_mean", "mean", "moving_mean"),
-    "var": ("running_var", "var", "moving_variance"),
-}
-_MULTI_HEAD = ("query", "key", "value", "out")
+class Inventory(NamedTuple):
+    """What a file holds."""
+
+    kernels: tuple[Kernel, ...]
+    norms: tuple[Norm, ...]
+    left: Mapping[str, str]  # names of arrays that are no kernels, with the reason
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return what was inferred from what, one line a kernel, and what is left out."""
+        rows = [["kernel", "kind", "axes", "(out, in, window)", "inferred from"]]
+        for each in self.kernels:
+            kind = each.kind + (f" / {each.groups} groups" if each.groups > 1 else "")
+            kind += f" ({each.derived.how})" if each.derived else ""
+            rows.append([each.name, kind, each.layout, "x".join(map(str, each.shape)), each.why])
+        sizes = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        table = ["  ".join(cell.ljust(n) for cell, n in zip(row, sizes, strict=True)).rstrip() for row in rows]
+        return [*table, *left_lines(self.left), *(f"note: {note}" for note in self.notes)]
+
+
+def left_lines(left: Mapping[str, str], most: int = 12) -> list[str]:
+    """Return one line a reason for what is left out, with the names that have it.
+
+    Example:
+        >>> left_lines({"a": "a mask", "b": "a mask"})
+        ['left out: a, b (a mask)']
+    """
+    reasons: dict[str, list[str]] = {}
+    for name, why in left.items():
+        reasons.setdefault(why, []).append(name)
+    lines = []
+    for why, names in reasons.items():
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        lines.append(f"left out: {', '.join(names[:4])}{more} ({why})")
+    more = len(lines) - most
+    return lines[:most] + ([f"left out for {more} more reasons; see --explain"] if more > 0 else [])
 
 
 def natural(name: str) -> tuple[Any, ...]:
@@ -54,132 +104,110 @@ def natural(name: str) -> tuple[Any, ...]:
         >>> sorted(["conv10", "conv9"], key=natural)
         ['conv9', 'conv10']
     """
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part)
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts if part)
 
 
-def canonical(array: Any, layout: Layout) -> np.ndarray:
-    """Return a kernel with the axes (out, in, *window).
-
-    Args:
-        array: the kernel as the network stores it.
-        layout: see `Layout`.
-
-    Example:
-        >>> canonical(np.zeros((3, 3, 1, 8)), "flax").shape
-        (8, 1, 3, 3)
-    """
-    array = np.asarray(array)
-    if layout != "flax":
-        return array
-    return np.moveaxis(array, (-1, -2), (0, 1))
-
-
-def restore(array: np.ndarray, layout: Layout) -> np.ndarray:
-    """Return a kernel in the order of axes of its file, the inverse of `canonical`.
-
-    Example:
-        >>> restore(np.zeros((8, 1, 3, 3)), "flax").shape
-        (3, 3, 1, 8)
-    """
-    return array if layout != "flax" else np.moveaxis(array, (0, 1), (-1, -2))
-
-
-def find_kernels(weights: Mapping[str, Any], layout: Layout | None = None) -> list[Kernel]:
-    """Return the kernels of a network, in the order of its arrays.
-
-    Arrays named `weight` are read as PyTorch's, `kernel` as those of Flax and Keras, and W1, W2, ... as matrices of
-    shape (in, out), as `modejax interpolate` takes them. Arrays with one axis are no kernels, nor are embeddings.
-
-    Args:
-        weights: arrays by name.
-        layout: the order of the axes; by default what the names say. With a layout every array of at least two axes
-            that is not an embedding is a kernel, whatever its name.
-
-    Returns:
-        The kernels.
+def check_choice(layout: str | None, kinds: Mapping[str, str]) -> None:
+    """Refuse an unknown layout or kind.
 
     Raises:
-        InputError: no kernel, an order of axes that the names do not tell, arrays that are no numbers, an empty kernel,
-            or kernels of multi-head attention with three axes, which are not convolutions.
+        InputError: with what is allowed.
+    """
+    if layout is not None and layout not in get_args(UserLayout):
+        raise InputError(f"unknown layout {layout!r}; allowed: {', '.join(get_args(UserLayout))}")
+    unknown = {kind for kind in kinds.values() if kind not in KINDS}
+    if unknown:
+        raise InputError(f"unknown kind {', '.join(sorted(unknown))}; allowed: {', '.join(KINDS)}")
+
+
+def parse_kinds(words: Sequence[str]) -> dict[str, str]:
+    """Return kinds by name from words such as `up=transposed`.
+
+    Raises:
+        InputError: a word has another form.
 
     Example:
-        >>> find_kernels({"fc.weight": np.zeros((2, 3)), "fc.bias": np.zeros(2)})[0].bias
-        'fc.bias'
+        >>> parse_kinds(["up=transposed"])
+        {'up': 'transposed'}
     """
-    weights = Weights.of(weights, "the weights")
-    if layout is not None and layout not in get_args(Layout):
-        raise InputError(f"unknown layout {layout!r}; allowed: {', '.join(get_args(Layout))}")
-    shapes = weights.shapes
-    found: list[Kernel] = []
-    unknown: list[str] = []
-    for key, shape in shapes.items():
-        name, last = _split(key)
-        if len(shape) < 2 or last == "embedding" or _is_table(name, last, shapes):
-            continue
-        numbered = re.fullmatch(r"W\d+", last)
-        known = layout or _KERNEL.get(last) or ("flax" if numbered and len(shape) == 2 else None)
-        if known is None:
-            unknown.append(f"{key} {shape}")
-            continue
-        if len(shape) == 3 and name.rsplit(".", 1)[-1] in _MULTI_HEAD:
-            raise InputError(
-                f"{key} has the shape {shape}: a map of multi-head attention; allowed: matrices and convolutions. "
-                "Reshape it to a matrix, or leave it out"
-            )
-        axes = tuple(shape) if known != "flax" else (shape[-1], shape[-2], *shape[:-2])
-        if 0 in axes:
-            raise InputError(f"{key} has the shape {shape}; allowed: kernels with entries")
-        bias = key[: -len(last)] + (last.replace("W", "b") if numbered else "bias")
-        module = name if name and last in _KERNEL else key
-        found.append(Kernel(module, key, known, axes, bias if bias in shapes else None))  # pyright: ignore[reportArgumentType]
-    if unknown:
-        raise InputError(
-            f"the names do not tell the order of axes of {', '.join(unknown[:4])}{' ...' if len(unknown) > 4 else ''}; "
-            "name the arrays weight (out, in, *window) or kernel (*window, in, out), or give the layout: "
-            f"{', '.join(get_args(Layout))}"
-        )
-    if not found:
-        raise InputError(
-            f"{weights.source} has no kernel; it holds {', '.join(list(shapes)[:6]) or 'nothing'}. Allowed: arrays of "
-            "at least two axes, named weight or kernel"
-        )
-    return found
+    pairs = [word.rpartition("=") for word in words]
+    if not all(name and kind in KINDS for name, _, kind in pairs):
+        raise InputError(f"kinds {' '.join(words)!r}; allowed: NAME=KIND, with the kinds {', '.join(KINDS)}")
+    return {name: kind for name, _, kind in pairs}
 
 
-def find_norms(weights: Mapping[str, Any]) -> list[Norm]:
-    """Return the normalisations of a network: modules whose scale has one axis, or that hold running statistics.
+def picked(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether a name, or a module that holds it, matches one of some shell patterns.
+
+    Example:
+        >>> picked("blocks.0.fc.weight", ["blocks.0"]), picked("fc.weight", ["f*"])
+        (True, True)
+    """
+    parts = name.split(".")
+    heads = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    return any(fnmatchcase(head, pattern) for head in heads for pattern in patterns)
+
+
+def read_kernel(weights: Mapping[str, Any], kernel: Kernel) -> np.ndarray:
+    """Return a kernel of a file with the axes (out, in, *window); groups stay as they are.
 
     Args:
-        weights: arrays by name.
-
-    Returns:
-        The norms, in the order of the arrays.
-
-    Example:
-        >>> find_norms({"bn.weight": np.ones(3), "bn.bias": np.ones(3), "bn.running_mean": np.ones(3)})[0].mean
-        'bn.running_mean'
+        weights: the file.
+        kernel: of its inventory.
     """
-    shapes = Weights.of(weights, "the weights").shapes
-    modules: dict[str, dict[str, str]] = {}
-    for key, shape in shapes.items():
-        name, last = _split(key)
-        if shape:  # a counter of batches has no axis
-            modules.setdefault(name, {})[last] = key if len(shape) == 1 else ""
-    found = []
-    for name, parts in modules.items():
-        if "" in parts.values():  # a kernel lives here
-            continue
-        picked = {role: next((parts[each] for each in names if each in parts), None) for role, names in _NORM.items()}
-        if picked["scale"] or picked["mean"]:
-            found.append(Norm(name, **picked))
-    return found
+    array = compose(kernel.derived, weights) if kernel.derived else np.asarray(weights[kernel.key])
+    if kernel.index is not None:
+        array = array[kernel.index]
+    return canonical(array, kernel.layout, kernel.inputs)
 
 
-def _is_table(name: str, last: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Return whether PyTorch keeps the rows of an embedding here: a weight without a bias in a module of that name."""
-    return last == "weight" and "embed" in name.rsplit(".", 1)[-1].lower() and f"{name}.bias" not in shapes
+def read_bias(weights: Mapping[str, Any], kernel: Kernel) -> np.ndarray | None:
+    """Return the bias of a kernel, shape (out,), or None without one."""
+    if kernel.bias is None:
+        return None
+    array = np.asarray(weights[kernel.bias])
+    return (array if kernel.index is None else array[kernel.index]).reshape(-1)
 
 
-def _split(key: str) -> tuple[str, str]:
-    name, _, last = key.rpartition(".")
-    return name, last
+def write_kernel(arrays: dict[str, np.ndarray], kernel: Kernel, value: np.ndarray, bias: np.ndarray | None) -> None:
+    """Put a kernel of axes (out, in, *window) and its bias into arrays of a file, in their types and order of axes.
+
+    Args:
+        arrays: by name; changed.
+        kernel: of the inventory of the file.
+        value: the kernel.
+        bias: shape (out,), or None to leave it.
+
+    Raises:
+        InputError: the kernel cannot be written, see `weights.derived`, or the type of the file does not hold its
+            numbers.
+    """
+    if kernel.derived is not None:
+        if why := reason_to_leave(kernel.derived):
+            raise InputError(f"{kernel.name}: {why}")
+        stored = restore(value, kernel.layout, np.shape(compose(kernel.derived, arrays)), kernel.inputs)
+        arrays.update(decompose_into(kernel.derived, stored, arrays))
+    else:
+        old = arrays[kernel.key]
+        shape = old.shape if kernel.index is None else old.shape[1:]
+        with np.errstate(over="ignore"):
+            stored = restore(value, kernel.layout, shape, kernel.inputs).astype(old.dtype)
+        if not np.isfinite(stored.astype(np.float64)).all():
+            raise InputError(f"{kernel.name} would have numbers beyond {old.dtype}; a smaller learning rate may help")
+        if kernel.index is None:
+            arrays[kernel.key] = stored
+        else:
+            old = arrays[kernel.key] = np.array(old)
+            old[kernel.index] = stored
+    if kernel.bias is not None and bias is not None:
+        old = arrays[kernel.bias] = np.array(arrays[kernel.bias])
+        if kernel.index is None:
+            old[...] = bias.reshape(old.shape).astype(old.dtype)
+        else:
+            old[kernel.index] = bias.reshape(old.shape[1:]).astype(old.dtype)
+
+
+def shaped(kernel: Kernel, stored: tuple[int, ...]) -> Kernel:
+    """Return a kernel with its shape from that of the array."""
+    return kernel._replace(shape=canonical_shape(stored, kernel.layout, kernel.inputs))

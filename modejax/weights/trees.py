@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modejax.errors import InputError
+from modejax.weights.arrays import Fact, Weights
 
-__all__ = ["named_arrays"]
+__all__ = ["named_arrays", "tree_weights"]
 
 _COLLECTIONS = ("params", "batch_stats")
 """Collections of Linen variables; they are left out of the names, so that a norm's arrays stand side by side."""
@@ -25,7 +26,8 @@ def named_arrays(tree: Any) -> dict[str, Any]:
         Arrays by name, parts separated by dots, as `"layers.0.kernel"`.
 
     Raises:
-        InputError: something in the tree is neither an array nor a container, or two arrays have one name.
+        InputError: something in the tree is neither an array nor a container, two arrays have one name, or the tree
+            is nested without an end.
 
     Example:
         >>> import numpy as np
@@ -33,11 +35,82 @@ def named_arrays(tree: Any) -> dict[str, Any]:
         ['Dense_0.kernel', 'Dense_0.bias']
     """
     found: dict[str, Any] = {}
-    for name, leaf in _leaves(tree, (), set()):
-        if name in found:
-            raise InputError(f"two arrays have the name {name!r}; give the parameters and statistics of one network")
-        found[name] = leaf
+    try:
+        for name, leaf in _leaves(tree, (), set()):
+            if name in found:
+                raise InputError(
+                    f"two arrays have the name {name!r}; give the parameters and statistics of one network"
+                )
+            found[name] = leaf
+    except RecursionError:
+        raise InputError("the tree is nested without an end; give dictionaries, lists or modules of arrays") from None
     return found
+
+
+def tree_weights(tree: Any, source: str = "the network") -> Weights:
+    """Return the arrays of a network with what the types of its modules say of them.
+
+    Args:
+        tree: see `named_arrays`.
+        source: for messages.
+
+    Returns:
+        The arrays; those of a Flax NNX module with facts: a `LinearGeneral` is no convolution, a stack made by
+        `nnx.vmap` no larger kernel, an embedding no map.
+
+    Example:
+        >>> from flax import nnx
+        >>> found = tree_weights(nnx.LinearGeneral(8, (2, 3), rngs=nnx.Rngs(0)))
+        >>> found.facts["kernel"].kind
+        'heads'
+    """
+    from flax import nnx
+
+    arrays = named_arrays(tree)
+    facts: dict[str, Fact] = {}
+    if isinstance(tree, nnx.Module):
+        for path, module in nnx.iter_modules(tree):
+            name = ".".join(map(str, path))
+            for part, fact in _facts(module).items():
+                facts[f"{name}.{part}" if name else part] = fact
+    return Weights.of(arrays, source, {key: fact for key, fact in facts.items() if key in arrays})
+
+
+def _facts(module: Any) -> dict[str, Fact]:
+    """Return what the type of a module says of its arrays."""
+    from flax import nnx
+
+    kind, why = type(module).__name__, f"nnx.{type(module).__name__}"
+    kernel = getattr(module, "kernel", None)
+    if isinstance(module, nnx.Embed):
+        return {"embedding": Fact("table", "", why="a table of embeddings (nnx.Embed)")}
+    if not isinstance(kernel, nnx.Variable):
+        return {}
+    axes = kernel[...].ndim
+    if isinstance(module, nnx.LinearGeneral):
+        count = len(module.axis) if isinstance(module.axis, tuple) else 1
+        if module.batch_axis:
+            return {"kernel": Fact("other", "", why=f"{kind} with axes of a batch, several maps in one array")}
+        inner = "heads" if count == 1 else "heads_out"
+        if axes == 2:
+            return {"kernel": Fact("linear", "flax", why=why)}
+        return {"kernel": Fact(inner, "heads", inputs=count, why=why)}
+    if isinstance(module, nnx.Einsum):
+        return {"kernel": Fact("other", "", why="the kernel of nnx.Einsum, whose axes only its equation tells")}
+    if isinstance(module, nnx.Linear):
+        return {"kernel": Fact("linear" if axes == 2 else "stacked linear", "flax", why=why)}
+    if isinstance(module, nnx.Conv):
+        window = module.kernel_size if isinstance(module.kernel_size, tuple) else (module.kernel_size,)
+        groups = module.feature_group_count
+        if module.mask is not None:
+            return {"kernel": Fact("other", "", why="a masked convolution, whose mask is not in its kernel")}
+        shape = kernel[...].shape
+        name = "depthwise" if groups > 1 and shape[-2] == 1 else "conv"
+        return {"kernel": Fact(name if axes == len(window) + 2 else f"stacked {name}", "flax", groups, why=why)}
+    if isinstance(module, nnx.ConvTranspose):
+        turned = "keras_transposed" if module.transpose_kernel else "flax"
+        return {"kernel": Fact("transposed", turned, why=why)}
+    return {}
 
 
 def _leaves(tree: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, Any]]:

@@ -113,7 +113,7 @@ def test_a_users_file_is_checked(capsys, changes, message):
 def test_output_folder_that_is_not_a_run(capsys, here):
     (here / "thesis").mkdir()
     (here / "thesis" / "chapter.tex").write_text("mine")
-    assert "exists and is not a run" in refused(capsys, "sweep", *TINY, "--out", "thesis")
+    assert "was not made by modejax" in refused(capsys, "sweep", *TINY, "--out", "thesis")
 
 
 def test_sweep_writes_a_run_and_says_what_next(capsys):

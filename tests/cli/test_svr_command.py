@@ -66,7 +66,7 @@ def test_what_is_refused_leaves_nothing_behind(weights, tmp_path, capsys, monkey
     before = sorted(tmp_path.rglob("*"))
     for words, message in (
         (["missing.npz"], "there is no file"),
-        ([str(tmp_path / "names.npz")], "do not tell the order of axes"),
+        ([str(tmp_path / "names.npz")], "nor the order of its axes"),
         ([str(weights), "--groups", "fc"], "LAYER=NUMBER"),
         ([str(weights), "--streams", "fc"], "WRITER,WRITER>READER"),
         ([str(weights), "--order", "conv.1", "conv.0"], "conv.0 reads 1 channels and conv.1 before it writes 8"),

@@ -47,7 +47,9 @@ def whole(folder: Path) -> int:
 @pytest.mark.slow
 def test_kills_over_a_finished_run_lose_nothing(tmp_path):
     folder, cache, draw = tmp_path / "runs" / "a", tmp_path / "cache", random.Random(1)
-    assert start(folder, 0, "overwrite", cache).wait(timeout=300) == 0
+    first = start(folder, 0, "overwrite", cache)
+    _, message = first.communicate(timeout=300)
+    assert first.returncode == 0, message.decode()
     seed, kills, at_work = 0, 0, 0
     while kills < KILLS:
         how = "resume" if has_unfinished(folder) else "overwrite"

@@ -15,7 +15,7 @@ from modejax.studies.convnet import ConvRun, Trained, kernels, trained_run
 from modejax.studies.svr_planted import planted_frame, smooth_kernel
 from modejax.svr import null, svr
 
-OURS = [name for name in STUDIES if name.startswith("svr-")]
+OURS = [name for name in STUDIES if name.startswith("svr-") and name != "svr-pretrained"]  # that one needs packages
 TINY = ConvRun(
     images=64, channels=(4, 8), pools=(0,), hidden=(6,), epochs=1, checkpoints=(0, 0.5, 1), seeds=2, penalty=1e-3,
     optimiser="adam_l2", learning_rate=0.005,

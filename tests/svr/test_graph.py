@@ -141,12 +141,15 @@ def test_both_sides_with_positions_are_matched_by_moments():
     assert np.isfinite(decoder.pairs[0].log_p).all()
 
 
-def test_grouped_convolutions_are_refused_until_they_are_named_and_then_written_out():
+def test_grouped_convolutions_are_found_by_the_widths_around_them_or_named_and_then_written_out():
     rng = np.random.default_rng(0)
     weights = {"a.weight": rng.standard_normal((8, 3, 3, 3)), "dw.weight": rng.standard_normal((8, 1, 3, 3)), "b.weight": rng.standard_normal((4, 8, 1, 1))}  # fmt: skip  # noqa: E501
-    with pytest.raises(InputError, match=r"convolution of 8 groups\? Say groups=\{'dw': 8\}"):
-        svr(weights)
-    found = svr(weights, groups={"dw": 8})
+    assert describe(weights).layers[1].groups == 8  # one input channel, between a writer and a reader of eight
+    four = {**weights, "dw.weight": rng.standard_normal((8, 2, 3, 3))}
+    with pytest.raises(InputError, match=r"convolution of 4 groups\? Say groups=\{'dw': 4\}"):
+        svr(four)
+    assert svr(four, groups={"dw": 4}).description.layers[1].width_in == 8
+    found = svr(weights)
     whole = load_kernel(found.description, 1)
     assert whole.shape == (8, 8, 3, 3)
     assert np.count_nonzero(whole.any((2, 3))) == 8
@@ -251,7 +254,10 @@ def test_norms_are_found_by_place_or_by_number_or_told():
     with pytest.raises(InputError, match="which is no norm"):
         describe({**norm("x"), **kernels}, norms={"conv2": "y"})
     both = describe({**norm("x"), **norm("bn1"), **kernels}, norms={"conv2": "x"})
-    assert [layer.norm.name if layer.norm else None for layer in both.layers] == ["bn1", "x"]
+    # bn1 stands directly before conv1: it acts on its input.
+    assert [layer.norm.name if layer.norm else None for layer in both.layers] == [None, "x"]
+    with pytest.raises(InputError, match="before or after conv1"):
+        svr({**norm("bn1"), **norm("bn2"), **kernels}, fold="full")
     lost = describe({**norm("x"), **kernels})
     for found, names in (
         (by_number, ["bn1", "bn2"]),
