@@ -8,13 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from modejax.errors import InputError
 
-__all__ = ["Extent", "as_extent"]
+__all__ = ["Extent", "as_extent", "own_size"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +96,23 @@ def as_extent(size: int | Extent) -> Extent:
         return Extent(capacity, active)
     number = _positive_integer(size, "a size must be a positive integer or an Extent", size)
     return Extent(number, number)
+
+
+def own_size(leaf: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Cut an array out of its padding.
+
+    Args:
+        leaf: an array whose padding comes last on each axis.
+        shape: its own shape.
+
+    Returns:
+        The NumPy array of that shape.
+
+    Example:
+        >>> own_size([[1, 2, 0], [0, 0, 0]], (1, 2)).tolist()
+        [[1, 2]]
+    """
+    return np.asarray(leaf)[tuple(slice(n) for n in shape)]
 
 
 def _positive_integer(value: Any, allowed: str, given: Any) -> int:

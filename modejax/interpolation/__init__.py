@@ -3,8 +3,9 @@
 Read in this order: `points` (what is allowed, equal points), `maps` (networks from matrices and back), `matrices`
 (ranks, rho), `patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then
 constructions: `hinge`, `builders`, `classifiers`, `encoders`; `fits` (over-parameterised), `depth` (sparse-matrix
-principle), `modes` (layers of few modes), `train` (a grid of fits in one program) and `report` (one record a layer of
-a trained network), with `redundancy`, `stability` and `checkpoints` (several times of one training).
+principle), `modes` (layers of few modes), `train` (a grid of fits in one program), `data` (points and targets) and
+`report` (one record a layer of a trained network), with `redundancy`, `stability` and `checkpoints` (several times of
+one training).
 
 After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of the
 project's method file, or standard where a source is named, and were checked numerically; none is to be cited as the
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from modejax.interpolation.classifiers import find_slabs as find_slabs
     from modejax.interpolation.classifiers import polytope_classifier as polytope_classifier
     from modejax.interpolation.classifiers import slab_classifier as slab_classifier
+    from modejax.interpolation.data import data_report as data_report
     from modejax.interpolation.depth import BlockFit as BlockFit
     from modejax.interpolation.depth import activity_profile as activity_profile
     from modejax.interpolation.depth import diagonal_blocks as diagonal_blocks
@@ -114,17 +116,14 @@ if TYPE_CHECKING:
     from modejax.interpolation.redundancy import find_redundancy as find_redundancy
     from modejax.interpolation.report import FIELDS as FIELDS
     from modejax.interpolation.report import Loss as Loss
-    from modejax.interpolation.report import data_report as data_report
     from modejax.interpolation.report import layer_report as layer_report
     from modejax.interpolation.report import layer_reports as layer_reports
     from modejax.interpolation.report import layer_shift as layer_shift
     from modejax.interpolation.report import loss_split as loss_split
     from modejax.interpolation.stability import Stability as Stability
     from modejax.interpolation.stability import stability_bound as stability_bound
-    from modejax.interpolation.train import BiasedParams as BiasedParams
     from modejax.interpolation.train import FitMember as FitMember
     from modejax.interpolation.train import Fits as Fits
-    from modejax.interpolation.train import biased as biased
     from modejax.interpolation.train import fit_grid as fit_grid
     from modejax.interpolation.train import sign_classes as sign_classes
 
@@ -161,6 +160,7 @@ __getattr__, __dir__, __all__ = lazy(
             "polytope_classifier",
             "slab_classifier",
         ],
+        "data": ["data_report"],
         "depth": [
             "BlockFit",
             "activity_profile",
@@ -232,8 +232,8 @@ __getattr__, __dir__, __all__ = lazy(
             "one_hot",
         ],
         "redundancy": ["Redundancy", "find_redundancy"],
-        "report": ["FIELDS", "Loss", "data_report", "layer_report", "layer_reports", "layer_shift", "loss_split"],
+        "report": ["FIELDS", "Loss", "layer_report", "layer_reports", "layer_shift", "loss_split"],
         "stability": ["Stability", "stability_bound"],
-        "train": ["BiasedParams", "FitMember", "Fits", "biased", "fit_grid", "sign_classes"],
+        "train": ["FitMember", "Fits", "fit_grid", "sign_classes"],
     },
 )

@@ -95,7 +95,7 @@ def build_modes_pair(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, see
                 raise InputError(f"the map has more than {rank} modes (relative singular value {s[rank] / s[0]:.3g})")
             factors = ModeParams(U[:, :rank], s[:rank], Vt[:rank], None, np.ones(rank, bool))  # pyright: ignore
             parts.append(BiasedParams(factors, part.bias))
-    sizes = [size.capacity for size in network.sizes]
+    sizes = [size.capacity for size in network.units]
     families = [Biased(Mode()), Biased(Mode()), Dense(use_bias=True)]
     return Built(mlp(sizes, families, [*ranks, None]), (*parts, params[2]))
 
@@ -207,7 +207,7 @@ def slab_classifier(
         >>> from modejax.interpolation.maps import outputs
         >>> X = np.array([[0.0], [1.0], [2.0]])
         >>> built = slab_classifier(X, np.array([0, 1, 0]))
-        >>> [size.capacity for size in built.network.sizes], outputs(*built, X)[:, 1].round(9).tolist()
+        >>> [size.capacity for size in built.network.units], outputs(*built, X)[:, 1].round(9).tolist()
         ([1, 4, 3, 2], [0.0, 1.0, 0.0])
     """
     if not 0 <= eta < 0.5:
@@ -296,7 +296,7 @@ def polytope_classifier(X: np.ndarray, y: np.ndarray, *, default: int | None = N
         >>> circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         >>> X, y = np.vstack([0.2 * circle, circle]), np.repeat([0, 1], 8)
         >>> built = polytope_classifier(X, y)
-        >>> built.network.sizes[2].capacity, bool(np.abs(outputs(*built, X)[:, 0] - (y == 0)).max() < 1e-9)
+        >>> built.network.units[2].capacity, bool(np.abs(outputs(*built, X)[:, 0] - (y == 0)).max() < 1e-9)
         (1, True)
     """
     X, y, K = check_labels(X, y)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from modejax.errors import InputError
 from modejax.interpolation.points import check_points
 from modejax.layers import Dense, DenseParams, Family
-from modejax.networks import Network, Params, mlp
+from modejax.networks import Chain, Network, Params, mlp
 
 __all__ = ["Built", "Units", "affine_maps", "hidden_units", "outputs", "relu_network"]
 
@@ -90,11 +90,14 @@ def affine_maps(network: Network, params: Params) -> list[tuple[np.ndarray, np.n
     """Return W (in, out) and b (out,) of every map in float64.
 
     Args:
-        network: a network without padding whose layers are affine, with their biases, if any, in a field `bias`.
+        network: a chain of affine maps without padding.
         params: its parameters.
 
     Returns:
         One pair a map, the readout last.
+
+    Raises:
+        InputError: the network is no chain of matrices.
 
     Example:
         >>> from modejax import layers
@@ -103,13 +106,18 @@ def affine_maps(network: Network, params: Params) -> list[tuple[np.ndarray, np.n
         [(4, 3), (3, 2)]
     """
     with jax.enable_x64(True):
-        kernels = [np.asarray(W, np.float64) for W in network.kernels(_cast(params, np.float64))]
-    parts = params if isinstance(params, tuple) and not hasattr(params, "_fields") else [None] * len(kernels)
-    found = []
-    for W, part in zip(kernels, parts, strict=True):
-        bias = getattr(part, "bias", None)
-        found.append((W.T, np.zeros(len(W)) if bias is None else np.asarray(bias, np.float64)))
-    return found
+        cast = _cast(params, np.float64)
+        kernels = [np.asarray(W, np.float64) for W in network.kernels(cast)]
+        biases = network.biases(cast)
+    if not isinstance(network, Chain) or any(W.ndim != 2 for W in kernels):
+        raise InputError(
+            f"{type(network).__name__} is no chain of matrices; allowed: perceptrons, whose interpolation matrices the "
+            "reports look at"
+        )
+    return [
+        (W.T, np.zeros(len(W)) if bias is None else np.asarray(bias, np.float64))
+        for W, bias in zip(kernels, biases, strict=True)
+    ]
 
 
 def hidden_units(network: Network, params: Params, X: np.ndarray) -> tuple[list[Units], np.ndarray]:
@@ -132,11 +140,11 @@ def hidden_units(network: Network, params: Params, X: np.ndarray) -> tuple[list[
         >>> layers[0].Z[:, 0].tolist(), layers[0].Phi[:, 0].tolist()
         ([2.0, -1.0], [2.0, 0.0])
     """
-    X = check_points(X)
-    features = network.sizes[0].capacity
+    X, maps = check_points(X), affine_maps(network, params)
+    assert isinstance(network, Chain)
+    features = network.units[0].capacity
     if X.shape[1] != features:
         raise InputError(f"X has {X.shape[1]} columns and the network {features} inputs; allowed: the same number")
-    maps = affine_maps(network, params)
     if len(maps) < 2:
         raise InputError("the network has no hidden layer; allowed: at least one")
     cast = jax.tree.map(np.asarray, params)
@@ -152,8 +160,8 @@ def hidden_units(network: Network, params: Params, X: np.ndarray) -> tuple[list[
     expected = outputs(network, params, few)
     if not np.allclose(out[: len(few)], expected, rtol=1e-6, atol=1e-6 * (1 + np.abs(expected).max())):
         raise InputError(
-            "the outputs are not those of affine maps with ReLU between them; allowed: ReLU networks whose biases, "
-            "if any, are in a field `bias` of each layer's parameters"
+            "the outputs are not those of affine maps with ReLU between them; allowed: ReLU networks without skips, "
+            "norms or other layers"
         )
     return units, out
 

@@ -21,15 +21,14 @@ from threadpoolctl import threadpool_limits
 
 from modejax.errors import InputError
 from modejax.interpolation.classes import class_from, classify
-from modejax.interpolation.hinge import random_directions
 from modejax.interpolation.maps import affine_maps, lifted, outputs
-from modejax.interpolation.matrices import CUTS, interp_matrix, nrank, rho, spectrum
+from modejax.interpolation.matrices import CUTS, interp_matrix, rho, spectrum
 from modejax.interpolation.patterns import linear_regions, sprank, tri_rank
-from modejax.interpolation.points import _groups, check_points, check_targets, duplicate_floor, merge_points, one_hot
+from modejax.interpolation.points import _groups, check_targets, one_hot
 from modejax.interpolation.redundancy import find_redundancy
-from modejax.networks import Network, Params
+from modejax.networks import Chain, Network, Params
 
-__all__ = ["FIELDS", "Loss", "data_report", "layer_report", "layer_reports", "layer_shift", "loss_split"]
+__all__ = ["FIELDS", "Loss", "layer_report", "layer_reports", "layer_shift", "loss_split"]
 
 FIELDS = (
     "layer",
@@ -163,8 +162,9 @@ def _prepared(
     maps = affine_maps(network, params)
     if len(maps) < 2:
         raise InputError("the network has no hidden layer; allowed: at least one")
-    if network.sizes[0].capacity != X.shape[1]:
-        raise InputError(f"X has {X.shape[1]} columns and the network {network.sizes[0].capacity} inputs")
+    assert isinstance(network, Chain)
+    if network.units[0].capacity != X.shape[1]:
+        raise InputError(f"X has {X.shape[1]} columns and the network {network.units[0].capacity} inputs")
     return maps, X if len(maps[0][0]) == X.shape[1] else lifted(X, params[0])
 
 
@@ -204,12 +204,12 @@ def layer_reports(
     jobs: dict[Any, list[int]] = {}
     inputs: list[Any] = []
     for index, (network, params) in enumerate(members):
-        if not _is_relu(network):
-            raise InputError("the network's activation is not ReLU; allowed: ReLU, whose zeros the reports count")
         own_X, own_Y = check_targets(Xs[index], Ys[index])
         rows = np.sort(np.random.default_rng(seed).permutation(len(own_X))[:limit])
         own_X, own_Y = own_X[rows], own_Y[rows]
         maps, h = _prepared(network, params, own_X)
+        if not _is_relu(network, params):
+            raise InputError("the network's activation is not ReLU; allowed: ReLU, whose zeros the reports count")
         labels = None if ys[index] is None else np.asarray(ys[index])[rows]
         if labels is None and set(np.unique(own_Y)) <= {0.0, 1.0} and (own_Y.sum(axis=1) == 1).all():
             labels = own_Y.argmax(axis=1)
@@ -233,8 +233,8 @@ def layer_reports(
             expected = outputs(network, params, own_X[:3])
             if not np.allclose(out[:3], expected, rtol=1e-6, atol=1e-6 * (1 + np.abs(expected).max())):
                 raise InputError(
-                    "the outputs are not those of affine maps with ReLU between them; allowed: ReLU networks whose "
-                    "biases, if any, are in a field `bias` of each layer's parameters"
+                    "the outputs are not those of affine maps with ReLU between them; allowed: ReLU networks without "
+                    "skips, norms or other layers"
                 )
             layers = [_Counts._make(values[place] for values in layer) for layer in now[0]]
             before = None if then is None else [layer.Z[place] for layer in then[0]]
@@ -247,12 +247,13 @@ def layer_reports(
     return [found[index] for index in range(len(members))]
 
 
-def _is_relu(network: Network) -> bool:
-    """Probe the first hidden activation at numbers on both sides of 0."""
-    width = network.sizes[1].capacity
+def _is_relu(network: Network, params: Params) -> bool:
+    """Probe what is behind the first map at numbers on both sides of 0."""
+    assert isinstance(network, Chain)
+    features, width = (each.capacity for each in network.units[:2])
     probe = jnp.full(width, -1.0), jnp.full(width, 2.0)
-    below, above = (np.asarray(network.activate(each, 0)) for each in probe)
-    return len(network.sizes) < 3 or bool((below == 0).all() and (above == 2).all())
+    below, above = (np.asarray(network.finish(params, z, jnp.zeros(features), 0)) for z in probe)
+    return bool((below == 0).all() and (above == 2).all())
 
 
 def _on_device(maps: list[Any], points: list[np.ndarray], labels: list[np.ndarray]) -> tuple[list[_Counts], np.ndarray]:
@@ -362,47 +363,3 @@ def layer_report(
     """
     starts = None if start is None else [start]
     return layer_reports([(network, params)], X, Y, y, starts=starts, limit=limit, tolerance=tolerance, seed=seed)[0]
-
-
-def data_report(X: np.ndarray, Y: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) -> dict[str, Any]:
-    """Report on points and targets before any network.
-
-    Args:
-        X: points, shape (rows, features).
-        Y: targets, shape (rows, outputs) or (rows,).
-        y: labels, for the least number of label runs.
-        seed: of the 256 directions tried.
-
-    Returns:
-        n, d, distinct rows, duplicate floor, affine rank, the best least gap over range along a direction, the share of
-        points that a matched filter parts, and label runs along the best direction (not a number without labels or with
-        conflicting ones).
-
-    Raises:
-        InputError: bad arrays.
-
-    Example:
-        >>> found = data_report(np.eye(3), np.arange(3.0), np.array([0, 1, 1]))
-        >>> found["distinct"], found["affine_rank"], found["matched_filter"], found["label_runs"]
-        (3, 2, 1.0, 2)
-    """
-    from modejax.interpolation.builders import matched_filter_share
-    from modejax.interpolation.classifiers import find_slabs
-
-    X, Y = check_targets(X, Y)
-    distinct = merge_points(X, Y, average=True)
-    t = np.sort(distinct.X @ random_directions(X.shape[1], 256, seed), axis=0)
-    gap = 0.0 if len(t) < 2 else float((np.diff(t, axis=0).min(axis=0) / np.maximum(t[-1] - t[0], 1e-300)).max())
-    runs: float = float("nan")
-    if y is not None and duplicate_floor(X, one_hot(np.asarray(y), int(np.max(y)) + 1)) == 0 and np.ptp(y) > 0:
-        runs = len(find_slabs(X, y, candidates=256, seed=seed).labels)
-    return {
-        "n": len(X),
-        "d": X.shape[1],
-        "distinct": len(distinct.X),
-        "duplicate_floor": duplicate_floor(X, Y),
-        "affine_rank": nrank(check_points(X) - X.mean(axis=0)) if len(distinct.X) > 1 else 0,
-        "least_gap": gap,
-        "matched_filter": matched_filter_share(distinct.X),
-        "label_runs": runs,
-    }

@@ -1,8 +1,10 @@
 """A grid of small networks trained on a fit, full batch, as one compiled program: widths x modes x seeds.
 
 The protocol of the project's method file, section 8.6: mean squared error on one-hot targets, Adam with a cosine
-schedule, biases in every map, data and initial values redrawn for each seed. The general sweep (`modejax.sweep`) trains
-on one data set by classification losses and gives mode layers no biases; this one is for questions of fit.
+schedule, biases in every map, data and initial values redrawn for each seed. State, step, schedule, loss and evaluation
+of a network are those of `modejax.training`, on which sweeps are built. The program around them is this file's, because
+a sweep cannot carry it: all members of a sweep share one data set with one number a target, these have points of their
+own for each seed and several real targets; and a sweep evaluates after every epoch, which is one step here.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from modejax.errors import InputError
-from modejax.extent import Extent
+from modejax.extent import Extent, own_size
 from modejax.layers import Biased, Dense, Mode
 from modejax.networks import Network, Params, mlp
-from modejax.training.optimiser import adam, merge, split
+from modejax.training import Loss, Moment, TrainState, evaluate, rate_at, start_state, train_step
 
 __all__ = ["FitMember", "Fits", "fit_grid", "sign_classes"]
+
+
+_SQUARED = Loss(lambda outputs, target: jnp.mean((outputs - target) ** 2))
+"""Mean over the outputs of (output - target)^2."""
 
 
 def sign_classes(n: int, features: int, seed: int) -> tuple[Float[np.ndarray, "n features"], np.ndarray]:
@@ -139,23 +145,17 @@ def fit_grid(
         width, kind = bucket
         network = _network(features, width, Extent(kind, p) if kind else 0, depth, outputs)
         params = network.init(jax.random.key(first_seed + seed))
-        moving, frozen = split(params, network.trainable(params))
         x, y = X[seed], Y[seed]
+        whole, never = jnp.int32(steps), jnp.int32(0)  # each step is an epoch
 
-        def loss(moving: Params) -> Array:
-            out = network.apply(merge(moving, frozen), x)
-            return jnp.mean((out - y) ** 2)
+        def step(state: TrainState, epoch: Array) -> tuple[TrainState, None]:
+            moment = Moment(epoch, never, whole)
+            now = rate_at("cosine", jnp.float32(rate), moment, 1, every=never)
+            return train_step(network, _SQUARED, state, (x, y), now, jnp.float32(0))[0], None
 
-        def step(carry: tuple, index: Array) -> tuple[tuple, None]:
-            moving, moments = carry
-            fraction = index.astype(jnp.float32) / steps
-            rule = adam(rate * 0.5 * (1 + jnp.cos(jnp.pi * fraction)))
-            updates, moments = rule.update(jax.grad(loss)(moving), moments, moving)
-            return (jax.tree.map(jnp.add, moving, updates), moments), None
-
-        begin = (moving, adam(0.0).init(moving))
-        (moving, _), _ = jax.lax.scan(step, begin, jnp.arange(steps, dtype=jnp.int32))
-        return params, merge(moving, frozen), loss(moving)
+        state, _ = jax.lax.scan(step, start_state(network, params), jnp.arange(steps, dtype=jnp.int32))
+        total, _ = evaluate(network, _SQUARED, state.params, x, y, jnp.ones(len(x), bool))
+        return params, state.params, total / len(x)
 
     def program(X: Array, Y: Array, grids: list[Array]) -> list[tuple[Params, Params, Array]]:
         return [
@@ -176,7 +176,7 @@ def fit_grid(
             network = _network(features, width, p, depth, outputs)
             shapes = jax.eval_shape(network.init, jax.random.key(0))
             own = [
-                jax.tree.map(lambda leaf, s, i=index: leaf[i][tuple(slice(k) for k in s.shape)], tree, shapes)
+                jax.tree.map(lambda leaf, s, i=index: own_size(leaf[i], s.shape), tree, shapes)
                 for tree in (start, params)
             ]
             members[width, p, seed] = FitMember(width, p, seed, network, own[0], own[1], float(mse[index]))

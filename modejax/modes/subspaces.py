@@ -249,9 +249,9 @@ def hidden_activity(network: Network, params: Any, x: Any) -> list[Float[np.ndar
     import jax.numpy as jnp
 
     @jax.jit
-    def all_layers(params: Any, h: Any) -> list[Any]:
-        found = []
-        for index in range(len(network.sizes) - 2):
+    def all_layers(params: Any, x: Any) -> list[Any]:
+        h, found = network.enter(x), []
+        for index in range(len(network.units) - 2):
             h = network.between(params, h, index, index + 1)
             found.append(h)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,9 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from modejax.data import Dataset
+from modejax.errors import InputError
 from modejax.layers import Biased, BiasedParams, Mode, SingularModes, mode_from_modes
 from modejax.networks import Network, Params, mlp
-from modejax.training import LOSSES, evaluate, start_state, train_step
+from modejax.runs import perform
+from modejax.sweep.config import SweepConfig
+from modejax.sweep.spec import Custom
+from modejax.sweep.trained import Trained
+from modejax.training import LOSSES
 from modejax.truncation import kept_curves, mode_scores, ranked
 
 __all__ = ["KeptAccuracy", "chain", "fine_tune", "kept_accuracy", "kept_numbers", "test_accuracy"]
@@ -96,7 +102,7 @@ def kept_accuracy(network: Network, params: Params, data: Dataset, kept: Sequenc
     @jax.jit
     def count(params: Params, x: Any, y: Any, counts: Any) -> Any:
         order = [None if each is None else ranked(each, mode_scores(each, "size")) for each in network.modes(params)]
-        return kept_curves(network, loss, params, order, x, y, counts, kept)
+        return kept_curves(network, loss, params, order, (x, y, counts), kept)
 
     total = None
     for block in _blocks(data, params):
@@ -109,12 +115,22 @@ def kept_accuracy(network: Network, params: Params, data: Dataset, kept: Sequenc
 
 def test_accuracy(network: Network, params: Params, data: Dataset) -> float:
     """Return the share of right answers on the test set."""
-    loss = LOSSES[data.targets]
-    right = jax.jit(lambda params, *block: evaluate(network, loss, params, *block)[1])
-    return sum(int(right(params, *block)) for block in _blocks(data, params)) / len(data.x_test)
+    precision = "float64" if _dtype(params) == np.float64 else "float32"
+    trained = Trained("chain", {}, network, params, data.scale, data.targets, precision)
+    return float(np.mean(trained.classify(data.x_test) == data.y_test))
 
 
 test_accuracy.__test__ = False  # pyright: ignore  # not a test of pytest's
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """A factory of one network, equal by value, so that the compiled program of a sweep is found again."""
+
+    network: Network
+
+    def __call__(self) -> Network:
+        return self.network
 
 
 def fine_tune(
@@ -127,39 +143,42 @@ def fine_tune(
     batch: int = 100,
     seed: int = 0,
 ) -> Params:
-    """Train in mode space by Adam; examples that do not fill a batch are left out of an epoch.
+    """Train in mode space by Adam: a sweep of this one network, which starts from the given parameters.
 
     Args:
-        network: the network.
+        network: the network; each of its maps has its own number of modes.
         params: where it starts.
         data: the data set.
-        epochs: passes over the training set.
+        epochs: passes over the training set; examples that do not fill a batch are left out of one.
         learning_rate: of Adam, constant.
         batch: examples a step.
         seed: of the order of the examples.
 
     Returns:
-        The parameters; frozen ones as they were.
+        The parameters as NumPy arrays; frozen ones as they were.
+
+    Raises:
+        InputError: if the training diverges.
     """
-    loss, dtype = LOSSES[data.targets], _dtype(params)
-    rate, none = jnp.asarray(learning_rate, dtype), jnp.zeros((), dtype)
-    batch = min(batch, len(data.x_train))
-    steps = len(data.x_train) // batch
-
-    @jax.jit
-    def epoch(state: Any, x: Any, y: Any, order: Any) -> Any:
-        def step(state: Any, rows: Any) -> tuple[Any, None]:
-            inputs = x[rows].astype(dtype) * jnp.asarray(data.scale, dtype)
-            return train_step(network, loss, state, inputs, y[rows], rate, none)[0], None
-
-        return jax.lax.scan(step, state, order)[0]
-
-    state, orders = start_state(network, params), np.random.default_rng(seed)
-    x, y = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
-    for _ in range(epochs):
-        order = orders.permutation(len(data.x_train))[: steps * batch].reshape(steps, batch)
-        state = epoch(state, x, y, jnp.asarray(order, jnp.int32))
-    return state.params
+    config = SweepConfig(
+        dataset=data.name,
+        network="custom",
+        widths=(1,),  # the network has its own sizes
+        seeds=1,
+        shuffle_seed=seed,
+        epochs=epochs,
+        batch_size=min(batch, len(data.x_train)),
+        learning_rates=(learning_rate,),
+        weight_decays=(0.0,),
+        precision="float64" if _dtype(params) == np.float64 else "float32",
+        kept=(0,),
+        baseline="none",
+    )
+    run = perform(config, data, custom=Custom(network=_Made(network)), start=[params])
+    (trained,) = run.networks()
+    if trained.status:
+        raise InputError(f"training with the learning rate {learning_rate:g} diverged; give a smaller one")
+    return trained.params
 
 
 def _dtype(params: Params) -> Any:

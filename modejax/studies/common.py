@@ -18,10 +18,12 @@ from modejax.plots.settings import own_style
 from modejax.studies.files import write_text
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
 __all__ = [
     "check_seeds",
+    "final_accuracy",
     "markdown_table",
     "mean_and_sd",
     "percent",
@@ -49,6 +51,11 @@ def check_seeds(seeds: int | None, default: int, least: int = 1) -> int:
         why = ", since error bars need them" if least > 1 else ""
         raise InputError(f"seeds must be integers of at least {least}{why}, got {seeds!r}")
     return seeds
+
+
+def final_accuracy(data: xarray.Dataset) -> xarray.DataArray:
+    """Return the test accuracy after the last epoch of an arm of a run; not a number where a network diverged."""
+    return data.test_accuracy.where(data.status == 0).isel(epoch=-1, drop=True)
 
 
 def mean_and_sd(values: Any) -> tuple[float, float]:

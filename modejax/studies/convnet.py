@@ -3,6 +3,12 @@
 Flax NNX modules trained by optax. All seeds are trained in one program, and an epoch is one scan. A convolution is a
 product of matrices over patches: on two CPU cores a step is ten times faster than with the convolution of XLA, which is
 slower still under vmap.
+
+This training stays outside of sweeps, for three reasons. The running means and variances of batch norm change with
+every batch and are no parameters, and the state of a sweep's member holds parameters and moments alone. The studies
+look at weights at many times, some of them within the first epoch, while a sweep keeps those after the last one. And
+they compare penalties that pass through the optimiser's state, one of them the norm of each array, with each other. A
+convolutional network without these (with layer or group norm) is `modejax.networks.conv`, which sweeps train.
 """
 
 from __future__ import annotations

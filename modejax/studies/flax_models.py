@@ -2,6 +2,12 @@
 
 A step is one compiled call. A scan over the steps of an epoch would be no faster here: XLA compiles convolutions inside
 loops for CPUs to code that is 10 to 15 times slower.
+
+This training stays outside of sweeps. What is shown is that the modules of `modejax.nnx` work in a model and a loop of
+the user's; a module is an object that is changed in place, built at one size, with layers (attention, layer norms) that
+know no padded sizes, so that a sweep has no grid of widths or modes to train in one program; and a sweep is a scan over
+steps, which these convolutions make slow on CPUs. The same kinds of layers in networks that sweeps train are
+`modejax.networks.mlp` and `modejax.networks.conv`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -25,7 +24,7 @@ from modejax.interpolation import (
 )
 from modejax.networks import Network, Params
 from modejax.plots.interpolation import plot_matrix, plot_profile
-from modejax.runs import output, read_json
+from modejax.runs import open_run, output
 from modejax.studies.common import save_drawing
 from modejax.studies.files import check_apart, write_text
 from modejax.studies.interp_files import mean_sd
@@ -67,19 +66,19 @@ def read_source(path: Path, points: int) -> Source:
 
 def _run(path: Path, points: int) -> Source:
     from modejax.data import load_dataset
-    from modejax.sweep.config import SweepConfig
-    from modejax.sweep.trained import load_networks
 
-    trained = load_networks(path)
-    config = SweepConfig.from_json(json.dumps(read_json(path)))
+    run = open_run(path)
+    trained, config = [each for each in run.networks() if not each.status], run.config
+    if not trained:
+        raise InputError(f"no network of {path} stayed finite; there is nothing to report on")
     if config.activation != "relu":
         raise InputError(f"{path} has the activation {config.activation}; allowed: relu, whose zeros the reports count")
     data = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
     X, y = data.x_train[:points].astype(np.float64) * data.scale, data.y_train[:points]
-    labels = (y > 0).astype(np.int64) if data.targets == "signs" else y.astype(np.int64)
-    Y = y[:, None].astype(np.float64) if data.targets == "signs" else one_hot(labels, data.num_classes)
-    keys = ("width", "modes", "seed", "learning_rate", "weight_decay")
-    names = [{key: getattr(member, key) for key in keys} for member in trained]
+    labels = None if data.targets == "values" else (y > 0 if data.targets == "signs" else y).astype(np.int64)
+    one = labels is None or data.targets == "signs"
+    Y = y[:, None].astype(np.float64) if one else one_hot(labels, data.num_classes)
+    names = [dict(each.at) for each in trained]
     return Source(names, [(t.network, t.params) for t in trained], X, Y, labels)
 
 

@@ -14,16 +14,15 @@ import numpy as np
 
 from modejax.errors import InputError
 from modejax.modes import growth_fits, least_modes
-from modejax.studies.common import check_seeds, markdown_table, pm
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, pm
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import least_modes as least_modes_sweep
 from modejax.studies.mdl_runs import trained_run
 
 if TYPE_CHECKING:
-    import xarray
-
     from modejax.modes.least import GrowthFit, LeastModes
+    from modejax.runs import Run
 
 __all__ = ["DEFINED", "run", "verdict"]
 
@@ -98,11 +97,12 @@ def run(
     count = check_seeds(seeds, 5)
     folder = check_folder(out)
     config = least_modes_sweep(quick, count)
-    _, result = trained_run(folder, "least-modes", config, report)
+    trained = trained_run(folder, "least-modes", config, report)
     defined = DEFINED_QUICK if quick else DEFINED
-    found = [least_modes(result, definition, level) for definition, level in defined]  # pyright: ignore[reportArgumentType]
+    found = [least_modes(trained.result, definition, level) for definition, level in defined]  # pyright: ignore[reportArgumentType]
     fitted = [_fits(each) for each in found]
     assert config.modes is not None
+    result = trained.first
     widths = [int(n) for n in result.width.values]
 
     page = [
@@ -114,13 +114,13 @@ def run(
         f", P modes in each map, learning rate {config.learning_rates[0]:g} halved every {config.halve_every} of "
         f"{config.epochs} "
         f"epochs, weight decay {config.weight_decays[0]:g}; dense networks with rate "
-        f"{config.baseline_learning_rate:g} and decay "
-        f"{config.baseline_weight_decay:g}, the same schedule. Test accuracy in percent after the last epoch, mean "
+        f"{config.baseline_learning_rates[0]:g} and decay "
+        f"{config.baseline_weight_decays[0]:g}, the same schedule. Test accuracy in percent after the last epoch, mean "
         "+- standard deviation over "
         f"{count} seed(s)."
     )
     last = 100 * result.test_accuracy.isel(epoch=-1, learning_rate=0, weight_decay=0)
-    dense = 100 * result.baseline_test_accuracy.isel(epoch=-1)
+    dense = 100 * trained["baseline"].test_accuracy.isel(epoch=-1)
     lines = []
     for n in widths:
         cells = [pm(last.sel(width=n, modes=p)) for p in config.modes]
@@ -186,7 +186,7 @@ def run(
                 (12.5, 7.6),
                 lambda figure: _least_figure(figure, found, fitted, max(config.modes or (1,)), title),
             ),
-            "accuracy": ((7.6, 4.8), lambda figure: _accuracy_figure(figure, result, title)),
+            "accuracy": ((7.6, 4.8), lambda figure: _accuracy_figure(figure, trained, title)),
         },
     )
     write_figures_settings: dict[str, Any] = {"seeds": count, "definitions": list(defined), "quick": quick}
@@ -207,17 +207,17 @@ def _least_figure(
     figure.suptitle(f"Least number of modes: {title}{bars}", fontsize=11)
 
 
-def _accuracy_figure(figure: Any, result: xarray.Dataset, title: str) -> None:
-    from modejax.plots.members import pick_pair, spread
+def _accuracy_figure(figure: Any, trained: Run, title: str) -> None:
+    from modejax.plots.members import spread
     from modejax.plots.style import Colours, finish, set_number_axis
 
     ax = figure.subplots()
-    data = pick_pair(result).data
-    modes = data.modes.values
-    colours = Colours([int(n) for n in data.width.values], "N")
-    values = spread(data.test_accuracy.isel(epoch=-1).transpose("width", "modes", "seed"), 100.0)
-    dense = spread(data.baseline_test_accuracy.isel(epoch=-1).transpose("width", "seed"), 100.0)
-    for i, n in enumerate(data.width.values):
+    last, of_dense = (final_accuracy(trained[arm]).isel(learning_rate=0, weight_decay=0) for arm in trained.arms)
+    modes = last.modes.values
+    colours = Colours([int(n) for n in last.width.values], "N")
+    values = spread(last.transpose("width", "modes", "seed"), 100.0)
+    dense = spread(of_dense.isel(modes=0).transpose("width", "seed"), 100.0)
+    for i, n in enumerate(last.width.values):
         colour = colours(int(n))
         ax.errorbar(
             modes, 100 - values.mean[i], np.nan_to_num(values.sd[i]), color=colour, lw=1.4, capsize=2, label=f"N = {n}"

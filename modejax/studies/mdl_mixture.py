@@ -5,7 +5,6 @@ The first figure of Li and Huang, arXiv 2208.09859, in whose released code the n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,16 +54,14 @@ def run(
     """
     from modejax.data.mixture import bayes_accuracy, gaussian_mixture
     from modejax.plots.mixture import plot_decision, plot_mode_space
-    from modejax.sweep.trained import load_networks
 
     count = check_seeds(seeds, 10)
     folder = check_folder(out)
     config = mixture(quick, count)
-    where, result = trained_run(folder, "mixture", config, report)
+    trained = trained_run(folder, "mixture", config, report)
     bayes = 100 * bayes_accuracy()
-    last = 100 * result.test_accuracy.isel(epoch=-1, modes=0, learning_rate=0, weight_decay=0)
-    stored = json.loads((where / "config.json").read_text())
-    data = gaussian_mixture(stored["shuffle_seed"])
+    last = 100 * trained.first.test_accuracy.isel(epoch=-1, modes=0, learning_rate=0, weight_decay=0)
+    data = gaussian_mixture(trained.config.shuffle_seed)
     x, cluster = data.x_test[:1200], np.arange(1200) % 4
 
     page = [
@@ -101,7 +98,7 @@ def run(
         "",
     ]
     best = {}
-    for member in load_networks(where):
+    for member in trained.networks():
         value = float(last.sel(width=member.width, seed=member.seed))
         if np.isfinite(value) and value > best.get(member.width, (-1.0, None))[0]:
             best[member.width] = (value, member)

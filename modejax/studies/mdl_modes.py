@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import frontier, long_training, trained_run
 from modejax.sweep.config import SweepConfig
+
+if TYPE_CHECKING:
+    from modejax.runs import Run
 
 __all__ = ["Cost", "costs", "run"]
 
@@ -36,31 +39,25 @@ class Cost(NamedTuple):
 
 
 def costs(
-    sweeps: Mapping[tuple[str, int], SweepConfig], train: Callable[[str, SweepConfig], Any], features: int, outputs: int
+    sweeps: Mapping[tuple[str, int], SweepConfig], train: Callable[[str, SweepConfig], Run], examples: int
 ) -> list[Cost]:
     """Measure the cost of each family.
 
     Args:
-        sweeps: one sweep a family and number of modes.
-        train: returns the result of a sweep, given a name and its config.
-        features: inputs of the data.
-        outputs: classes.
+        sweeps: one sweep a family and number of modes, all its networks of one size.
+        train: returns the run of a sweep, given a name and its config.
+        examples: of the training set.
 
     Returns:
         One record a sweep.
     """
-    from modejax.sweep.cost import step_flops
-    from modejax.sweep.spec import network_spec
-
     found = []
     for (family, count), config in sweeps.items():
-        result = train(f"frontier-{family}-{count}", config)
+        result = train(f"frontier-{family}-{count}", config).first
+        steps = config.num_members * config.epochs * (examples // config.batch_size)
         last = 100 * result.test_accuracy.isel(epoch=-1, width=0, modes=0, weight_decay=0)
         mean = last.where(np.isfinite(last), 0.0).mean("seed")
         best = int(np.argmax(mean.values))
-        spec = network_spec(config, features, outputs)
-        assert config.modes is not None
-        width, modes = config.widths[0], config.modes[0]
         parameters = int(result.num_parameters.values.ravel()[0])
         found.append(
             Cost(
@@ -70,7 +67,7 @@ def costs(
                 tuple(float(v) for v in last.isel(learning_rate=best).values if np.isfinite(v)),
                 parameters,
                 2 * 4 * parameters,
-                step_flops(spec, width, modes, config.batch_size),
+                round(result.attrs["useful_flops"] / steps),
                 float(result.attrs["seconds_to_run"]) / (config.num_members * config.epochs),
             )
         )
@@ -101,22 +98,17 @@ def run(
         modejax.errors.InputError: seeds must be integers of at least 1, got 0
     """
     from modejax.data import load_dataset
-    from modejax.sweep.trained import load_networks
 
     count = check_seeds(seeds, 3 if quick else 5)
     folder = check_folder(out)
     plain = long_training(quick, count)
     fewer = long_training(quick, count, modes=10 if quick else 30, learning_rates=(0.003,))
     data = load_dataset(plain.dataset, data_dir=plain.data_dir)
-    where, result = trained_run(folder, "plain", plain, report)
-    _, other = trained_run(folder, "fewer", fewer, report)
-    members = [m for m in load_networks(where) if m.learning_rate == 0.003]
-    fine = (result.status == 0).sel(learning_rate=0.003).isel(width=0, modes=0, weight_decay=0).values
-    measures = mode_measures([member for member, good in zip(members, fine, strict=True) if good])
+    trained = trained_run(folder, "plain", plain, report)
+    result, other = trained.first, trained_run(folder, "fewer", fewer, report).first
+    measures = mode_measures([each for each in trained.networks(learning_rate=0.003) if not each.status])
     sweeps = frontier(quick, count if seeds is not None else (2 if quick else 3))
-    points = costs(
-        sweeps, lambda name, config: trained_run(folder, name, config, report)[1], data.num_features, data.num_classes
-    )
+    points = costs(sweeps, lambda name, config: trained_run(folder, name, config, report), len(data.y_train))
 
     assert plain.modes is not None
     assert fewer.modes is not None

@@ -108,7 +108,7 @@ def run(
         "plain": long_training(quick, count),
         "scaled": long_training(quick, count, gauge="scaled"),
     }
-    results = {name: trained_run(folder, name, config, report)[1] for name, config in configs.items()}
+    results = {name: trained_run(folder, name, config, report).first for name, config in configs.items()}
     found = [case for name, result in results.items() for case in cases(name, result)]
     weights = [case for name, result in results.items() for case in cases(name, result, "mode_weight")]
     fits = [(case, power_law(case.curves, BREAK), power_law(case.curves)) for case in found]

@@ -85,7 +85,7 @@ def run(
         modejax.errors.InputError: seeds must be integers of at least 1, got 0
     """
     from modejax.plots.removal import plot_removal
-    from modejax.sweep.removal import removal_curves
+    from modejax.runs.removal import removal_curves
 
     count = check_seeds(seeds, 3 if quick else 5)
     folder = check_folder(out)
@@ -96,13 +96,13 @@ def run(
     }
     families: dict[int, dict[str, xarray.Dataset]] = {}
     for name, config in configs.items():
-        where, _ = trained_run(folder, name, config, report)
+        trained = trained_run(folder, name, config, report)
         assert config.modes is not None
         scores: tuple[Any, ...] = ("importance", "weight", "size") if name == "plain" else ("importance",)
         found = {}
         for score in scores:
             removals: Any = ("least", "most", "random") if score == "importance" else ("least",)
-            curves = removal_curves(where, removals, score=score, draws=draws)
+            curves = removal_curves(trained, removals, score=score, draws=draws)
             found[score] = curves.sel(learning_rate=0.003).isel(width=0, modes=0, weight_decay=0, drop=True)
             report(f"{name}: removal curves by {score} done")
         families[config.modes[0]] = found

@@ -7,18 +7,16 @@ another study beside it; an unfinished one is resumed. So figures and tables are
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modejax.errors import InputError
-from modejax.runs import check_config, read_json, read_marker, read_netcdf, unfinished
+from modejax.runs import open_run, read_json, unfinished
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.result import load_result
 
 if TYPE_CHECKING:
-    import xarray
+    from modejax.runs import Run
 
 __all__ = [
     "dense_control",
@@ -75,6 +73,7 @@ def dense_control(start: str, mode_run: SweepConfig, learning_rates: tuple[float
         options += (f"start_modes={mode_run.modes[0]}",)
     return dataclasses.replace(
         mode_run,
+        name="",
         layer="dense",
         layer_options=options,
         modes=None,
@@ -100,9 +99,9 @@ def least_modes(quick: bool, seeds: int) -> SweepConfig:
 
 
 def frontier(quick: bool, seeds: int) -> dict[tuple[str, int], SweepConfig]:
-    """Return one sweep for each family of networks and number of modes (of units, where it is dense).
+    """Return one sweep for each kind of network and number of modes (of units, where it is dense).
 
-    Every family is given the same two learning rates; one sweep each, so that seconds can be told apart.
+    Every kind is given the same two learning rates; one sweep each, so that seconds can be told apart.
     """
     base = SweepConfig(
         dataset="mnist", widths=(100,), epochs=4, halve_every=2, seeds=seeds, baseline="none",
@@ -113,14 +112,15 @@ def frontier(quick: bool, seeds: int) -> dict[tuple[str, int], SweepConfig]:
         base = dataclasses.replace(base, dataset="digits", widths=(32,), epochs=20, halve_every=5, batch_size=50)
         modes, full, units = (4, 20), (0,), (8, 32)
     found = {}
-    for layer, decay in (("mode", 1e-3), ("tied_mode", 1e-4), ("low_rank", 1e-4)):
+    kinds = {"mode": (1e-3, {}), "tied": (1e-4, {"network": "tied"}), "low_rank": (1e-4, {"layer": "low_rank"})}
+    for kind, (decay, changes) in kinds.items():
         for count in modes:
-            found[layer, count] = dataclasses.replace(base, layer=layer, modes=(count,), weight_decays=(decay,))
+            found[kind, count] = dataclasses.replace(base, name="", modes=(count,), weight_decays=(decay,), **changes)
     for count in full:
-        found["svd", count] = dataclasses.replace(base, layer="svd", modes=(count,), weight_decays=(0.0,))
+        found["svd", count] = dataclasses.replace(base, name="", layer="svd", modes=(count,), weight_decays=(0.0,))
     for count in units:
         found["dense", count] = dataclasses.replace(
-            base, layer="dense", modes=None, widths=(count,), weight_decays=(1e-4,), kept=()
+            base, name="", layer="dense", modes=None, widths=(count,), weight_decays=(1e-4,), kept=()
         )
     return found
 
@@ -137,8 +137,8 @@ _PLACE = {"data_dir": None, "devices": 0, "memory_limit": 0.0, "launches": 0}
 """Fields of a config that say where a run takes place; its numbers do not depend on them."""
 
 
-def finished(folder: Path, config: SweepConfig) -> bool:
-    """Say whether a folder holds a finished run of a config, whole and with a result that was made with this config.
+def finished(folder: Path, config: SweepConfig) -> Run | None:
+    """Open a run if it is finished, whole, and was made with a config.
 
     Where the data lies and on what it ran do not count.
 
@@ -147,38 +147,27 @@ def finished(folder: Path, config: SweepConfig) -> bool:
         config: the sweep.
 
     Returns:
-        Whether its result can be taken.
+        The run; None for anything else.
     """
     try:
-        marker = read_marker(folder, "sweep")
-        stored = read_json(folder, marker=marker)
-        if marker.state != "finished" or not _same(stored, config):
-            return False
-        result = read_netcdf(folder, marker=marker)
-        check_config(result.attrs.get("config"), stored, folder, ignore=_PLACE)
+        run = open_run(folder)
     except InputError:
-        return False
-    return True
+        return None
+    return run if _same(run.config, config) else None
 
 
-def _same(stored: Mapping[str, Any], config: SweepConfig) -> bool:
-    try:
-        found = SweepConfig.from_json(json.dumps(stored))
-    except InputError:
-        return False
-    return dataclasses.replace(found, **_PLACE) == dataclasses.replace(config, **_PLACE)
+def _same(one: SweepConfig, other: SweepConfig) -> bool:
+    return dataclasses.replace(one, **_PLACE) == dataclasses.replace(other, **_PLACE)
 
 
 def _resumable(folder: Path, config: SweepConfig) -> bool:
     try:
-        return _same(read_json(unfinished(folder, "sweep")), config)
+        return _same(SweepConfig.from_fields(read_json(unfinished(folder, "sweep"))), config)
     except InputError:
         return False
 
 
-def trained_run(
-    out: Path, name: str, config: SweepConfig, report: Callable[[str], None] = print
-) -> tuple[Path, xarray.Dataset]:
+def trained_run(out: Path, name: str, config: SweepConfig, report: Callable[[str], None] = print) -> Run:
     """Return the run of a config: found, resumed or trained.
 
     Args:
@@ -188,20 +177,21 @@ def trained_run(
         report: told what happens.
 
     Returns:
-        The run folder and its result.
+        The run, in its folder.
 
     Raises:
         InputError: if the data is missing or the folder cannot be written.
     """
-    from modejax.sweep.run import run_sweep
+    from modejax.runs import Keep, perform
 
     name = f"{name}-{config.dataset}-{config.seeds}"
     own = out / "runs" / name
     for folder in (own, *sorted(out.parent.glob(f"*/runs/{name}"))):
-        if finished(folder, config):
+        run = finished(folder, config)
+        if run is not None:
             report(f"{name}: taken from {folder}")
-            return folder, load_result(folder)
+            return run
     report(f"{name}: training {config.num_members} networks for {config.epochs} epochs")
     # What else is there was made with another config, or is damaged; it stays until the new run is finished.
     resume = _resumable(own, config)
-    return own, run_sweep(config, out=own, resume=resume, overwrite=not resume)
+    return perform(config, keep=Keep(own, resume=resume, overwrite=not resume))

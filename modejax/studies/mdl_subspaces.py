@@ -96,7 +96,6 @@ def run(
         modejax.errors.InputError: seeds must be integers of at least 1, got 0
     """
     from modejax.data import load_dataset
-    from modejax.sweep.trained import load_networks
 
     count = check_seeds(seeds, 3 if quick else 5)
     folder = check_folder(out)
@@ -119,20 +118,17 @@ def run(
     kinds: dict[str, dict[str, np.ndarray]] = {}
     rows = []
     for short, config in configs.items():
-        where, result = trained_run(folder, short, config, report)
-        members = load_networks(where)
+        trained = trained_run(folder, short, config, report)
         for rate in config.learning_rates:
             if short == "plain" and rate != 0.003:
                 continue  # the schedule that all kinds share
             name = labels[short] + (f", rate {rate:g}" if short.startswith("dense") else "")
-            accuracy = 100 * result.test_accuracy.isel(epoch=-1, width=0, modes=0, weight_decay=0).sel(
-                learning_rate=rate
-            )
+            accuracy = 100 * trained.first.test_accuracy.isel(epoch=-1, width=0, modes=0, weight_decay=0)
             measured: dict[str, list[Any]] = {"accuracy": []}
-            for member in members:
-                value = float(accuracy.sel(seed=member.seed)) if member.learning_rate == rate else float("nan")
-                if not np.isfinite(value):
+            for member in trained.networks(learning_rate=rate):
+                if member.status:
                     continue
+                value = float(accuracy.sel(learning_rate=rate, seed=member.seed))
                 measured["accuracy"].append([value])
                 for key, each in describe(member.network, member.params, data, directions).items():
                     measured.setdefault(key, []).append(each)

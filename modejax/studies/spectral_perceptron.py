@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure", "relevance", "run"]
@@ -95,17 +95,14 @@ def measure(quick: bool, seeds: int, report: Callable[[str], None] = print) -> t
         One row a network, and the weights of one perceptron for each family (seed 0), flattened.
     """
     from modejax.data import load_dataset
-    from modejax.sweep.plan import make_plan
-    from modejax.sweep.result import assemble
-    from modejax.sweep.run import execute
-    from modejax.sweep.trained import trained_networks
+    from modejax.runs import perform
 
     shared = settings(quick, seeds)
     dataset = load_dataset(shared.dataset, data_dir=shared.data_dir, seed=shared.shuffle_seed)
     rows, weights = [], {}
     for kind, config in _sweeps(shared, quick).items():
         for name, layer, options, rate in _FAMILIES:
-            changes: dict[str, Any] = {"layer": layer, "layer_options": options, "learning_rates": (rate,)}
+            changes: dict[str, Any] = {"name": "", "layer": layer, "layer_options": options, "learning_rates": (rate,)}
             each = [changes]
             if name == "as many weights":
                 shares = [
@@ -117,17 +114,15 @@ def measure(quick: bool, seeds: int, report: Callable[[str], None] = print) -> t
                     for width, share in zip(config.widths, shares, strict=True)
                 ]
             for change in each:
-                plan = make_plan(dataclasses.replace(config, **change), dataset)
-                outcome = execute(plan, dataset)
-                result = assemble(plan, dataset, outcome.records, outcome.timing)
-                final = result.test_accuracy.where(result.status == 0).isel(epoch=-1)
-                for width in result.width.values:
-                    count = int(result.num_parameters.sel(width=width).values.ravel()[0])
+                trained = perform(dataclasses.replace(config, **change), dataset)
+                final = final_accuracy(trained.first)
+                for width in final.width.values:
+                    count = int(trained.first.num_parameters.sel(width=width).values.ravel()[0])
                     for seed in config.seed_numbers:
                         value = float(final.sel(width=width, seed=seed).values.ravel()[0])
                         rows.append(Row(kind, name, int(width), count, seed, value))
                 if kind == "perceptron":
-                    first = next(iter(trained_networks(plan, outcome.states)))
+                    first = trained.networks(seed=config.first_seed)[0]
                     weights[name] = np.asarray(first.network.kernels(first.params)[0]).ravel()
             report(f"{kind}: {name}")
     return rows, weights
@@ -147,12 +142,11 @@ def relevance(quick: bool, report: Callable[[str], None] = print) -> tuple[np.nd
         Chicchi et al., arXiv 2406.01183; the penalties of the code released with it, at 1e-3.
     """
     from modejax.data import load_dataset
-    from modejax.sweep.plan import make_plan
-    from modejax.sweep.run import execute
-    from modejax.sweep.trained import trained_networks
+    from modejax.runs import perform
 
     config = dataclasses.replace(
         settings(quick, 1),
+        name="",
         layer="spectral",
         layer_options=("variant=input_only", "eigenvectors=trained", "l2_in=0.001", "l2_phi=0.001"),
         penalty="loss",
@@ -161,9 +155,7 @@ def relevance(quick: bool, report: Callable[[str], None] = print) -> tuple[np.nd
         epochs=10,
     )
     dataset = load_dataset(config.dataset, data_dir=config.data_dir, seed=config.shuffle_seed)
-    plan = make_plan(config, dataset)
-    trained = next(iter(trained_networks(plan, execute(plan, dataset).states)))
-    params = trained.params[0]
+    params = perform(config, dataset).networks()[0].params[0]
     scores = np.abs(np.asarray(params.lambda_in)) * np.linalg.norm(np.asarray(params.phi), axis=0)
     shape = dataset.image_shape or (1, dataset.num_features)
     report("relevance of the inputs")
@@ -303,7 +295,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 3 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     rows, weights = measure(quick, shared.seeds, report)
     scores, mean, _ = relevance(quick, report)

@@ -13,12 +13,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
+
+if TYPE_CHECKING:
+    from modejax.runs import Run
 
 __all__ = ["Row", "measure_after", "measure_before", "run"]
 
@@ -54,13 +57,13 @@ def settings(quick: bool, seeds: int) -> SweepConfig:
         depth=1,
         learning_rates=(0.001,),
         weight_decays=(0.0,),
-        baseline_weight_decay=0.0,
+        baseline_weight_decays=(0.0,),
         seeds=seeds,
         **size,
     )
 
 
-def measure_after(shared: SweepConfig, activation: str, depth: int, *, every: int = 0) -> tuple[list[Row], Any]:
+def measure_after(shared: SweepConfig, activation: str, depth: int, *, every: int = 0) -> tuple[list[Row], Run]:
     """Train spectral and dense networks in one program, and drop nodes by every score.
 
     Args:
@@ -70,11 +73,11 @@ def measure_after(shared: SweepConfig, activation: str, depth: int, *, every: in
         every: epochs between histograms of the eigenvalues; 0: after the last epoch only.
 
     Returns:
-        One row a network, score and percentile; and the result of the sweep.
+        One row a network, score and percentile; and the run.
     """
-    from modejax.sweep.run import run_sweep
+    from modejax.runs import perform
 
-    result = run_sweep(
+    trained = perform(
         dataclasses.replace(
             shared,
             activation=activation,  # pyright: ignore[reportArgumentType]
@@ -85,16 +88,15 @@ def measure_after(shared: SweepConfig, activation: str, depth: int, *, every: in
         )
     )
     rows = []
-    for network, prefix in (("spectral", ""), ("dense", "baseline_")):
-        curves = result[f"{prefix}pruning_accuracy"].isel(truncation_epoch=-1, width=0)
-        if not prefix:
-            curves = curves.isel(modes=0, learning_rate=0, weight_decay=0)
-        for score in _SCORES:
+    for network, arm in (("spectral", "spectral"), ("dense", "baseline")):
+        curves = trained[arm].pruning_accuracy.isel(truncation_epoch=-1, width=0, modes=0)
+        curves = curves.isel(learning_rate=0, weight_decay=0)
+        for score in curves.score.values.tolist():
             for percentile in _PERCENTILES:
                 for seed in shared.seed_numbers:
                     value = float(curves.sel(score=score, percentile=percentile, seed=seed))
                     rows.append(Row("after", activation, depth, network, score, percentile, seed, value))
-    return [row for row in rows if not (row.network == "dense" and row.score.startswith("eigen"))], result
+    return rows, trained
 
 
 def measure_before(shared: SweepConfig, activation: str) -> list[Row]:
@@ -111,16 +113,13 @@ def measure_before(shared: SweepConfig, activation: str) -> list[Row]:
         One row a network and percentile.
     """
     from modejax.data import load_dataset
-    from modejax.sweep.plan import make_plan
-    from modejax.sweep.run import execute, run_sweep
-    from modejax.sweep.trained import trained_networks
+    from modejax.runs import perform
 
     dataset = load_dataset(shared.dataset, data_dir=shared.data_dir, seed=shared.shuffle_seed)
     width = shared.widths[0]
     base = dataclasses.replace(shared, activation=activation, baseline="none")  # pyright: ignore[reportArgumentType]
     first = dataclasses.replace(base, layer_options=_SPECTRAL)
-    plan = make_plan(first, dataset)
-    eigen = {each.seed: each.params for each in trained_networks(plan, execute(plan, dataset).states)}
+    eigen = {each.seed: each.params for each in perform(first, dataset).networks()}
     left = {percentile: round(width * (1 - percentile / 100)) for percentile in _BEFORE}
     second = dataclasses.replace(base, widths=tuple(sorted(left.values())))
     whole = second.num_members // shared.seeds
@@ -143,8 +142,8 @@ def measure_before(shared: SweepConfig, activation: str) -> list[Row]:
         start = None
         if name != "drawn anew":
             start = [kept(eigen[s], count, name, s) for count in second.widths for s in second.seed_numbers]
-        result = run_sweep(second, dataset=dataset, start=start)
-        final = result.test_accuracy.where(result.status == 0).isel(epoch=-1, modes=0, learning_rate=0, weight_decay=0)
+        final = final_accuracy(perform(second, dataset, start=start).first)
+        final = final.isel(modes=0, learning_rate=0, weight_decay=0)
         for percentile, count in left.items():
             for seed in shared.seed_numbers:
                 value = float(final.sel(width=count, seed=seed))
@@ -277,17 +276,17 @@ def run(
     from modejax.plots.pruning import plot_node_scores
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 3 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     rows: list[Row] = []
-    spectra: dict[str, Any] = {}
+    spectra: dict[str, Run] = {}
     kinds: list[tuple[Literal["elu", "relu"], int]] = [("elu", 1), ("relu", 1), ("elu", 2), ("relu", 2)]
     for activation, depth in kinds:
         smaller = dataclasses.replace(shared, widths=(shared.widths[0] // 2,)) if depth == 2 else shared
-        found, result = measure_after(smaller, activation, depth, every=shared.epochs // 4 if depth == 1 else 0)
+        found, trained = measure_after(smaller, activation, depth, every=shared.epochs // 4 if depth == 1 else 0)
         rows += found
         if depth == 1:
-            spectra[activation] = result
+            spectra[activation] = trained
         report(f"{activation}, {depth} hidden layers: dropped after training")
     for activation in ("elu", "relu"):
         rows += measure_before(shared, activation)
@@ -302,8 +301,8 @@ def run(
             "after": lambda: _draw_after(rows, title),
             "before": lambda: _draw_before(rows, title),
             **{
-                f"eigenvalues_{name}": lambda result=result: plot_node_scores(result)[0].figure
-                for name, result in spectra.items()
+                f"eigenvalues_{name}": lambda trained=trained: plot_node_scores(trained.result)[0].figure
+                for name, trained in spectra.items()
             },
         },
     )

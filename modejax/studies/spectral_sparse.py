@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["FAMILIES", "Family", "Row", "lead", "measure", "run"]
@@ -85,11 +85,12 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
     Returns:
         One row a network and sparsity.
     """
-    from modejax.sweep.run import run_sweep
+    from modejax.runs import perform
 
     rows = []
     for family in FAMILIES:
         changes: dict[str, Any] = {
+            "name": "",
             "layer": family.layer,
             "layer_options": family.options,
             "learning_rates": (family.learning_rate,),
@@ -99,13 +100,13 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
             changes |= {"mask": "none", "sparsities": (), "prune": ("weights",), "percentiles": shared.sparsities}
         if family.tuned:
             changes |= {"mask_after": shared.epochs, "epochs": shared.epochs + 2}
-        result = run_sweep(dataclasses.replace(shared, **changes))
+        result = perform(dataclasses.replace(shared, **changes)).first
         one = {"width": 0, "modes": 0, "learning_rate": 0, "weight_decay": 0}
         if family.mask == "cut":
             final = result.pruning_accuracy.sel(score="weights").isel(truncation_epoch=-1, **one)
             final = final.rename(percentile="sparsity")
         else:
-            final = result.test_accuracy.where(result.status == 0).isel(epoch=-1, **one)
+            final = final_accuracy(result).isel(**one)
         for sparsity in shared.sparsities:
             for seed in shared.seed_numbers:
                 rows.append(Row(family.name, sparsity, seed, float(final.sel(sparsity=sparsity, seed=seed))))
@@ -209,7 +210,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 3 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     rows = measure(shared, report)
     title = f"{shared.dataset}, {shared.epochs} epochs; mean, sd of {shared.seeds} seeds"

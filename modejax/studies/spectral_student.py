@@ -22,7 +22,7 @@ from modejax import layers
 from modejax.data import Dataset
 from modejax.extent import Extent
 from modejax.layers import Spectral, SpectralParams
-from modejax.studies.common import markdown_table, mean_and_sd, write_study
+from modejax.studies.common import check_seeds, markdown_table, mean_and_sd, write_study
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure", "run", "student_layer", "teacher_data"]
@@ -148,7 +148,7 @@ def student_layer(**options: Any) -> Student:
         options: of `modejax.layers.Spectral`.
 
     Returns:
-        The family, for `run_sweep`.
+        The family, for a sweep.
     """
     return Student(Spectral("single_set", eigenvectors="trained", start="tools", use_bias=False, **options))
 
@@ -184,7 +184,8 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
     Returns:
         One row a student and number of nodes left.
     """
-    from modejax.sweep.run import run_sweep
+    from modejax.runs import perform
+    from modejax.sweep.spec import Custom
 
     dataset = teacher_data()
     variance = float(np.var(dataset.y_test))
@@ -202,7 +203,7 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
             prune=(family.score,),  # pyright: ignore[reportArgumentType]
             percentiles=tuple(percentiles),
         )
-        result = run_sweep(config, dataset=dataset, layer=student_layer(**family.options))
+        result = perform(config, dataset, custom=Custom(layer=student_layer(**family.options))).first
         curves = 2 * result.pruning_loss.isel(modes=0, learning_rate=0, weight_decay=0, truncation_epoch=-1, score=0)
         for width in shared.widths:
             for seed in shared.seed_numbers:
@@ -314,7 +315,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 5 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 5))
     folder = check_folder(out)
     rows = measure(shared, report)
     title = f"teacher of {TEACHER} nodes (dotted), {shared.epochs} epochs; geometric mean, sd of {shared.seeds} seeds"

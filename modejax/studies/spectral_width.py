@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from modejax.studies.common import check_seeds, final_accuracy
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["FAMILIES", "Family", "Row", "claims", "measure", "plot_width", "run", "write"]
@@ -92,20 +93,21 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
     Returns:
         One row a network.
     """
-    from modejax.sweep.run import run_sweep
+    from modejax.runs import perform
 
     rows = []
     for family in FAMILIES:
         config = dataclasses.replace(
             shared,
+            name="",
             layer=family.layer,  # pyright: ignore[reportArgumentType]
             layer_options=family.options,
             learning_rates=(family.learning_rate,),
         )
-        result = run_sweep(config)
-        final = result.test_accuracy.where(result.status == 0).isel(epoch=-1, modes=0, learning_rate=0, weight_decay=0)
+        result = perform(config).first
+        final = final_accuracy(result).isel(modes=0, learning_rate=0, weight_decay=0)
         for width in config.widths:
-            count = int(result.num_parameters.sel(width=width).item())
+            count = int(result.num_parameters.sel(width=width).values.ravel()[0])
             for seed in config.seed_numbers:
                 rows.append(Row(family.name, width, count, seed, float(final.sel(width=width, seed=seed))))
         report(f"{family.name}: {100 * float(final.sel(width=max(config.widths)).mean()):.2f} % at the largest width")
@@ -266,7 +268,7 @@ def run(
     """
     from modejax.studies.files import check_folder
 
-    shared = settings(quick, 3 if seeds is None else seeds)
+    shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     write(measure(shared, report), shared, folder)
     return folder

@@ -11,7 +11,7 @@ import numpy as np
 
 from modejax._files import replaced
 from modejax.errors import InputError
-from modejax.runs import Output, kind_of, output
+from modejax.runs import Output, kind_of, open_run, output
 from modejax.studies.common import save_drawing
 from modejax.studies.files import check_apart
 from modejax.studies.svr_layers import write_layer_spectra
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["parse_groups", "parse_norms", "parse_streams", "report_svr"]
+
+_AXES = ("width", "modes", "seed")
+"""Axes of a run that the table has in any case."""
 
 _SHOWN = 12
 """Pairs of layers that a figure of one panel a pair shows."""
@@ -224,29 +227,24 @@ def _figures(folder: Path, result: SVR, level: float, correction: Any, max_edges
 
 def _run(source: Path, claimed: Output, level: float, null: Any) -> list[str]:
     from modejax.plots.svr import plot_significant
-    from modejax.sweep.result import load_result
-    from modejax.sweep.trained import load_networks
 
     folder = claimed.path
-    trained = load_networks(source)
-    keys = ("width", "modes", "seed", "learning_rate", "weight_decay", "sparsity")
-    labels = [{key: getattr(member, key) for key in keys} for member in trained]
-    kernels = [[np.asarray(kernel) for kernel in member.network.kernels(member.params)] for member in trained]
-    status = load_result(source).status
+    trained = open_run(source).networks()
+    keys = tuple(trained[0].at)
+    kernels = [[np.asarray(kernel) for kernel in each.network.kernels(each.params)] for each in trained]
     good = [
-        not int(status.sel({key: label[key] for key in status.dims}, method="nearest").item())
-        and all(np.isfinite(kernel).all() for kernel in network)
-        for label, network in zip(labels, kernels, strict=True)
+        not each.status and all(np.isfinite(kernel).all() for kernel in network)
+        for each, network in zip(trained, kernels, strict=True)
     ]
     if not any(good):
         raise InputError(f"no network of {source} stayed finite; there is nothing to count")
     table: Any = members(
         [network for network, fine in zip(kernels, good, strict=True) if fine],
-        [label for label, fine in zip(labels, good, strict=True) if fine],
+        [dict(each.at) for each, fine in zip(trained, good, strict=True) if fine],
         level=level,
         null=null,
     )
-    kinds = ["modes", *(key for key in keys[3:] if table[key].nunique() > 1)]
+    kinds = ["modes", *(key for key in keys if key not in _AXES and table[key].nunique() > 1)]
     with replaced(folder / "members.csv") as part:
         table.to_csv(part, index=False)
     mean: Any = table.groupby(["width", *kinds, "pair"], as_index=False)[["share", "leading_E", "neurons"]].mean()

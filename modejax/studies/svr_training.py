@@ -26,7 +26,6 @@ from modejax.studies.mdl_runs import trained_run as trained_sweep
 from modejax.studies.svr_runs import fc_run, file_name, pick, sweeps
 from modejax.svr import derived, members, null, svr
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.trained import load_networks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,8 +132,8 @@ def _swept(
 
     The edges between the first neurons alone are counted as well, for each of the numbers in `leading`.
     """
-    where, result = trained_sweep(folder, f"sweep-{name}", config, report)
-    nets = load_networks(where)
+    trained = trained_sweep(folder, f"sweep-{name}", config, report)
+    nets = trained.networks()
     maps = [[np.asarray(kernel) for kernel in each.network.kernels(each.params)] for each in nets]
     names = [{"width": each.width, "modes": each.modes, "seed": each.seed, "first": 0} for each in nets]
     counted = members(maps, names)
@@ -146,7 +145,7 @@ def _swept(
                 {**own, "first": count, "pair": k, "share": float(pair.significant(LEVEL).mean())}
                 for k, pair in enumerate(pairs)
             ]
-    right = result.test_accuracy.isel(epoch=-1, learning_rate=0, weight_decay=0)
+    right = trained.first.test_accuracy.isel(epoch=-1, learning_rate=0, weight_decay=0)
     places = {int(each): index for index, each in enumerate(right.modes.values)}
     for row in found:
         row["layers"] = f"{row['pair']}-{row['pair'] + 1}"

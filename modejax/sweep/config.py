@@ -162,7 +162,7 @@ class SweepConfig(Arm):
         nodes = [name for name in self.prune if name != "weights"]
         if nodes and not self.depth:
             raise InputError(f"depth 0 has no hidden nodes that {nodes[0]} could rank; prune weights, or add a layer")
-        if {"eigenvalue", "eigenvector"} & set(self.prune) and self.layer != "spectral":
+        if {"eigenvalue", "eigenvector"} & set(self.prune) and self.layer not in ("spectral", "custom"):
             raise InputError(
                 f"eigenvalue and eigenvector rank the nodes of spectral layers, got layer={self.layer!r}; "
                 "allowed for others: incoming, throughput, random, weights"

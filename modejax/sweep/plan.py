@@ -224,7 +224,8 @@ def _planned(config: SweepConfig, index: int, arm: Arm, dataset: Dataset, custom
     kept = (config.kept or tuple(range(most + 1))) if most else ()
     if kept and kept[-1] > most and index == 0:
         raise InputError(f"kept names {kept[-1]} modes, but no member has more than {most}; allowed: 0 to {most}")
-    eigenvalues = set() if arm.layer == "spectral" else {"eigenvalue", "eigenvector"}
+    # A layer of the user's may hold the parameters of a spectral one.
+    eigenvalues = set() if arm.layer in ("spectral", "custom") else {"eigenvalue", "eigenvector"}
     nodes = set(config.prune) - {"weights"} if not arm.depth else set()
     left_out = set(config.prune) if arm.network == "sparcs" else eigenvalues | nodes
     spec = ArmSpec(

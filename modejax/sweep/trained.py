@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from modejax.errors import InputError
+from modejax.extent import own_size
 from modejax.networks.base import Network, Params
 from modejax.sweep.plan import Plan
 from modejax.sweep.program import precision_scope
 from modejax.training import TrainState
 
-__all__ = ["Trained", "own_size", "trained_networks"]
+__all__ = ["Trained", "trained_networks"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,11 +94,6 @@ def _apply(network: Network, params: Params, x: Array) -> Array:
         return jax.jit(lambda p, x: network.apply(p, x))(params, x)
     except ValueError as error:
         raise TypeError(str(error)) from None
-
-
-def own_size(leaf: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Cut an array out of its padding."""
-    return np.asarray(leaf)[tuple(slice(n) for n in shape)]
 
 
 def trained_networks(

@@ -201,7 +201,7 @@ def test_files_that_are_refused(tmp_path, capsys, monkeypatch, arrays, words):
 def test_missing_sources_are_refused(tmp_path, capsys):
     assert main(["interpolate", str(tmp_path / "no.npz")]) == 2
     assert main(["interpolate", str(tmp_path)]) == 2
-    assert "is not a run" in capsys.readouterr().err
+    assert "was not made by modejax" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith("interp-")])

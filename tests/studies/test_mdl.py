@@ -12,14 +12,13 @@ import pytest
 import xarray
 
 from modejax.errors import InputError
-from modejax.runs import read_marker
+from modejax.runs import open_run, read_marker
 from modejax.runs._marker import record_of, save_marker
 from modejax.studies import find_study, mdl_runs
 from modejax.studies.common import pm
 from modejax.studies.mdl_least_modes import verdict
 from modejax.studies.mdl_removal import verdicts
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.result import load_result
 
 TINY = {"dataset": "digits", "widths": (12,), "epochs": 4, "halve_every": 2, "batch_size": 50}
 NAMES = ("mdl-least-modes", "mdl-mixture", "mdl-modes", "mdl-powerlaw", "mdl-removal", "mdl-subspaces")
@@ -39,7 +38,7 @@ def tiny(monkeypatch):
     small = SweepConfig(epochs=2, baseline="none", seeds=1, kept=(0,), learning_rates=(0.005, 0.01))
     cells = {
         ("mode", 3): dataclasses.replace(small, widths=(8,), modes=(3,)),
-        ("dense", 8): dataclasses.replace(small, widths=(8,), layer="dense", modes=None, kept=()),
+        ("dense", 8): dataclasses.replace(small, name="", widths=(8,), layer="dense", modes=None, kept=()),
     }
     grid = SweepConfig(widths=(8, 12, 16), modes=(2, 8, 16), epochs=8, batch_size=20, kept=(0,), baseline="dense")
     for study in NAMES:
@@ -76,7 +75,7 @@ def test_removal_and_subspaces_share_their_runs(tiny, tmp_path):
     page, rows, _ = check_folder(folder)
     assert {row["removal"] for row in rows} == {"least", "most", "random"}
     whole = {float(row["accuracy"]) for row in rows if row["removed_percent"] == "0" and row["seed"] == "1"}
-    result = load_result(folder / "runs" / "plain-digits-2")
+    result = open_run(folder / "runs" / "plain-digits-2").first
     last = 100 * result.test_accuracy.isel(epoch=-1).sel(seed=1, learning_rate=0.003)
     assert any(abs(last.item() - each) < 1e-3 for each in whole)
     assert "## Against the paper's figure (P = 16)" in page
@@ -134,28 +133,31 @@ def test_mixture(tiny, tmp_path, monkeypatch):
 def test_runs_are_found_resumed_and_not_mixed_up(tmp_path):
     config = SweepConfig(widths=(6,), modes=(2,), seeds=1, epochs=2, baseline="none", kept=(0,))
     said = []
-    folder, first = mdl_runs.trained_run(tmp_path / "a", "small", config, said.append)
-    beside, again = mdl_runs.trained_run(tmp_path / "b", "small", config, said.append)
-    assert folder == beside == tmp_path / "a" / "runs" / "small-digits-1"
-    assert again.identical(first)
+    first = mdl_runs.trained_run(tmp_path / "a", "small", config, said.append)
+    again = mdl_runs.trained_run(tmp_path / "b", "small", config, said.append)
+    folder = first.folder
+    assert folder == again.folder == tmp_path / "a" / "runs" / "small-digits-1"
+    assert again.first.identical(first.first)
+    for one, other in zip(again.networks(), first.networks(), strict=True):
+        np.testing.assert_array_equal(one.params[0].sigma, other.params[0].sigma)
     assert not (tmp_path / "b").exists()
     marker = read_marker(folder)
     (folder / "result.nc").unlink()  # as if it had been stopped at the end
     save_marker(folder, marker._replace(state="running", files={}, entries=()))
-    _, third = mdl_runs.trained_run(tmp_path / "a", "small", config, said.append)
-    np.testing.assert_array_equal(third.test_accuracy, first.test_accuracy)
+    third = mdl_runs.trained_run(tmp_path / "a", "small", config, said.append)
+    np.testing.assert_array_equal(third.first.test_accuracy, first.first.test_accuracy)
     other = dataclasses.replace(config, epochs=1)
     assert not mdl_runs.finished(folder, other)
     assert mdl_runs.finished(folder, dataclasses.replace(config, data_dir="/somewhere"))
     assert [line.split(":")[1][:6] for line in said] == [" train", " taken", " train"]
     # The config of a new run beside the result of an earlier one, with fitting checksums.
     (folder / "config.json").write_text(other.to_json())
-    files = {name: record_of(folder / name) for name in ("config.json", "result.nc")}
+    files = {name: record_of(folder / name) for name in marker.files}
     save_marker(folder, marker._replace(files=files))
     assert not mdl_runs.finished(folder, other)
     assert not mdl_runs.finished(folder, config)
-    _, fourth = mdl_runs.trained_run(tmp_path / "a", "small", other, said.append)
-    assert fourth.sizes["epoch"] == 1
+    fourth = mdl_runs.trained_run(tmp_path / "a", "small", other, said.append)
+    assert fourth.first.sizes["epoch"] == 1
     assert mdl_runs.finished(folder, other)
     (folder / "result.nc").write_bytes((folder / "result.nc").read_bytes()[:-1])
     assert not mdl_runs.finished(folder, other)

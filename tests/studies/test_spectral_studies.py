@@ -77,15 +77,15 @@ def test_nodes_dropped_before_training(monkeypatch):
 
 def test_nodes_dropped_after_training():
     shared = dataclasses.replace(spectral_pruning.settings(True, 2), widths=(12,), epochs=2, draws=3)
-    rows, result = spectral_pruning.measure_after(shared, "relu", 1, every=1)
-    assert result.sizes["truncation_epoch"] == 2
+    rows, trained = spectral_pruning.measure_after(shared, "relu", 1, every=1)
+    assert trained.first.sizes["truncation_epoch"] == 2
     assert {(row.network, row.score) for row in rows if row.network == "dense"} == {
         ("dense", score) for score in ("incoming", "throughput", "random")
     }
     whole = {(row.network, row.seed): row.accuracy for row in rows if row.percentile == 0}
     here = [row.accuracy for row in rows if (row.network, row.seed, row.percentile) == ("dense", 0, 0)]
     np.testing.assert_allclose(here, here[0], rtol=1e-6)
-    assert whole["spectral", 0] == float(result.test_accuracy.sel(seed=0).isel(epoch=-1).squeeze())
+    assert whole["spectral", 0] == float(trained.first.test_accuracy.sel(seed=0).isel(epoch=-1).squeeze())
     figure = spectral_pruning._draw_after(rows, "title")
     assert [ax.get_title() for ax in figure.axes] == ["ReLU, 1 hidden layer"]
     page = "\n".join(spectral_pruning._page(rows, shared))
@@ -100,7 +100,7 @@ def test_as_many_weights_are_trained_as_there_are_eigenvalues():
 
 
 def test_a_student_adds_its_nodes_and_a_teacher_is_a_student():
-    layer = spectral_student.student_layer(l2_phi=0.1)(0)
+    layer = spectral_student.student_layer(l2_phi=0.1)
     with jax.enable_x64(True):
         params = layer.init(jax.random.key(0), Extent(5, 3), 1)
         assert layer.kernel(params).tolist() == [[1, 1, 1, 0, 0]]
