@@ -118,7 +118,11 @@ def step_flops(spec: ArmSpec, width: int, modes: int, batch: int) -> int:
     x = jax.ShapeDtypeStruct((batch, spec.network.features), jnp.result_type(float))
     y = jax.ShapeDtypeStruct((batch,), jnp.int32)
     return matmul_flops(
-        lambda state, x, y, rate: train_step(network, LOSSES["classes"], state, (x, y), rate, rate), state, x, y, rate
+        lambda state, x, y, rate: train_step(network, LOSSES["classes"], state, (x, y), rate, rate, spec.optimiser),
+        state,
+        x,
+        y,
+        rate,
     )
 
 
