@@ -8,6 +8,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ["MODEJAX_COMPILE_CACHE"] = "off"
 
 import jax
+import numpy as np
 import pytest
 import scipy.linalg  # noqa: F401  (its BLAS is loaded now, so that the limit below reaches it)
 import threadpoolctl
@@ -34,6 +35,30 @@ def pytest_collection_modifyitems(items):
             _LONG_EXAMPLES.search(each.source) for each in item.dtest.examples
         ):
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def blobs():
+    """Three noisy clusters in 6 dimensions: 240 training and 70 test examples."""
+    from modejax.data import from_arrays
+
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(3, 6))
+    y = rng.integers(0, 3, 310)
+    x = (centres[y] + 0.7 * rng.normal(size=(310, 6))).astype(np.float32)
+    return from_arrays(x[:240], y[:240], x[240:], y[240:], name="blobs", source="made for this test")
+
+
+@pytest.fixture(scope="session")
+def tiles():
+    """Images of 5 x 4 bytes of three classes, each with its bright places: 120 training and 40 test examples."""
+    from modejax.data import from_arrays
+
+    rng = np.random.default_rng(1)
+    bright = rng.random((3, 5, 4))
+    y = rng.integers(0, 3, 160)
+    x = np.clip(255 * (bright[y] + 0.25 * rng.normal(size=(160, 5, 4))), 0, 255).astype(np.uint8)
+    return from_arrays(x[:120], y[:120], x[120:], y[120:], name="tiles", source="made for this test")
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 
 from modejax import layers, networks
 from modejax.errors import InputError
 from modejax.extent import Extent
-from modejax.pruning import NODE_SCORES, kept_nodes, node_scores, pruning_curve
+from modejax.pruning import NODE_SCORES, drop_nodes, kept_nodes, node_scores, pruning_curve, weight_curve
 from modejax.training import cross_entropy
 
 SIZES = (6, 9, 7, 4)
@@ -77,10 +78,10 @@ def test_the_curve_is_that_of_smaller_networks(variant):
     counts = np.arange(200) < 190
     scores = node_scores(network, params, "throughput")
     found = jax.jit(
-        lambda x, y, counts: pruning_curve(network, cross_entropy, params, scores, x, y, counts, PERCENTILES)
+        lambda x, y, counts: pruning_curve(network, cross_entropy, params, scores, (x, y, counts), PERCENTILES)
     )(x, y, counts).right
     for percentile, right in zip(PERCENTILES, found, strict=True):
-        kept = [np.flatnonzero(each) for each in kept_nodes(scores, network.sizes[1:-1], percentile)]
+        kept = [np.flatnonzero(each) for each in kept_nodes(scores, network.units[1:-1], percentile)]
         kept = [np.arange(SIZES[0]), *kept, np.arange(SIZES[-1])]
         h = x
         for index, kernel in enumerate(network.kernels(params)):
@@ -102,9 +103,9 @@ def test_a_percentile_outside_its_range_is_refused(percentile):
     network, params = network_and_params()
     scores = node_scores(network, params, "incoming")
     with pytest.raises(InputError, match="from 0 to below 100"):
-        kept_nodes(scores, network.sizes[1:-1], percentile)
+        kept_nodes(scores, network.units[1:-1], percentile)
     with pytest.raises(InputError, match="from 0 to below 100"):
-        pruning_curve(network, cross_entropy, params, scores, *(None,) * 3, [10, percentile])  # pyright: ignore
+        pruning_curve(network, cross_entropy, params, scores, (None,) * 3, [10, percentile])  # pyright: ignore
 
 
 def test_what_cannot_be_scored_is_refused():
@@ -121,4 +122,91 @@ def test_what_cannot_be_scored_is_refused():
         with pytest.raises(InputError, match="without hidden layers"):
             node_scores(linear, None, name, jax.random.key(0))
     with pytest.raises(InputError, match="one vector of scores for each hidden layer"):
-        kept_nodes([jnp.ones(3)], network.sizes[1:-1], 10)
+        kept_nodes([jnp.ones(3)], network.units[1:-1], 10)
+
+
+CHAINS = {
+    "conv": lambda: networks.conv(
+        (5, 4, 1), (4, 5), 3, layers.Biased(layers.ModeConv((3, 3))), layers.Mode(), 3, "tanh", norm="layer"
+    ),
+    "residual": lambda: networks.residual([20, 6, 6, 3], layers.Dense(use_bias=True), None, "tanh"),
+    "tied": lambda: networks.tied([20, 6, 5, 3], 3, "tanh"),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_pruned_channels_are_set_to_0_behind_the_activation(name):
+    """Stage by stage, with the activations of dropped nodes set to 0 by NumPy."""
+    network = CHAINS[name]()
+    params = random_params(network)
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(100, 20)), rng.integers(0, 3, 100)
+    counts = np.arange(100) < 95
+    kernels = [np.asarray(kernel) for kernel in network.kernels(params)]
+    scores = node_scores(network, params, "incoming")
+    for found, kernel in zip(scores, kernels, strict=False):
+        np.testing.assert_allclose(found, abs(kernel).reshape(len(kernel), -1).sum(axis=1), rtol=1e-12)
+    both = node_scores(network, params, "throughput")
+    for index, found in enumerate(both):
+        out = abs(np.moveaxis(kernels[index + 1], 1, 0)).reshape(kernels[index + 1].shape[1], -1).sum(axis=1)
+        np.testing.assert_allclose(found, np.asarray(scores[index]) * out, rtol=1e-12)
+    block = jnp.asarray(x), jnp.asarray(y, jnp.int32), jnp.asarray(counts)
+    curve = jax.jit(lambda p: pruning_curve(network, cross_entropy, p, scores, block, PERCENTILES))(params)
+    threshold = np.percentile(np.concatenate([np.asarray(each) for each in scores]), PERCENTILES)
+    for percentile, right, total in zip(threshold, curve.right, curve.loss, strict=True):
+        h = network.enter(jnp.asarray(x))
+        for index in range(len(kernels)):
+            h = network.between(params, h, index, index + 1)
+            if index < len(scores):
+                h = h * (np.asarray(scores[index]) >= percentile)
+        h = np.asarray(h)
+        assert int(right) == int(((h.argmax(axis=1) == y) & counts).sum())
+        logs = h[np.arange(100), y] - np.log(np.exp(h).sum(axis=1))
+        np.testing.assert_allclose(total, -logs[counts].sum(), rtol=1e-10)
+    assert len(set(np.asarray(curve.loss).round(6).tolist())) > 3
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_weights_are_cut_in_every_map_by_itself(name):
+    network = CHAINS[name]()
+    params = random_params(network)
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(50, 20)), rng.integers(0, 3, 50)
+    block = jnp.asarray(x), jnp.asarray(y, jnp.int32), jnp.full(50, True)
+    curve = jax.jit(lambda p: weight_curve(network, cross_entropy, p, block, (0, 40, 90)))(params)
+    for percentile, right in zip((0, 40, 90), curve.right, strict=True):
+        h = network.enter(jnp.asarray(x))
+        for index, kernel in enumerate(map(np.asarray, network.kernels(params))):
+            if percentile:
+                kernel = np.where(abs(kernel) > np.percentile(abs(kernel), percentile), kernel, 0)
+            z = network.by_kernel(jnp.asarray(kernel), h, index)
+            bias = network.biases(params)[index]
+            h = network.finish(params, z if bias is None else z + bias, h, index)
+        assert int(right) == int((np.asarray(h).argmax(axis=1) == y).sum())
+    assert len(set(np.asarray(curve.loss).round(6).tolist())) == 3
+
+
+def test_a_node_that_was_dropped_has_no_gradient():
+    network = networks.mlp(SIZES, layers.Dense(use_bias=True), None, "tanh")
+    params = random_params(network)
+    masks = [jnp.arange(9) < 4, jnp.arange(7) % 2 == 0]
+    cut = drop_nodes(network, params, masks)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 6)))
+    expected = pruning_curve(
+        network, cross_entropy, params, [m.astype(float) for m in masks], (x, jnp.zeros(5, jnp.int32), jnp.full(5, True)), (60,)
+    )
+    outputs = network.apply(cut, x)
+    assert int(expected.right[0]) == int((outputs.argmax(axis=1) == 0).sum())
+    gradient = jax.grad(lambda p: jnp.sum(network.apply(p, x) ** 2))(cut)
+    assert not np.asarray(gradient[0].weight)[4:].any()
+    assert not np.asarray(gradient[1].weight)[1::2].any()
+    assert not np.asarray(gradient[1].weight)[:, 4:].any()
+    assert np.asarray(gradient[1].weight)[::2, :4].all()
+    sigmoid = networks.mlp(SIZES, layers.Dense(), None, "sigmoid")
+    with pytest.raises(InputError, match="the activation of 0 is not 0"):
+        drop_nodes(sigmoid, random_params(sigmoid), masks)
+    with pytest.raises(InputError, match="one mask for each hidden layer is needed, got 1 for 2"):
+        drop_nodes(network, params, masks[:1])
+    modes = networks.mlp(SIZES, layers.Mode(), 3, "tanh")
+    with pytest.raises(InputError, match="got ModeParams"):
+        drop_nodes(modes, random_params(modes), masks)

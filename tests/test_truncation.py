@@ -1,5 +1,6 @@
 """Scores, orders and truncation curves, against slow and obvious NumPy."""
 
+import dataclasses
 from typing import cast
 
 import jax
@@ -14,7 +15,7 @@ from modejax import layers
 from modejax.errors import InputError
 from modejax.extent import Extent
 from modejax.layers import Modes
-from modejax.networks import mlp, tied_mode_mlp
+from modejax.networks import Network, conv, mlp, residual, tied
 from modejax.training import cross_entropy, squared_error
 from modejax.truncation import (
     SCORES,
@@ -24,6 +25,7 @@ from modejax.truncation import (
     importance,
     kept_curves,
     mode_scores,
+    places_in_order,
     ranked,
     weight_size,
 )
@@ -207,7 +209,7 @@ def compare(
 ):
     """Assert that the curves are the slow ones, for whatever order the scores give; return them."""
     signs = loss is squared_error
-    x, y, counts = examples(network.sizes[0].capacity, network.sizes[-1].capacity, signs)
+    x, y, counts = examples(network.units[0].capacity, network.units[-1].capacity, signs)
     # The last rows only fill up the block, with inputs that no sum may see.
     block = np.where(counts[:, None], x, 1e3)
 
@@ -217,12 +219,11 @@ def compare(
         pairs = [None if m is None else (m, mode_scores(m, order, jax.random.key(i))) for i, m in enumerate(modes)]
         in_order = [None if pair is None else ranked(*pair, cut) for pair in pairs]
         scores = [None if pair is None else pair[1] for pair in pairs]
-        curves = kept_curves(network, loss, params, in_order, x, y, counts, kept)
-        return curves, modes, scores, network.kernels(params)
+        curves = kept_curves(network, loss, params, in_order, (x, y, counts), kept)
+        return curves, modes, scores, network.kernels(params), network.biases(params)
 
-    curves, modes, scores, kernels = jax.tree.map(np.asarray, fast(params, block, y, counts))
-    parts = params if type(params) is tuple else [None] * len(modes)
-    biases = [0 if (bias := getattr(part, "bias", None)) is None else np.asarray(bias) for part in parts]
+    curves, modes, scores, kernels, biases = jax.tree.map(np.asarray, fast(params, block, y, counts))
+    biases = [0 if bias is None else bias for bias in biases]
     largest = max(len(s) for s in scores if s is not None)
     layer, together = slow_curves(
         kernels,
@@ -245,7 +246,7 @@ def compare(
 NETWORKS = {
     "mode": lambda: mlp([6, 8, 7, 3], layers.Mode(), 5),
     "mode scaled": lambda: mlp([6, 8, 3], layers.Mode(gauge="scaled"), 4),
-    "tied": lambda: tied_mode_mlp([6, 8, 7, 3], 5),
+    "tied": lambda: tied([6, 8, 7, 3], 5),
     "low_rank": lambda: mlp([6, 8, 7, 3], layers.LowRank(), 4),
     "svd of the full ranks": lambda: mlp([6, 8, 7, 3], layers.SVD()),
     "a single map": lambda: mlp([6, 3], layers.Mode(), 4),
@@ -256,6 +257,7 @@ NETWORKS = {
     "dense last": lambda: mlp(
         [6, 8, 7, 3], [layers.LowRank(), layers.Mode(), layers.Dense(start="paper")], [6, 2, None]
     ),
+    "biased": lambda: mlp([6, 8, 7, 3], layers.Biased(layers.Mode()), 4),
     "many modes, few outputs": lambda: mlp([6, 8, 7, 3], layers.Mode(), 12),
 }
 
@@ -326,7 +328,7 @@ def test_the_curves_of_a_padded_network_are_those_of_the_network_alone(activatio
     def curves(width, p, x, y, counts):
         wide = mlp([6, Extent(11, width), 3], [layers.Mode(), layers.SVD()], [Extent(9, p), 4], activation)
         order = [ranked(m, importance(m), cut) for m in wide.modes(padded) if m is not None]
-        return kept_curves(wide, cross_entropy, padded, order, x, y, counts)
+        return kept_curves(wide, cross_entropy, padded, order, (x, y, counts))
 
     result = curves(jnp.int32(8), jnp.int32(5), *examples(6, 3))
     np.testing.assert_array_equal(result.layer[:, :6], alone.layer)
@@ -343,7 +345,7 @@ def test_the_curves_of_several_members_at_once_are_those_of_each(float64):
 
     def curves(params, kept):
         order = [ranked(m, importance(m)) for m in network.modes(params) if m is not None]
-        return kept_curves(network, cross_entropy, params, order, *data, kept=kept)
+        return kept_curves(network, cross_entropy, params, order, data, kept)
 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
     for kept in (None, [1, 3]):
@@ -360,7 +362,7 @@ def no_curves(layer, kept, order=None):
     params = random_params(network)
     modes = list(network.modes(params)) if order is None else order
     x, y = jnp.ones((2, 4)), jnp.zeros(2, jnp.int32)
-    return kept_curves(network, cross_entropy, params, modes, x, y, jnp.full(2, True), kept)
+    return kept_curves(network, cross_entropy, params, modes, (x, y, jnp.full(2, True)), kept)
 
 
 def test_a_network_without_modes_has_no_curves():
@@ -372,3 +374,130 @@ def test_a_network_without_modes_has_no_curves():
 def test_numbers_of_modes_that_do_not_increase_from_0_are_refused(kept):
     with pytest.raises(InputError, match="increasing numbers from 0"):
         no_curves(layers.Mode(), kept)
+
+
+# --- chains with more than maps and activations, and networks that are no chain ----------------------------------------
+
+CHAINS = {
+    "mlp": lambda: mlp([20, 8, 7, 3], [layers.Biased(layers.Mode()), layers.Dense(), layers.SVD()], [3, None, 2]),
+    "residual": lambda: residual([20, 6, 6, 6, 3], layers.Biased(layers.Mode()), 4),
+    "tied": lambda: tied([20, 6, 5, 3], 4),
+    "conv": lambda: conv(
+        (5, 4, 1), (4, 5), 3, layers.Biased(layers.ModeConv((3, 3), strides=(1, 2))), layers.Mode(), [3, 4, 2], norm="layer"
+    ),
+    "conv dense first": lambda: conv(
+        (5, 4, 1), (4, 4), 3, [layers.DenseConv((3, 3)), layers.LowRankConv((2, 2))], layers.LowRank(), [None, 4, 2],
+        norm="group", groups=2, pool="mean",
+    ),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole(Network):
+    """A chain that says of itself only what any network with named maps says."""
+
+    inner: Network
+
+    def init(self, key):
+        return self.inner.init(key)
+
+    def apply(self, params, x):
+        return self.inner.apply(params, x)
+
+    @property
+    def map_names(self):
+        return self.inner.map_names
+
+    def kernels(self, params):
+        return self.inner.kernels(params)
+
+    def modes(self, params):
+        return self.inner.modes(params)
+
+    def cut(self, params, keep):
+        return self.inner.cut(params, keep)
+
+
+@pytest.mark.parametrize("cut", ["keep-leading", "remove-leading"])
+@pytest.mark.parametrize("name", CHAINS)
+def test_nested_curves_are_those_of_a_whole_evaluation_of_each_cut(name, cut, float64):
+    """Every map and every number of modes, in the fast path, by `cut` and `apply`, and in the path of any network."""
+    network = CHAINS[name]()
+    params = random_params(network)
+    x, y, counts = examples(20, 3)
+    data = jnp.asarray(np.where(counts[:, None], x, 1e3)), jnp.asarray(y), jnp.asarray(counts)
+    modes = network.modes(params)
+    scores = [None if m is None else mode_scores(m, "size") for m in modes]
+    pairs = list(zip(modes, scores, strict=True))
+    order = [None if m is None else ranked(m, s, cut) for m, s in pairs]
+    places = [None if m is None else places_in_order(m, s, cut) for m, s in pairs]
+    fast = jax.jit(lambda p: kept_curves(network, cross_entropy, p, order, data))(params)
+    whole = jax.jit(lambda p: kept_curves(Whole(network), cross_entropy, p, order, data, places=places))(params)
+    np.testing.assert_array_equal(fast.layer, whole.layer)
+    np.testing.assert_array_equal(fast.together, whole.together)
+
+    apply = jax.jit(network.apply)
+
+    def right(keep):
+        outputs = np.asarray(apply(network.cut(params, keep), jnp.asarray(x)))
+        return int(((outputs.argmax(axis=1) == y) & counts).sum())
+
+    for k in range(fast.together.shape[0]):
+        kept = []
+        for m, s in pairs:
+            if m is None:
+                kept.append(None)
+                continue
+            chosen = np.argsort(-np.asarray(s) if cut == "keep-leading" else np.asarray(s), stable=True)[:k]
+            kept.append(jnp.asarray(np.isin(np.arange(len(s)), chosen)))
+        assert int(fast.together[k]) == right(kept)
+        for index, keep in enumerate(kept):
+            alone = [keep if index == j else None for j in range(len(kept))]
+            assert int(fast.layer[index, k]) == (-1 if keep is None else right(alone))
+    assert len(np.unique(fast.together)) > 1
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_curves_of_real_values_are_sums_of_the_loss(name, float64):
+    network = CHAINS[name]()
+    params = random_params(network)
+    rng = np.random.default_rng(3)
+    x, y, counts = rng.normal(size=(30, 20)), rng.normal(size=(30, 3)), np.arange(30) < 27
+    y[~counts] = np.nan
+    values = squared_error._replace(correct=None)
+    data = jnp.asarray(x), jnp.asarray(y), jnp.asarray(counts)
+    order = [None if m is None else ranked(m, importance(m)) for m in network.modes(params)]
+    places = [None if m is None else places_in_order(m, importance(m)) for m in network.modes(params)]
+    found = jax.jit(lambda p: kept_curves(network, values, p, order, data, (0, 2, 9), measure="loss"))(params)
+    keep = [None if place is None else place < 2 for place in places]
+    outputs = np.asarray(network.apply(network.cut(params, keep), jnp.asarray(x)))
+    expected = 0.5 * ((outputs - y)[counts] ** 2).sum()
+    np.testing.assert_allclose(found.together[1], expected, rtol=1e-11)
+    outputs = np.asarray(network.apply(params, jnp.asarray(x)))
+    full = 0.5 * ((outputs - y)[counts] ** 2).sum()
+    with_modes = [index for index, m in enumerate(order) if m is not None]
+    np.testing.assert_allclose(found.layer[np.array(with_modes), 2], full, rtol=1e-11)
+    np.testing.assert_allclose(found.together[2], full, rtol=1e-11)
+    assert abs(expected - full) > 1e-3 * full
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    scores=st.lists(st.sampled_from([-1.5, 0.0, 1.0, 2.0]), min_size=6, max_size=6),
+    active=st.lists(st.booleans(), min_size=6, max_size=6),
+    cut=st.sampled_from(["keep-leading", "remove-leading"]),
+)
+def test_places_are_the_inverse_of_the_order(scores, active, cut):
+    modes = random_modes()._replace(active=jnp.array(active))
+    places = np.asarray(places_in_order(modes, jnp.array(scores), cut))
+    assert sorted(places.tolist()) == list(range(6))
+    in_order = np.asarray(ranked(modes, jnp.array(scores), cut).weight)
+    np.testing.assert_array_equal(in_order[places], modes.weight)
+
+
+def test_a_network_that_is_no_chain_needs_places():
+    network = Whole(mlp([4, 3, 2], layers.Mode(), 3))
+    params = random_params(network)
+    data = jnp.ones((2, 4)), jnp.zeros(2, jnp.int32), jnp.full(2, True)
+    with pytest.raises(InputError, match="Whole is no chain of maps, so its curves need the places of the modes"):
+        kept_curves(network, cross_entropy, params, network.modes(params), data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,8 +57,10 @@ def matches(at: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     for name, value in wanted.items():
         if name not in at:
             raise InputError(f"networks have no axis {name!r}; allowed: {', '.join(at)}")
-        values = np.atleast_1d(np.asarray(value))
-        if not np.any(np.isclose(values.astype(float), float(at[name]), rtol=1e-9, atol=0)):
+        values, own = np.atleast_1d(np.asarray(value)).tolist(), at[name]
+        # Integers are compared as such: seeds have more digits than a float.
+        whole = isinstance(own, int)
+        if not any(each == own if whole else math.isclose(each, own, rel_tol=1e-9) for each in values):
             return False
     return True
 

@@ -153,6 +153,8 @@ def member_table(result: xarray.DataTree) -> pandas.DataFrame:
 
         table = xarray.Dataset({k: v.transpose(*grid).drop_vars(set(v.coords) - set(grid)) for k, v in columns.items()})
         frame = table.to_dataframe(dim_order=grid).reset_index()
+        # Joined runs have cells without a network.
+        frame = frame[frame["status"].notna()].astype({"status": np.int32, "num_parameters": np.int64})
         frame.insert(0, "arm", name)
         tables.append(frame)
     return pandas.concat(tables, ignore_index=True)

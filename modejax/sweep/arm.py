@@ -9,7 +9,17 @@ from typing import Any, Literal
 from modejax.errors import InputError, choices
 from modejax.names import ACTIVATIONS, LAYERS, MASKS, NETWORKS, OPTIMISERS, SCHEDULES
 from modejax.sweep.axes import AXES, Axis, axis_names
-from modejax.sweep.parsing import an_integer, integers, numbers, one_of, parse_options, percentages
+from modejax.sweep.parsing import (
+    a_flag,
+    an_integer,
+    are_given,
+    integers,
+    listed,
+    numbers,
+    one_of,
+    parse_options,
+    percentages,
+)
 
 __all__ = ["Arm", "option_texts"]
 
@@ -31,7 +41,7 @@ def option_texts(options: Any) -> tuple[str, ...]:
         return tuple(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in options.items())
     if isinstance(options, str):
         return (options,)
-    return tuple(str(each) for each in options)
+    return tuple(str(each) for each in listed("options", options, "texts name=value"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +124,16 @@ class Arm:
         put("learning_rates", numbers("learning_rates", self.learning_rates, positive=True))
         put("weight_decays", numbers("weight_decays", self.weight_decays, positive=False))
         put("sparsities", percentages("sparsities", self.sparsities))
-        put("train_examples", integers("train_examples", self.train_examples) if self.train_examples else ())
+        put("train_examples", integers("train_examples", self.train_examples) if are_given(self.train_examples) else ())
         put("label_noise", numbers("label_noise", self.label_noise, positive=False, some=False))
         if any(share > 1 for share in self.label_noise):
             raise InputError(f"label_noise must be shares from 0 to 1, got {list(self.label_noise)}")
         put("axes", self._allowed_axes())
         self._check_masks()
         self._check_training()
+        put("bias", a_flag("bias", self.bias))
+        if not isinstance(self.name, str):
+            raise InputError(f"the name of an arm is a text, got {self.name!r}")
         if not self.name:
             put("name", self.layer if NETWORKS.get(self.network, NETWORKS["mlp"]).layers else self.network)
             if self.network not in ("mlp", "tied", "sparcs"):
@@ -158,7 +171,10 @@ class Arm:
     def _allowed_axes(self) -> tuple[str, ...]:
         given = self.axes
         if isinstance(given, Mapping):
-            given = [f"{name}={','.join(str(value) for value in values)}" for name, values in given.items()]
+            given = [
+                f"{name}={','.join(str(value) for value in listed(f'the axis {name}', values, 'numbers'))}"
+                for name, values in given.items()
+            ]
         texts = option_texts(given)
         for name, _ in self._own_axes(texts):
             if not name.isidentifier() or name in axis_names() or hasattr(Arm, name):

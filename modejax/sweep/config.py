@@ -15,7 +15,20 @@ from typing import Any, Literal
 from modejax.errors import InputError, choices
 from modejax.names import BATCHES, CUTS, NETWORKS, ORDERS, PRECISIONS, PRUNE_SCORES
 from modejax.sweep.arm import Arm
-from modejax.sweep.parsing import SEEDS, an_integer, integers, numbers, one_of, parse_bytes, parse_value, percentages
+from modejax.sweep.parsing import (
+    SEEDS,
+    a_flag,
+    a_path,
+    an_integer,
+    are_given,
+    integers,
+    listed,
+    numbers,
+    one_of,
+    parse_bytes,
+    parse_value,
+    percentages,
+)
 
 __all__ = ["SweepConfig"]
 
@@ -28,6 +41,8 @@ _DEFAULT_PERCENTILES = (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.
 _ARM_FIELDS = tuple(field.name for field in dataclasses.fields(Arm))
 _OF_LAYER = ("layer_options", "mask", "sparsities", "mask_after", "modes", "name")
 """Fields that an arm with another layer does not take over from the first one."""
+_OF_OPTIMISER = ("optimiser_options", "momentum")
+"""Those that one with another optimiser does not take over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +124,9 @@ class SweepConfig(Arm):
         """Bring the fields to one form and check them."""
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         super().__post_init__()
-        put("dataset", os.fspath(self.dataset))
-        put("data_dir", None if self.data_dir is None else os.fspath(self.data_dir))
+        put("dataset", a_path("dataset", self.dataset))
+        put("data_dir", None if self.data_dir is None else a_path("data_dir", self.data_dir))
+        put("baseline_bias", a_flag("baseline_bias", self.baseline_bias))
         for name, allowed in (
             ("batches", BATCHES),
             ("order", ORDERS),
@@ -120,10 +136,11 @@ class SweepConfig(Arm):
             ("buckets", ("auto", "one", "each")),
         ):
             one_of(name, getattr(self, name), allowed)
-        put("kept", tuple(sorted(integers("kept", self.kept, 0))) if self.kept else ())
+        put("kept", tuple(sorted(integers("kept", self.kept, 0))) if are_given(self.kept) else ())
         put("baseline_learning_rates", numbers("baseline_learning_rates", self.baseline_learning_rates, positive=True))
         put("baseline_weight_decays", numbers("baseline_weight_decays", self.baseline_weight_decays, positive=False))
         parse_bytes(self.memory_limit)
+        put("memory_limit", self.memory_limit if isinstance(self.memory_limit, str) else float(self.memory_limit))
         for name in ("seeds", "epochs", "batch_size", "draws"):
             put(name, an_integer(name, getattr(self, name)))
         for name in ("truncate_every", "devices", "launches", "patience"):
@@ -151,7 +168,9 @@ class SweepConfig(Arm):
             )
 
     def _check_pruning(self) -> None:
-        object.__setattr__(self, "prune", (self.prune,) if isinstance(self.prune, str) else tuple(self.prune))
+        object.__setattr__(
+            self, "prune", (self.prune,) if isinstance(self.prune, str) else listed("prune", self.prune, "scores")
+        )
         for name in self.prune:
             one_of("prune", name, PRUNE_SCORES)
         if len(set(self.prune)) < len(self.prune):
@@ -174,9 +193,11 @@ class SweepConfig(Arm):
 
     def _check_validation(self) -> None:
         share = self.validation
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        if isinstance(share, bool | str) or not hasattr(share, "__float__") or not 0 <= float(share) < 1:
             raise InputError(f"validation must be a share from 0 to below 1, got {share!r}")
-        numbers("least_improvement", (self.least_improvement,), positive=False)
+        object.__setattr__(self, "validation", float(share))
+        least = numbers("least_improvement", (self.least_improvement,), positive=False)[0]
+        object.__setattr__(self, "least_improvement", least)
         if self.patience and not share:
             raise InputError(
                 f"patience {self.patience} needs validation data; hold out a share of the training set, such as "
@@ -202,12 +223,16 @@ class SweepConfig(Arm):
         return tuple(arms)
 
     def _further(self, text: str) -> Arm:
-        name, *pairs = text.split()
+        name, *pairs = text.split() or [""]
+        if not name or "=" in name:
+            raise InputError(f"an arm is written NAME field=value ..., for example dense layer=dense; got {text!r}")
         given: dict[str, str] = {}
         for pair in pairs:
             field, equals, value = pair.partition("=")
-            if not equals or field in given:
-                raise InputError(f"an arm is written NAME field=value field=value, each field once; got {text!r}")
+            if not equals:
+                raise InputError(f"the arm {name!r}: a field is written field=value, got {pair!r}")
+            if field in given:
+                raise InputError(f"the arm {name!r} names the field {field!r} twice")
             given[field] = value
         kinds = {field.name: str(field.type) for field in dataclasses.fields(Arm)}
         changes: dict[str, Any] = {"name": name}
@@ -225,6 +250,10 @@ class SweepConfig(Arm):
             new = {"layer": changes.get("layer", self.layer), "network": changes.get("network", self.network)}
             takes = Arm(**new, name="x", depth=max(self.depth, 1)).takes_modes
             values["modes"] = self.modes if takes == "required" and self.modes != (0,) else None
+        if "optimiser" in given:
+            values |= {field: getattr(Arm(), field) for field in _OF_OPTIMISER}
+        if "schedule" in given and "halve_every" not in given:
+            values["halve_every"] = 0
         try:
             return Arm(**(values | changes))
         except InputError as error:
@@ -333,7 +362,10 @@ def _arm_texts(arms: Any) -> tuple[str, ...]:
     if isinstance(arms, str):
         raise InputError(f"arms must be a list of texts or a table of tables, got the text {arms!r}; write ({arms!r},)")
     if not isinstance(arms, Mapping):
-        return tuple(" ".join(str(text).split()) for text in arms)
+        try:
+            return tuple(" ".join(str(text).split()) for text in arms)
+        except TypeError:
+            raise InputError(f"arms must be a list of texts or a table of tables, got {arms!r}") from None
     texts = []
     for name, fields in arms.items():
         if not isinstance(fields, Mapping):
@@ -342,8 +374,9 @@ def _arm_texts(arms: Any) -> tuple[str, ...]:
         for field, value in fields.items():
             if isinstance(value, Mapping):
                 value = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in value.items()]
-            listed = value if isinstance(value, list | tuple | range) else (value,)
-            parts = [str(each).lower() if isinstance(each, bool) else str(each) for each in listed]
+            value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+            entries = value if isinstance(value, list | tuple | range) else (value,)
+            parts = [str(each).lower() if isinstance(each, bool) else str(each) for each in entries]
             words.append(f"{field}={','.join(parts)}")
         texts.append(" ".join(words))
     return tuple(texts)

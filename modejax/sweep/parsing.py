@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -12,8 +13,12 @@ from modejax.errors import InputError, choices
 
 __all__ = [
     "SEEDS",
+    "a_flag",
+    "a_path",
     "an_integer",
+    "are_given",
     "integers",
+    "listed",
     "numbers",
     "one_of",
     "parse_bytes",
@@ -49,7 +54,8 @@ def parse_options(pairs: tuple[str, ...], what: str = "layer") -> dict[str, bool
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not (name and equals and text):
-            raise InputError(f"a {what} option is written name=value, for example gauge=scaled; got {pair!r}")
+            article = "an" if what[0] in "aeiou" else "a"
+            raise InputError(f"{article} {what} option is written name=value, for example gauge=scaled; got {pair!r}")
         if name in options:
             raise InputError(f"the {what} option {name!r} is given twice")
         options[name] = parse_value(text)
@@ -104,6 +110,29 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> None:
         raise InputError(f"unknown {name} {value!r}; allowed: {choices(allowed)}")
 
 
+def a_flag(name: str, value: Any) -> bool:
+    """Return true or false; NumPy's are truth values, too."""
+    if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):
+        raise InputError(f"{name} must be true or false, got {value!r}")
+    return bool(value)
+
+
+def a_path(name: str, value: Any) -> str:
+    """Return a name or a path as text."""
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = b""
+    if not isinstance(text, str):
+        raise InputError(f"{name} must be a name or a path, got {value!r}")
+    return text
+
+
+def are_given(values: Any) -> bool:
+    """Say whether a list, an array or a text has any entries; anything that is no list counts as given."""
+    return bool(len(values)) if hasattr(values, "__len__") else values is not None
+
+
 def an_integer(name: str, value: Any, least: int = 1, below: int = 2**31) -> int:
     """Return an integer from `least` to below `below`; NumPy's are integers, too."""
     try:
@@ -116,7 +145,7 @@ def an_integer(name: str, value: Any, least: int = 1, below: int = 2**31) -> int
     return number
 
 
-def _listed(name: str, values: Any, what: str) -> tuple[Any, ...]:
+def listed(name: str, values: Any, what: str) -> tuple[Any, ...]:
     """Return the entries of a list; text is no list of its letters."""
     if isinstance(values, str | bytes):
         raise InputError(f"{name} must be a list of {what}, got the text {values!r}; write ({values},)")
@@ -135,7 +164,7 @@ def _different(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def integers(name: str, values: Any, least: int = 1) -> tuple[int, ...]:
     """Return different integers of at least `least`, one or more."""
-    found = _listed(name, values, f"integers of at least {least}")
+    found = listed(name, values, f"integers of at least {least}")
     if not found:
         raise InputError(f"{name} is empty; give at least one integer of at least {least}")
     return _different(name, tuple(an_integer(name, value, least) for value in found))
@@ -153,9 +182,9 @@ def percentages(name: str, values: Any) -> tuple[float, ...]:
 def numbers(name: str, values: Any, *, positive: bool, some: bool = True, signed: bool = False) -> tuple[float, ...]:
     """Return different finite numbers: greater than 0, from 0 on, or of either sign."""
     allowed = "of either sign" if signed else "greater than 0" if positive else "0 or more"
-    listed = _listed(name, values, f"numbers {allowed}")
+    entries = listed(name, values, f"numbers {allowed}")
     try:
-        found = tuple(float(value) for value in listed)
+        found = tuple(float(value) for value in entries)
     except (TypeError, ValueError):
         raise InputError(f"{name} must be numbers {allowed}, got {values!r}") from None
     if some and not found:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Int, UInt32
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, UInt32
 
 from modejax.sweep.arrays import (
     Blocks,
@@ -60,14 +60,15 @@ def _orders(spec: ProgramSpec, data: Data, clock: Clock, epoch: Int[Array, ""]) 
     """Return the rows of each batch of an epoch, (steps, batch), or (steps, seeds, batch) with an order a seed."""
     key = jax.random.fold_in(jax.random.wrap_key_data(clock.key, impl="threefry2x32"), epoch)
     count = spec.steps * spec.batch
-    if spec.batches == "shared":
-        return jax.random.permutation(key, spec.train_examples)[:count].reshape(spec.steps, spec.batch)
+
+    def of(key: PRNGKeyArray) -> Int[Array, "steps batch"]:
+        order = jax.random.permutation(key, spec.train_examples).astype(jnp.int32)
+        return order[:count].reshape(spec.steps, spec.batch)
 
     def one(words: UInt32[Array, " words"]) -> Int[Array, "steps batch"]:
-        own = jax.random.fold_in(jax.random.fold_in(key, words[0]), words[1])
-        return jax.random.permutation(own, spec.train_examples)[:count].reshape(spec.steps, spec.batch)
+        return of(jax.random.fold_in(jax.random.fold_in(key, words[0]), words[1]))
 
-    return jnp.moveaxis(jax.vmap(one)(data.seeds), 0, 1)
+    return of(key) if spec.batches == "shared" else jnp.moveaxis(jax.vmap(one)(data.seeds), 0, 1)
 
 
 def _member_batch(
@@ -79,13 +80,15 @@ def _member_batch(
         rows = rows[order]
     if "train_examples" in bucket.arm.numbers:
         assert data.share is not None
-        # Every example of the share comes up as often as any other, within one, in the examples of an epoch.
+        # Every example of the share comes up as often as any other, within one, in a pass over all rows; what an epoch
+        # leaves out is less than a batch of them.
         rows = data.share[order, rows % member.numbers["train_examples"]]
     y = data.y_train[rows]
     if "label_noise" in bucket.arm.numbers:
         assert data.noise is not None
         assert data.wrong is not None
-        y = jnp.where(data.noise[order, rows] < member.numbers["label_noise"], data.wrong[order, rows], y)
+        replaced = data.noise[order, rows] < member.numbers["label_noise"].astype(data.noise.dtype)
+        y = jnp.where(replaced, data.wrong[order, rows], y)
     return features_of(spec, data.x_train[rows]), y
 
 

@@ -19,7 +19,7 @@ import sys
 from modejax import SweepConfig, run_sweep
 seed, folder, how = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 config = SweepConfig(widths=(4,), modes=(2,), seeds=1, first_seed=seed, epochs=20, baseline="none", truncate_every=1)
-run_sweep(config, out=folder, **{how: True})
+run_sweep(config, out=folder, existing=how)
 """
 
 
@@ -39,7 +39,7 @@ def whole(folder: Path) -> int:
     config = read_json(folder, marker=marker)
     result = read_netcdf(folder, marker=marker)
     check_config(result.attrs["config"], config, folder, ignore=["launches"])
-    assert result["seed"].item() == config["first_seed"]
+    assert result["mode"]["seed"].item() == config["first_seed"]
     return config["first_seed"]
 
 

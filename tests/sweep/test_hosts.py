@@ -12,7 +12,7 @@ import chex
 import numpy as np
 import pytest
 
-from modejax import load_networks, load_result
+from modejax import open_run
 
 COMMAND = [sys.executable, "-c", "import sys; from modejax.cli import main; sys.exit(main())", "sweep"]
 SMALL = ["--widths", "6", "8", "--modes", "2", "--seeds", "3", "--precision", "float64"]
@@ -24,19 +24,22 @@ import jax
 import numpy as np
 jax.config.update("jax_num_cpu_devices", 8)
 from modejax import SweepConfig, load_dataset, make_plan
-from modejax.sweep.run import execute
+from modejax.sweep.execute import execute
 from modejax.sweep.arrays import program_spec
 from modejax.sweep.program import make_program
 from modejax.sweep.trained import trained_networks
 digits = load_dataset("digits")
+arms = ("conv network=conv depth=1 network_options=norm=group widths=2,3", "residual network=residual optimiser=sgd momentum=0.5",
+        "sparcs network=sparcs", "tied network=tied train_examples=50,500")
 for precision, epochs in (("float64", 1), ("float32", 2)):
     found = []
     for devices in (1, 2, 8):
-        config = SweepConfig(widths=(6, 9), modes=(2, 5), seeds=3, epochs=epochs, precision=precision, devices=devices)
+        config = SweepConfig(widths=(6, 9), modes=(2, 5), seeds=3, epochs=epochs, precision=precision, devices=devices,
+                             batches="per_seed", arms=arms)
         plan = make_plan(config, digits)
         assert all(bucket.capacity % devices == 0 for bucket in plan.buckets)
         outcome = execute(plan, digits)
-        leaves = [each.params for group in (0, 1) for each in trained_networks(plan, outcome.states, group)]
+        leaves = [each.params for arm in range(len(plan.arms)) for each in trained_networks(plan, outcome.states, arm)]
         found.append((jax.tree.leaves(leaves), outcome.records))
     text = make_program(program_spec(plan, digits)).compiled.as_text()
     for collective in ("all-gather", "all-reduce", "all-to-all", "collective-permute"):
@@ -112,7 +115,7 @@ def test_two_processes_stop_together_and_resume_to_the_result_of_one(tmp_path):
         [*COMMAND, *options, "--out", str(one), "--no-progress"], env=ENVIRONMENT, capture_output=True, check=False
     )
     assert alone.returncode == 0
-    results = [load_result(folder) for folder in (both, one)]
+    results = [open_run(folder).first for folder in (both, one)]
     np.testing.assert_allclose(results[0].test_loss, results[1].test_loss, rtol=1e-6)
     np.testing.assert_array_equal(results[0].test_accuracy.isel(epoch=0), results[1].test_accuracy.isel(epoch=0))
 
@@ -128,7 +131,8 @@ def test_two_processes_train_the_same_parameters_as_one(tmp_path):
         check=False,
     )
     assert alone.returncode == 0
-    params = [[trained.params for trained in load_networks(folder)] for folder in folders]
+    runs = [open_run(folder) for folder in folders]
+    params = [[each.params for arm in run.arms for each in run.networks(arm)] for run in runs]
     chex.assert_trees_all_close(*params, rtol=0, atol=1e-10)
 
 

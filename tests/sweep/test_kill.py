@@ -13,12 +13,18 @@ import chex
 import numpy as np
 import pytest
 
-from modejax import load_networks, load_result
+from modejax import open_run
+from modejax.runs import MARKER, read_marker
 
 COMMAND = [sys.executable, "-c", "import sys; from modejax.cli import main; sys.exit(main())", "sweep"]
 OPTIONS = ["--widths", "8", "--modes", "3", "--seeds", "4", "--epochs", "120", "--truncate-every", "3"]
 OPTIONS += ["--launches", "2", "--baseline", "none"]
 KILLS = 24
+
+
+def finished_folder(folder: Path) -> bool:
+    """Say whether a run is finished."""
+    return folder.is_dir() and bool(list(folder.iterdir())) and read_marker(folder, "sweep").state == "finished"
 
 
 def newest(folder: Path) -> float:
@@ -30,6 +36,14 @@ def newest(folder: Path) -> float:
     return latest
 
 
+def same(one, other) -> None:
+    """Equal bit for bit: everything measured, and all networks."""
+    for arm in other.arms:
+        for name, values in other[arm].variables.items():
+            np.testing.assert_array_equal(values.values, one[arm][name].values, err_msg=str(name))
+        chex.assert_trees_all_equal(*([each.params for each in run.networks(arm)] for run in (one, other)))
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments_resumes_to_the_same_bits(tmp_path):
     # Compiled programs are kept, so that a kill costs seconds; the killed runs and the whole one share them.
@@ -39,15 +53,13 @@ def test_killed_at_random_moments_resumes_to_the_same_bits(tmp_path):
     subprocess.run(
         [*COMMAND, *OPTIONS, "--out", str(whole), "--no-progress"], env=environment, check=True, capture_output=True
     )
-    expected, networks = load_result(whole), [trained.params for trained in load_networks(whole)]
+    expected = open_run(whole)
 
     draw = random.Random(0)
     kills, finished, places = 0, 0, []
 
     def check(folder: Path) -> None:
-        for name, values in expected.variables.items():
-            np.testing.assert_array_equal(values.values, load_result(folder)[name].values, err_msg=str(name))
-        chex.assert_trees_all_equal([trained.params for trained in load_networks(folder)], networks)
+        same(open_run(folder), expected)
 
     folder = tmp_path / "run-0"
     while kills < KILLS or not finished:
@@ -70,7 +82,7 @@ def test_killed_at_random_moments_resumes_to_the_same_bits(tmp_path):
             places.append(sorted(path.name for path in folder.glob("checkpoint/*/*")))
         else:
             assert process.returncode == 0, message.decode()
-        if (folder / "result.nc").exists():  # whole, or killed after the final save, in the figures
+        if finished_folder(folder):  # whole, or killed after the final save, in the figures
             check(folder)
             finished += 1
             folder = tmp_path / f"run-{finished}"
@@ -82,11 +94,11 @@ def test_killed_at_random_moments_resumes_to_the_same_bits(tmp_path):
 DIES_IN_THE_FINAL_SAVE = """
 import os, signal, sys
 import xarray
-whole = xarray.Dataset.to_netcdf
+whole = xarray.DataTree.to_netcdf
 def save(self, path, **options):
     whole(self, path, **options)
     os.kill(os.getpid(), signal.SIGKILL)
-xarray.Dataset.to_netcdf = save
+xarray.DataTree.to_netcdf = save
 from modejax.cli import main
 sys.exit(main())
 """
@@ -106,6 +118,5 @@ def test_killed_in_the_final_save_resumes_and_leaves_nothing_behind(tmp_path):
     assert not (folder / "result.nc").exists()
     for words in (["--resume", str(folder)], [*options, "--out", str(whole)]):
         subprocess.run([*COMMAND, *words, "--no-progress"], check=True, capture_output=True)
-    for name, values in load_result(whole).variables.items():
-        np.testing.assert_array_equal(values.values, load_result(folder)[name].values, err_msg=str(name))
-    assert not list(folder.glob(".*"))
+    same(open_run(folder), open_run(whole))
+    assert [path.name for path in folder.glob(".*")] == [MARKER]

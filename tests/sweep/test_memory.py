@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from modejax import SweepConfig, load_dataset
 from modejax.sweep.arrays import program_spec
-from modejax.sweep.config import parse_bytes
 from modejax.sweep.cost import step_flops
 from modejax.sweep.plan import make_plan
 from modejax.sweep.program import make_program
@@ -50,15 +49,39 @@ SWEEPS: dict[str, dict[str, Any]] = {
         "baseline": "none",
         "prune": ("incoming", "random", "weights"),
     },
+    "tied": {"network": "tied", "widths": (100,), "modes": (20,), "seeds": 10, "baseline": "none"},
+    "residual": {"network": "residual", "widths": (100,), "modes": (20,), "seeds": 10, "depth": 3, "baseline": "none"},
+    "sparcs": {"network": "sparcs", "widths": (150,), "seeds": 10, "baseline": "none"},
+    "momentum": {"widths": (100,), "modes": (20,), "seeds": 10, "baseline": "none", "optimiser": "sgd", "momentum": 0.9},
+    "shares": {
+        "widths": (60,),
+        "modes": (10,),
+        "seeds": 10,
+        "baseline": "none",
+        "batches": "per_seed",
+        "train_examples": (100, 400),
+        "label_noise": (0, 0.2),
+    },
+    "conv": {"network": "conv", "widths": (8, 16), "modes": (4,), "seeds": 4, "baseline": "none"},
+    "conv dense": {"network": "conv", "layer": "dense", "widths": (8,), "seeds": 8, "baseline": "none"},
+    "conv group": {
+        "network": "conv",
+        "network_options": ("norm=group", "groups=2"),
+        "widths": (12,),
+        "modes": (6,),
+        "seeds": 6,
+        "depth": 3,
+        "baseline": "none",
+    },
     "deep": {"layer": "low_rank", "widths": (60,), "modes": (10,), "seeds": 10, "depth": 4, "baseline": "none"},
 }
 
 
-SLOWER = ("default", "dense", "launches", "many", "masked", "svd")
+QUICK = ("spectral", "residual", "conv")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOWER else []) for name in SWEEPS]
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in SWEEPS]
 )
 def test_bytes_are_those_of_xla_within_a_quarter(name):
     digits = load_dataset("digits")
@@ -75,13 +98,13 @@ def test_bytes_are_those_of_xla_within_a_quarter(name):
 def test_flops_are_those_of_xla_within_a_quarter(layer, modes):
     config = SweepConfig(layer=layer, widths=(100,), modes=(modes,) if modes else None, epochs=1, baseline="none")
     digits = load_dataset("digits")
-    spec = make_plan(config, digits).groups[0].spec
-    network = spec.build(100, modes, 100)
+    spec = make_plan(config, digits).arms[0].spec
+    network = spec.network.build(100, modes)
     state = init_state(network, jax.random.key(0))
     x, y = jnp.zeros((100, 64)), jnp.zeros(100, jnp.int32)
     rate = jnp.float32(0.01)
     step = jax.jit(functools.partial(train_step, network, LOSSES["classes"]))
-    cost = step.lower(state, x, y, rate, rate).compile().cost_analysis()
+    cost = step.lower(state, (x, y), rate, rate).compile().cost_analysis()
     assert cost is not None
     assert step_flops(spec, 100, modes, 100) == pytest.approx(cost["flops"], rel=0.25)
 
@@ -113,11 +136,3 @@ def test_less_memory_means_more_launches(blobs):
     assert plan.launches >= 4
     assert plan.peak_bytes <= limit * 1.02
     assert plan.padded_flops < 1.1 * needed.padded_flops
-
-
-@pytest.mark.parametrize(
-    ("amount", "found"),
-    [(0.5, 2**29), ("2", 2**31), ("2GB", 2 * 10**9), ("1.5 GiB", 3 * 2**29), ("300mib", 300 * 2**20), (0, 0)],
-)
-def test_amounts_of_memory(amount, found):
-    assert parse_bytes(amount) == found

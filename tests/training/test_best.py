@@ -59,7 +59,7 @@ def test_a_stopped_network_does_not_move():
     assert state.best is not None
     state = state._replace(best=state.best._replace(stopped=jnp.array(True)))
     x, y = jnp.ones((4, 3)), jnp.zeros(4, jnp.int32)
-    moved, _ = train_step(network, LOSSES["classes"], state, x, y, jnp.float32(0.1), jnp.float32(0.1))
+    moved, _ = train_step(network, LOSSES["classes"], state, (x, y), jnp.float32(0.1), jnp.float32(0.1))
     np.testing.assert_array_equal(moved.params[0].weight, state.params[0].weight)
 
 
@@ -72,12 +72,12 @@ def test_a_penalty_in_the_loss_passes_through_the_moments(float64):
     rate, decay = jnp.float64(0.01), jnp.float64(0)
     state = init_state(network, jax.random.key(0))
     loss = LOSSES["classes"]
-    found, value = train_step(network, loss, state, x, y, rate, decay, penalty="loss")
-    _, plain = train_step(bare, loss, state, x, y, rate, decay)
+    found, value = train_step(network, loss, state, (x, y), rate, decay, penalty="loss")
+    _, plain = train_step(bare, loss, state, (x, y), rate, decay)
     assert float(value) == float(plain)
 
     def objective(params):
-        logits = jax.vmap(bare.apply, in_axes=(None, 0))(params, x)
+        logits = bare.apply(params, x)
         squares = sum(
             0.3 * jnp.sum(p.lambda_in**2) + 0.2 * jnp.sum(p.lambda_out**2) + 0.1 * jnp.sum(p.phi**2) for p in params
         )

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from modejax.training import LOSSES, cross_entropy, squared_error
+from modejax.training import LOSSES, count_right, cross_entropy, squared_error, sum_loss
 
+assert cross_entropy.correct is not None
+assert squared_error.correct is not None
 value, correct = jax.jit(cross_entropy.value), jax.jit(cross_entropy.correct)
 logits = st.lists(st.floats(-1e4, 1e4, width=32), min_size=4, max_size=4)
 
@@ -71,5 +73,13 @@ def test_each_kind_of_target_has_its_loss():
     assert (LOSSES["classes"], LOSSES["signs"]) == (cross_entropy, squared_error)
     values = LOSSES["values"]
     assert values.value is squared_error.value
-    assert not bool(values.correct(jnp.ones(1), jnp.float32(1)))
+    assert values.correct is None
     assert set(LOSSES) == {"classes", "signs", "values"}
+
+
+def test_sums_leave_out_the_rows_that_do_not_count():
+    outputs = jnp.array([[1.0], [-2.0], [jnp.nan]])
+    y, counts = jnp.array([1, 1, 1], jnp.int32), jnp.array([True, True, False])
+    assert int(count_right(squared_error, outputs, y, counts)) == 1
+    assert float(sum_loss(squared_error, outputs, y, counts)) == 4.5
+    assert int(count_right(LOSSES["values"], outputs, y.astype(jnp.float32), counts)) == 0

@@ -9,7 +9,8 @@ from jax.flatten_util import ravel_pytree
 
 from modejax import layers
 from modejax.errors import InputError
-from modejax.training import OPTIMISERS, adam, adamax, halved, merge, split
+from modejax.names import OPTIMISERS
+from modejax.training import Optimiser, adam, adamax, merge, split
 from modejax.training.optimiser import AdamState
 
 STEPS = 50
@@ -123,9 +124,8 @@ def test_the_first_step_is_the_rate_in_the_direction_of_the_sign(float64):
     np.testing.assert_allclose(np.asarray(updates), [-0.3, 0.3, -0.3], rtol=2e-5)
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_the_parameters_are_needed(name):
-    optimiser = OPTIMISERS[name](0.1)
+@pytest.mark.parametrize("optimiser", [adam(0.1), adamax(0.1)])
+def test_the_parameters_are_needed(optimiser):
     with pytest.raises(InputError, match="needs the parameters"):
         optimiser.update(jnp.ones(2), optimiser.init(jnp.ones(2)))
 
@@ -169,24 +169,91 @@ def test_split_and_merge_are_inverse_also_where_leaves_are_none():
             assert a is b
 
 
+def of_optax(name, rate):
+    """Return the optimiser of optax by its name, without decay."""
+    build = {"adam": optax.adam, "adamax": optax.adamax}.get(name) or getattr(optax, name)
+    options = {"weight_decay": 0.0} if name in ("lion", "lamb", "novograd") else {}
+    return build(rate, **options)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_every_name_without_decay_is_that_of_optax(name, float64):
+    params = tree(103)
+    ours, _ = run(Optimiser(name).rule(0.01, 0.0), params)
+    theirs, _ = run(of_optax(name, 0.01), params)
+    for leaf in params:
+        np.testing.assert_allclose(ours[leaf], theirs[leaf], rtol=1e-11, atol=1e-13)
+        assert not np.allclose(ours[leaf], params[leaf], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "lion", "nadam"])
+def test_decay_and_penalty_pass_by_the_state_of_every_optimiser(name, float64):
+    """theta <- theta + update - rate (decay theta + theta^3), the update being that of optax without either."""
+    rate, decay = 0.01, 0.05
+    params = tree(104)
+    ours, _ = run(Optimiser(name).rule(rate, decay, lambda p: jnp.sum(ravel_pytree(p)[0] ** 4) / 4), params)
+    inner = of_optax(name, rate)
+    theta, state = params, inner.init(params)
+    with jax.numpy_dtype_promotion("standard"):
+        for t in range(1, STEPS + 1):
+            updates, state = inner.update(gradient_at(t), state, theta)
+            theta = jax.tree.map(lambda p, u: p + u - rate * (decay * p + p**3), theta, updates)
+    for leaf in params:
+        np.testing.assert_allclose(ours[leaf], theta[leaf], rtol=1e-10, atol=1e-12)
+
+
+def test_options_reach_optax(float64):
+    params = tree(105)
+    ours, _ = run(Optimiser("sgd", (("momentum", 0.9), ("nesterov", True))).rule(0.01), params)
+    theirs, _ = run(optax.sgd(0.01, momentum=0.9, nesterov=True), params)
+    without, _ = run(optax.sgd(0.01), params)
+    for leaf in params:
+        np.testing.assert_allclose(ours[leaf], theirs[leaf], rtol=1e-12)
+        assert not np.allclose(ours[leaf], without[leaf], rtol=1e-3)
+
+
+def test_a_function_of_the_user_has_its_decay_where_it_takes_one(float64):
+    params = tree(106)
+    own, _ = run(Optimiser(optax.lion).rule(0.01, 0.2), params)
+    theirs, _ = run(optax.lion(0.01, weight_decay=0.2), params)
+    chained = Optimiser(lambda learning_rate: optax.chain(optax.clip(0.5), optax.sgd(learning_rate)))
+    ours, _ = run(chained.rule(0.01, 0.2), params)
+    by_hand = {name: np.array(value) for name, value in params.items()}
+    for t in range(1, STEPS + 1):
+        for name, gradient in gradient_at(t).items():
+            by_hand[name] = by_hand[name] - 0.01 * (np.clip(gradient, -0.5, 0.5) + 0.2 * by_hand[name])
+    for name in params:
+        np.testing.assert_allclose(own[name], theirs[name], rtol=1e-12)
+        np.testing.assert_allclose(ours[name], by_hand[name], rtol=1e-11)
+
+
+def test_an_error_of_a_function_of_the_user_is_not_hidden():
+    def build(learning_rate):
+        raise TypeError(f"no number: {learning_rate}")
+
+    with pytest.raises(TypeError, match="no number"):
+        Optimiser(build).rule(0.1)
+
+
+def test_optimisers_are_equal_by_value():
+    assert Optimiser("sgd", (("momentum", 0.9),)) == Optimiser("sgd", (("momentum", 0.9),))
+    assert hash(Optimiser(optax.lion)) == hash(Optimiser(optax.lion))
+    assert Optimiser("sgd") != Optimiser("sgd", (("momentum", 0.9),))
+    assert (Optimiser().name, Optimiser(optax.lion).name) == ("adam", "lion")
+
+
 @pytest.mark.parametrize(
-    ("every", "expected"),
+    ("arguments", "message"),
     [
-        (0, [1, 1, 1, 1, 1, 1, 1]),
-        (1, [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64]),
-        (2, [1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8]),
-        (3, [1, 1, 1, 1 / 2, 1 / 2, 1 / 2, 1 / 4]),
-        (50, [1, 1, 1, 1, 1, 1, 1]),
+        (("lbfgs",), "unknown optimiser 'lbfgs'; allowed: adabelief, adagrad, adam, adamax"),
+        ((3,), "an optimiser is a name or a function of the learning rate, got 3"),
+        (("adam", (("b1", 0.8),)), "unknown option 'b1' of the optimiser adam; allowed: none"),
+        (("sgd", (("beta", 0.8),)), "unknown option 'beta' of the optimiser sgd; allowed: accumulator_dtype, momentum"),
+        (("lion", (("weight_decay", 0.8),)), "unknown option 'weight_decay' of the optimiser lion"),
+        ((optax.lion, (("learning_rate", 0.8),)), "unknown option 'learning_rate' of the optimiser lion"),
     ],
 )
-def test_the_rate_is_halved(every, expected):
-    rates = jax.jit(jax.vmap(lambda epoch, every: halved(jnp.float32(0.003), epoch, every), in_axes=(0, None)))(
-        jnp.arange(7, dtype=jnp.int32), jnp.int32(every)
-    )
-    # Halving is exact.
-    np.testing.assert_array_equal(rates, np.float32(0.003) * np.array(expected, np.float32))
-
-
-def test_a_rate_stays_a_number_after_very_many_halvings():
-    rate = halved(jnp.float32(0.1), jnp.int32(10_000), jnp.int32(1))
-    assert float(rate) == 0
+def test_what_is_no_optimiser_is_refused(arguments, message):
+    with pytest.raises(InputError) as caught:
+        Optimiser(*arguments)
+    assert message in str(caught.value)

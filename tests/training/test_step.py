@@ -9,7 +9,7 @@ import pytest
 
 from modejax import layers
 from modejax.extent import Extent
-from modejax.networks import mlp, tied_mode_mlp
+from modejax.networks import conv, mlp, residual, sparcs, tied
 from modejax.training import (
     LARGEST_LOSS,
     Loss,
@@ -35,8 +35,18 @@ FAMILIES = {
     "low_rank": lambda n, p: mlp([FEATURES, n, CLASSES], layers.LowRank(), p, "tanh"),
     "svd": lambda n, p: mlp([FEATURES, n, CLASSES], layers.SVD(), None, "sigmoid"),
     "svd cut": lambda n, p: mlp([FEATURES, n, CLASSES], layers.SVD(), p),
-    "tied": lambda n, p: tied_mode_mlp([FEATURES, n, CLASSES], p, "sigmoid"),
+    "tied": lambda n, p: tied([FEATURES, n, CLASSES], p, "sigmoid"),
+    "biased": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Biased(layers.Mode()), p, "sigmoid"),
+    "residual": lambda n, p: residual([FEATURES, n, n, CLASSES], layers.Mode(), p, "sigmoid"),
+    "sparcs": lambda n, p: sparcs([FEATURES, n, n, CLASSES], "tanh", eigenvalue="normal:1"),
+    "masked": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Masked(layers.Dense(use_bias=True), "dynamic", 40.0)),
+    "conv layer": lambda n, p: conv((7, 1), (n, n), CLASSES, layers.ModeConv((3,)), layers.Mode(), p, norm="layer"),
+    "conv group": lambda n, p: conv(
+        (7, 1), (n, n), CLASSES, layers.LowRankConv((3,)), layers.LowRank(), p, "sigmoid", norm="group", groups=3
+    ),
 }
+# A start of these is drawn: their frozen leaves are not all of one value.
+DRAWN = ("conv layer", "conv group", "masked", "sparcs")
 
 
 def batches(steps=STEPS):
@@ -53,14 +63,16 @@ def trained(network, state, x, y, rate, decay):
     """Go through all batches; return the state and the losses."""
 
     def step(state, batch):
-        return train_step(network, cross_entropy, state, batch[0], batch[1], rate, decay)
+        return train_step(network, cross_entropy, state, batch, rate, decay)
 
     return jax.lax.scan(step, state, (x, y))
 
 
 def random_state(network):
-    """Return a state whose parameters are random; no start is drawn, which would take longer to compile."""
+    """Return a state whose parameters are random; mostly no start is drawn, which would take longer to compile."""
     rng = np.random.default_rng(0)
+    if any(network == FAMILIES[name](*size) for name in DRAWN for size in ((6, 3), (9, 5))):
+        return jax.jit(lambda: init_state(network, jax.random.key(0)))()
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0)))
 
     def fill(shape, trainable):
@@ -114,7 +126,7 @@ def families(*default):
     return [pytest.param(name, marks=[] if name in default else pytest.mark.slow) for name in FAMILIES]
 
 
-@pytest.mark.parametrize("name", families("dense bias", "mode scaled", "svd cut", "tied"))
+@pytest.mark.parametrize("name", families("dense bias", "mode scaled", "tied", "masked", "conv layer"))
 def test_padding_leaves_the_training_alone_in_float64(name, float64):
     one, losses, other, other_losses = native_and_padded(name)
     assert losses.dtype == jnp.float64
@@ -140,7 +152,7 @@ def test_the_steps_are_those_of_optax_on_the_mean_loss(name, float64):
     state, losses = jax.jit(lambda s: trained(network, s, x, y, number(rate), number(decay)))(start)
 
     def mean_loss(moving, frozen, x, y):
-        logits = jax.vmap(network.apply, in_axes=(None, 0))(merge(moving, frozen), x)
+        logits = network.apply(merge(moving, frozen), x)
         return jnp.mean(-jax.nn.log_softmax(logits)[jnp.arange(BATCH), y])
 
     optimiser = optax.adamw(rate, weight_decay=decay)
@@ -188,7 +200,7 @@ def bits(state):
 def test_a_loss_that_is_not_finite_stops_the_network_for_good(bad):
     network = mlp([FEATURES, 5, CLASSES], layers.Mode(gauge="scaled"), 3)
     x, y = batches(3)
-    step = jax.jit(lambda s, x, y: train_step(network, cross_entropy, s, x, y, number(0.01), number(0.1)))
+    step = jax.jit(lambda s, x, y: train_step(network, cross_entropy, s, (x, y), number(0.01), number(0.1)))
     before, _ = step(random_state(network), x[0], y[0])
     assert bool(before.healthy)
     stopped, value = step(before, x[1].at[2, 3].set(bad), y[1])
@@ -210,7 +222,7 @@ def test_only_a_loss_that_is_finite_and_not_huge_is_healthy(value, healthy):
     x, y = batches(1)
     loss = Loss(lambda logits, label: jnp.sum(logits) * 0.5 + jnp.float32(value), cross_entropy.correct)
     before = random_state(network)
-    after, _ = jax.jit(lambda s: train_step(network, loss, s, x[0], y[0], number(0.01), number(0.0)))(before)
+    after, _ = jax.jit(lambda s: train_step(network, loss, s, (x[0], y[0]), number(0.01), number(0.0)))(before)
     assert bool(after.healthy) == healthy
     assert (bits(after) != bits(before)) == healthy
 
@@ -256,7 +268,7 @@ def test_one_trace_for_all_rates_decays_widths_and_modes():
     def step(state, width, modes, rate, decay):
         # The sigmoid is masked by the width.
         network = FAMILIES["mode scaled"](Extent(9, width), Extent(5, modes))
-        return train_step(network, cross_entropy, state, x[0], y[0], rate, decay)
+        return train_step(network, cross_entropy, state, (x[0], y[0]), rate, decay)
 
     state = random_state(FAMILIES["mode scaled"](9, 5))
     seen = set()
@@ -273,7 +285,7 @@ def test_one_trace_for_all_rates_decays_widths_and_modes():
 def test_evaluation_sums_over_the_rows_that_count(loss):
     rng = np.random.default_rng(0)
     network = mlp([4, 1 if loss is squared_error else 3], layers.Dense())
-    weight = rng.normal(size=(network.sizes[-1].capacity, 4)).astype(np.float32)
+    weight = rng.normal(size=(network.units[-1].capacity, 4)).astype(np.float32)
     params = (layers.DenseParams(jnp.asarray(weight), None, None),)
     x = rng.normal(size=(30, 4)).astype(np.float32)
     y = rng.choice([-1, 1], 30) if loss is squared_error else rng.integers(0, 3, 30)

@@ -1,19 +1,18 @@
-"""Networks: what they compute, count, and start from, alone and among padding."""
+"""Perceptrons: what they compute, count, and start from, alone and among padding."""
 
 import itertools
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_params import random_params
-from scipy import special, stats
+from scipy import special
 
-from modejax import layers, networks
+from modejax import layers
 from modejax.errors import InputError
 from modejax.extent import Extent
-from modejax.networks import ACTIVATIONS, mlp, tied_mode_mlp
+from modejax.networks import ACTIVATIONS, mlp, residual, tied
 
 NUMPY_ACTIVATIONS = {
     "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
@@ -36,7 +35,7 @@ FAMILIES = {
     ),
     "low_rank": lambda width, modes, activation="relu": mlp([7, width, 3], layers.LowRank(), modes, activation),
     "svd": lambda width, modes, activation="relu": mlp([7, width, 3], layers.SVD(), None, activation),
-    "tied": lambda width, modes, activation="relu": tied_mode_mlp([7, width, 3], modes, activation),
+    "tied": lambda width, modes, activation="relu": tied([7, width, 3], modes, activation),
     "mixed": lambda width, modes, activation="relu": mlp(
         [7, width, 3], [layers.Dense(start="paper"), layers.SVD()], modes, activation
     ),
@@ -72,26 +71,6 @@ def test_a_network_is_its_kernels_and_the_activation(name):
         np.testing.assert_array_equal(network.between(params, jnp.asarray(x), 2, 2), x)
 
 
-@pytest.mark.parametrize("rows", [1, 40])
-def test_the_tied_network_shares_the_patterns_of_each_layer_of_units(rows):
-    with jax.enable_x64(True):
-        network = tied_mode_mlp([6, 5, 4, 3], 4, "tanh")
-        params = random_params(network)
-        xi, sigma = [np.asarray(a) for a in params.patterns], [np.asarray(a) for a in params.sigma]
-        x = np.random.default_rng(1).normal(size=(rows, 6))
-        h = x.T
-        for index, kernel in enumerate(network.kernels(params)):
-            expected = sum(s * np.outer(o, i) for s, o, i in zip(sigma[index], xi[index + 1], xi[index], strict=True))
-            np.testing.assert_allclose(kernel, expected, rtol=0, atol=1e-12)
-            modes = network.modes(params)[index]
-            assert modes is not None
-            added = np.einsum("om,m,mi->oi", modes.xi_out, modes.weight, modes.xi_in)
-            np.testing.assert_allclose(added, expected, rtol=0, atol=1e-12)
-            h = expected @ h
-            h = np.tanh(h) if index < 2 else h
-        np.testing.assert_allclose(network.apply(params, jnp.asarray(x)), h.T, rtol=0, atol=1e-12)
-
-
 def test_modes_are_none_where_a_map_is_dense():
     network = mlp([4, 3, 5, 2], [layers.Mode(), layers.Dense(), layers.LowRank()], [2, None, 1])
     modes = network.modes(random_params(network))
@@ -105,14 +84,14 @@ def test_modes_are_none_where_a_map_is_dense():
         (100, lambda n: mlp([784, n, n, 10], layers.Mode(), 10), 11_970),
         (100, lambda n: mlp([784, n, n, 10], layers.Mode(), 30), 35_910),
         (100, lambda n: mlp([784, n, n, 10], layers.Mode(gauge="scaled"), 70), 83_790),
-        (100, lambda n: tied_mode_mlp([784, n, n, 10], 30), 29_910),
-        (100, lambda n: tied_mode_mlp([784, n, n, 10], 70), 69_790),
+        (100, lambda n: tied([784, n, n, 10], 30), 29_910),
+        (100, lambda n: tied([784, n, n, 10], 70), 69_790),
         (400, lambda n: mlp([784, n, n, 10], layers.Dense(start="paper")), 477_600),
         (400, lambda n: mlp([784, n, n, 10], layers.Mode(), 10), 23_970),
         (400, lambda n: mlp([784, n, n, 10], layers.Mode(), 30), 71_910),
         (400, lambda n: mlp([784, n, n, 10], layers.Mode(), 70), 167_790),
-        (400, lambda n: tied_mode_mlp([784, n, n, 10], 30), 47_910),
-        (400, lambda n: tied_mode_mlp([784, n, n, 10], 70), 111_790),
+        (400, lambda n: tied([784, n, n, 10], 30), 47_910),
+        (400, lambda n: tied([784, n, n, 10], 70), 111_790),
         (100, lambda n: mlp([784, n, n, 10], layers.LowRank(), 30), 30 * (884 + 200 + 110)),
         (100, lambda n: mlp([784, n, n, 10], layers.SVD()), 100 * 885 + 100 * 201 + 10 * 111),
         (100, lambda n: mlp([784, n, n, 10], layers.Dense(use_bias=True)), 89_400 + 210),
@@ -179,45 +158,6 @@ def test_another_seed_and_another_layer_is_another_start():
     assert len(np.unique(drawn)) == len(drawn)
 
 
-@pytest.mark.parametrize("activation", [*ACTIVATIONS, jnp.cos, lambda z: jnp.sin(z + 1)])
-def test_padded_units_are_silent_under_every_activation(activation):
-    """Outputs and gradients of a padded network are those of the network alone, the padding exactly 0."""
-    width, p, more_width, more_p = 6, 3, 3, 2
-
-    def parts(network, params):
-        def score(moving):
-            full = moving._replace(active=params.active)
-            return jnp.sum(network.apply(full, x) ** 2)
-
-        hidden = network.between(params, x, 0, 1)
-        return jax.value_and_grad(score)(params._replace(active=None)), hidden
-
-    @jax.jit
-    def both(params, padded, width, p):
-        wide = FAMILIES["tied"](Extent(6 + more_width, width), Extent(3 + more_p, p), activation)
-        return parts(FAMILIES["tied"](6, 3, activation), params), parts(wide, padded)
-
-    with jax.enable_x64(True):
-        x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 7)))
-        params = random_params(FAMILIES["tied"](width, p))
-        units = [0, more_width, 0]
-        padded = networks.TiedParams(
-            tuple(jnp.pad(xi, ((0, more_p), (0, more))) for xi, more in zip(params.patterns, units, strict=True)),
-            tuple(jnp.pad(sigma, (0, more_p)) for sigma in params.sigma),
-            jnp.pad(params.active, (0, more_p)),
-        )
-        results = both(params, padded, jnp.int32(width), jnp.int32(p))
-    ((score, gradient), hidden), ((padded_score, padded_gradient), padded_hidden) = jax.tree.map(np.asarray, results)
-    np.testing.assert_allclose(padded_score, score, rtol=1e-12)
-    np.testing.assert_allclose(padded_hidden[:, :width], hidden, rtol=1e-11, atol=1e-13)
-    assert not padded_hidden[:, width:].any()
-    for small, large in zip(jax.tree.leaves(gradient), jax.tree.leaves(padded_gradient), strict=True):
-        expected = np.zeros_like(large)
-        expected[tuple(slice(n) for n in small.shape)] = small
-        np.testing.assert_allclose(large, expected, rtol=0, atol=1e-11 * abs(small).max())
-        assert not large[expected == 0].any()
-
-
 def test_an_activation_that_is_singular_at_0_does_not_spoil_a_padded_network():
     """Padded units sit at exactly 0, where real ones never are: a root's derivative is infinite there."""
 
@@ -260,27 +200,9 @@ def test_a_dense_network_is_that_of_flax(bias):
     np.testing.assert_allclose(ours, linears[-1](h), rtol=1e-6, atol=1e-6)
 
 
-def test_the_tied_start_has_the_variances_of_the_method():
-    """Errors in units of the standard error over 3,000 networks; six comparisons, each wrong with probability 1e-6."""
-    n, p = [20, 8, 5, 3], 2
-    network = tied_mode_mlp(n, p)
-    kernels = jax.jit(jax.vmap(lambda seed: network.kernels(network.init(jax.random.key(seed)))))(jnp.arange(3000))
-
-    def power(size, exponent):
-        return (size * math.log(size)) ** exponent
-
-    expected = [
-        p * power(n[0], -2 / 3) * power(n[1], -1 / 3),
-        p * power(n[1], -2 / 3) * power(n[2], -1 / 3),
-        p / (n[2] * math.log(n[2])),
-    ]
-    for kernel, variance in zip(kernels, expected, strict=True):
-        for samples, value in ((kernel, 0.0), (kernel**2, variance)):
-            means = np.asarray(samples, np.float64).reshape(3000, -1).mean(axis=1)
-            assert abs(means.mean() - value) < stats.norm.isf(5e-7) * means.std(ddof=1) / 3000**0.5
-
-
-@pytest.mark.parametrize("make", [lambda sizes: mlp(sizes, layers.Mode(), 2), lambda sizes: tied_mode_mlp(sizes, 2)])
+@pytest.mark.parametrize(
+    "make", [lambda sizes: mlp(sizes, layers.Mode(), 2), lambda sizes: tied(sizes, 2), lambda sizes: residual(sizes, layers.Mode(), 2)]
+)
 def test_sizes_that_make_no_network_are_refused(make):
     for sizes in ([], [5]):
         with pytest.raises(InputError, match="at least an input and an output size"):
@@ -291,23 +213,57 @@ def test_sizes_that_make_no_network_are_refused(make):
 
 
 def test_an_unknown_activation_is_refused():
-    for make in (lambda a: mlp([4, 3, 2], layers.Dense(), None, a), lambda a: tied_mode_mlp([4, 3, 2], 2, a)):
+    for make in (lambda a: mlp([4, 3, 2], layers.Dense(), None, a), lambda a: tied([4, 3, 2], 2, a)):
         with pytest.raises(InputError, match=r"'swish'.*erf, gelu, identity, relu, sigmoid, tanh"):
             make("swish")
 
 
 def test_a_wrong_number_of_layers_is_refused():
     for count in (0, 1, 3):
-        with pytest.raises(InputError, match=f"3 sizes have 2 maps between them, got {count} layers"):
+        with pytest.raises(InputError, match=f"the network has 2 maps, got {count} families; give one for all, or one a map"):
             mlp([4, 3, 2], [layers.Dense()] * count)
 
 
-@pytest.mark.parametrize("modes", [0, -1, 2.5, True])
-def test_a_wrong_number_of_tied_modes_is_refused(modes):
-    with pytest.raises(InputError, match="positive integer"):
-        tied_mode_mlp([4, 3, 2], modes)
+def test_a_network_knows_its_units():
+    network = mlp([4, Extent(6, 3), 2], layers.Dense())
+    assert network.units == (Extent(4, 4), Extent(6, 3), Extent(2, 2))
+    assert network.map_names == ("map1", "map2")
 
 
-def test_a_network_knows_its_sizes():
-    network = networks.mlp([4, Extent(6, 3), 2], layers.Dense())
-    assert network.sizes == (Extent(4, 4), Extent(6, 3), Extent(2, 2))
+def test_networks_are_equal_by_value():
+    one, same = (mlp([4, Extent(6, 3), 2], layers.Mode(), 2, "tanh") for _ in range(2))
+    assert one == same
+    assert hash(one) == hash(same)
+    others = [
+        mlp([4, 6, 2], layers.Mode(), 2, "tanh"),
+        mlp([4, Extent(6, 3), 2], layers.Mode(), 3, "tanh"),
+        mlp([4, Extent(6, 3), 2], layers.Mode(gauge="scaled"), 2, "tanh"),
+        mlp([4, Extent(6, 3), 2], layers.Mode(), 2),
+        residual([4, Extent(6, 3), 2], layers.Mode(), 2, "tanh"),
+    ]
+    assert all(one != other for other in others)
+
+
+@pytest.mark.parametrize("make", [mlp, residual])
+def test_any_leading_axes_are_rows(make):
+    network = make([4, 6, 6, 2], layers.Mode(), 2)
+    params = random_params(network)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4)), jnp.float32)
+    flat = network.apply(params, x.reshape(6, 4))
+    np.testing.assert_allclose(network.apply(params, x), flat.reshape(2, 3, 2), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(network.apply(params, x[1, 2]), flat[5], rtol=1e-6, atol=1e-6)
+
+
+def test_what_is_no_layer_is_refused():
+    for wrong, message in (
+        (layers.Dense, "got the class Dense; write it with"),
+        (lambda width, modes: layers.Dense(), "a layer is a family such as layers.Mode"),
+        ([layers.Dense(), layers.Dense], "got the class Dense"),
+        ([layers.Dense(), None], "a layer is a family such as layers.Mode"),
+    ):
+        with pytest.raises(InputError, match=message):
+            mlp([4, 3, 2], wrong)
+    with pytest.raises(InputError, match="needs a number of modes, got none"):
+        mlp([4, 3, 2], layers.Mode())
+    with pytest.raises(InputError, match="has 2 maps, got 3 numbers of modes"):
+        mlp([4, 3, 2], layers.Mode(), [1, 2, 3])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from modejax.errors import InputError
-from modejax.sweep import run as run_module
+from modejax.runs.removal import removal_curves
+from modejax.runs.sweep import run_sweep
+from modejax.sweep import execute as execute_module
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.removal import removal_curves
-from modejax.sweep.run import run_sweep
 
 CONFIG = SweepConfig(
     widths=(6, 10), modes=(3, 5), seeds=2, epochs=2, baseline="none", launches=2, draws=3, kept=(0, 1, 5)
@@ -23,11 +23,12 @@ def run(tmp_path_factory):
 
 
 def test_curves_of_a_run_are_those_of_the_compiled_step(run):
-    folder, result = run
+    folder, whole = run
+    result = whole.first
     curves = removal_curves(folder, draws=3, kept=CONFIG.kept)
     for removal, changes in (("least", {}), ("most", {"cut": "remove-leading"}), ("random", {"order": "random"})):
         if changes:
-            result = run_sweep(dataclasses.replace(CONFIG, **changes))
+            result = run_sweep(dataclasses.replace(CONFIG, **changes)).first
         last = result.isel(truncation_epoch=0)
         one = curves.sel(removal=removal)
         np.testing.assert_array_equal(one.accuracy, last.truncation_accuracy)
@@ -45,7 +46,7 @@ def test_curves_of_a_run_are_those_of_the_compiled_step(run):
 
 def test_it_calls_the_step_for_no_epochs(run, monkeypatch):
     folder, _ = run
-    monkeypatch.setattr(run_module, "_calls", None)  # training would need it
+    monkeypatch.setattr(execute_module, "_calls", None)  # training would need it
     assert removal_curves(folder, ("least",), kept=(0,)).accuracy.shape[-1] == 1
 
 
@@ -57,7 +58,7 @@ def test_bad_input_is_told(run, tmp_path):
         removal_curves(folder, ())
     with pytest.raises(InputError, match="unknown score 'tau'"):
         removal_curves(folder, score="tau")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="is not a run"):
+    with pytest.raises(InputError, match="was not made by modejax"):
         removal_curves(tmp_path)
     dense = dataclasses.replace(CONFIG, layer="dense", modes=None, kept=(), epochs=1)
     run_sweep(dense, out=tmp_path / "dense")
@@ -68,8 +69,8 @@ def test_bad_input_is_told(run, tmp_path):
 
 
 def test_importances_are_kept_at_every_truncation_epoch(run):
-    _, last = run
-    result = run_sweep(dataclasses.replace(CONFIG, truncate_every=1))
+    last = run[1].first
+    result = run_sweep(dataclasses.replace(CONFIG, truncate_every=1)).first
     for name in ("importance", "mode_weight"):
         history = result[f"{name}_history"]
         assert history.sizes["truncation_epoch"] == 2
@@ -77,5 +78,17 @@ def test_importances_are_kept_at_every_truncation_epoch(run):
         np.testing.assert_array_equal(result[name], last[name])
         assert not np.array_equal(history.isel(truncation_epoch=0), result[name], equal_nan=True)
         assert f"{name}_history" not in last
-    first = run_sweep(dataclasses.replace(CONFIG, epochs=1))
+    first = run_sweep(dataclasses.replace(CONFIG, epochs=1)).first
     np.testing.assert_array_equal(result.importance_history.isel(truncation_epoch=0), first.importance)
+
+
+@pytest.mark.slow
+def test_several_arms_and_other_networks_have_curves_of_their_first_arm(tiles):
+    config = SweepConfig(
+        network="conv", widths=(2, 4), modes=(2, 3), seeds=1, epochs=2, batch_size=20, arms=("flat network=tied",)
+    )
+    run = run_sweep(config, dataset=tiles)
+    curves = removal_curves(run, ("least", "most"), dataset=tiles)
+    np.testing.assert_array_equal(
+        curves.accuracy.sel(removal="least"), run.first.truncation_accuracy.isel(truncation_epoch=0)
+    )

@@ -7,7 +7,8 @@ import pytest
 
 from modejax.errors import InputError
 from modejax.extent import Extent
-from modejax.sparcs import operator, sparcs_mlp, weight_block
+from modejax.networks.base import Chain
+from modejax.networks.sparcs import operator, sparcs, weight_block
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -15,7 +16,7 @@ SIZES = (5, 6, 4, 3)
 
 
 def drawn(sizes=SIZES, activation="tanh"):
-    network = sparcs_mlp(sizes, activation, eigenvalue="normal:1", last_eigenvalue="normal:1")
+    network = sparcs(sizes, activation, eigenvalue="normal:1", last_eigenvalue="normal:1")
     return network, network.init(jax.random.key(0))
 
 
@@ -54,13 +55,15 @@ def test_it_is_the_network_with_all_skip_connections(count):
         z = jnp.sum(jnp.stack(parts), axis=0)
         states.append(jnp.tanh(z) if target < count - 1 else z)
     np.testing.assert_allclose(network.apply(params, x), states[-1], rtol=0, atol=1e-12)
+    rows = jax.random.normal(jax.random.key(2), (2, 3, SIZES[0]))
+    np.testing.assert_allclose(network.apply(params, rows)[1, 2], network.apply(params, rows[1, 2]), rtol=0, atol=1e-12)
     # All sets may be shifted together.
     shifted = params._replace(eigenvalues=tuple(each + 0.3 for each in params.eigenvalues))
     np.testing.assert_allclose(network.apply(shifted, x), states[-1], rtol=0, atol=1e-12)
 
 
 def test_with_the_released_start_it_is_linear():
-    network = sparcs_mlp(SIZES[:3], "relu")
+    network = sparcs(SIZES[:3], "relu")
     params = network.init(jax.random.key(0))
     x, y = jax.random.normal(jax.random.key(1), (2, SIZES[0]))
     assert not np.asarray(weight_block(params, 1, 0)).any()
@@ -72,7 +75,7 @@ def test_with_the_released_start_it_is_linear():
 def test_counts_and_frozen_leaves():
     network, params = drawn()
     assert network.num_parameters() == sum(SIZES) + 5 * 6 + 6 * 4 + 4 * 3
-    frozen = sparcs_mlp(SIZES, eigenvectors="frozen")
+    frozen = sparcs(SIZES, eigenvectors="frozen")
     assert frozen.num_parameters() == sum(SIZES)
     assert frozen.trainable(params).phi == (False,) * 3
     assert [kernel.shape for kernel in network.kernels(params)] == [(6, 5), (4, 6), (3, 4)]
@@ -85,7 +88,7 @@ def test_padding_changes_nothing():
 
     @jax.jit
     def padded(n, m):
-        wide = sparcs_mlp((5, Extent(9, n), Extent(8, m), 3), "tanh", eigenvalue="normal:1", last_eigenvalue="normal:1")
+        wide = sparcs((5, Extent(9, n), Extent(8, m), 3), "tanh", eigenvalue="normal:1", last_eigenvalue="normal:1")
         found = wide.init(jax.random.key(0))
         return wide.apply(found, x), found
 
@@ -100,9 +103,11 @@ def test_what_is_not_allowed_is_named():
     for target, source in ((0, 0), (1, 1), (4, 0), (1, -1)):
         with pytest.raises(InputError, match="weights lead from a layer to a later one of the 4 layers"):
             weight_block(params, target, source)
-    with pytest.raises(InputError, match="needs all layers before it"):
-        network.between(params, jnp.ones(6), 1, 2)
+    # A later layer needs all layers before it, so there is nothing to cut.
+    assert not isinstance(network, Chain)
+    with pytest.raises(InputError, match="Sparcs defines no `cut`, which truncation curves need"):
+        network.cut(params, [None] * 3)
     with pytest.raises(InputError, match="unknown eigenvectors 'fixed'"):
-        sparcs_mlp(SIZES, eigenvectors="fixed")  # pyright: ignore[reportArgumentType]
+        sparcs(SIZES, eigenvectors="fixed")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="unknown activation"):
-        sparcs_mlp(SIZES, "step")
+        sparcs(SIZES, "step")
