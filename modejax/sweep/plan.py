@@ -11,6 +11,7 @@ import numpy as np
 
 from modejax.data import Dataset
 from modejax.errors import InputError
+from modejax.networks.base import Chain
 from modejax.sweep.arm import Arm
 from modejax.sweep.buckets import Bucket, arm_buckets, this_machine
 from modejax.sweep.config import SweepConfig
@@ -227,6 +228,12 @@ def _planned(config: SweepConfig, index: int, arm: Arm, dataset: Dataset, custom
     # A layer of the user's may hold the parameters of a spectral one.
     eigenvalues = set() if arm.layer in ("spectral", "custom") else {"eigenvalue", "eigenvector"}
     nodes = set(config.prune) - {"weights"} if not arm.depth else set()
+    made = network.build(*largest, **dict(first))
+    if config.prune and arm.network == "custom" and not isinstance(made, Chain):
+        raise InputError(
+            f"pruning curves drop nodes between the maps of a chain, and {type(made).__name__} is none "
+            "(modejax.networks.Chain); leave prune out"
+        )
     left_out = set(config.prune) if arm.network == "sparcs" else eigenvalues | nodes
     spec = ArmSpec(
         name=arm.name,
