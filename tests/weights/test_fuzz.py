@@ -17,7 +17,8 @@ LASTS = ("weight", "kernel", "bias", "scale", "gamma", "running_mean", "running_
          "alpha", "lora_B.weight", "lora_a", "lora_b", "qweight", "scales", "W_Q", "W_O", "num_batches_tracked", "pos_embed",
          "weight_ih_l0", "parametrizations.weight.original0", "parametrizations.weight.original1",
          "coefs_0")  # fmt: skip
-MODULES = ("fc", "conv1", "bn1", "h.0.attn.c_attn", "h.0.attn.c_proj", "layer.0.attention.self.query", "key",
+MODULES = ("fc", "conv1", "bn1", "h.0.attn.c_attn", "h.0.attn.c_proj", "layer.0.attention.self.query",
+           "key",
            "value", "query", "out", "up.0", "up.1", "deconv",
            "dw", "blocks.fc", "blocks.norm", "", "0", "1",
            "layer1.0.conv1",
