@@ -14,7 +14,8 @@ from modejax.weights.derived import reason_to_leave
 
 LASTS = ("weight", "kernel", "bias", "scale", "gamma", "running_mean", "running_var", "embedding", "W1", "b1", "w",
          "b", "weight_g", "weight_v", "weight_orig", "weight_mask", "weight_u", "weight_scale", "lora_A.weight",
-         "alpha", "lora_B.weight", "lora_a", "lora_b", "qweight", "scales", "W_Q", "W_O", "num_batches_tracked", "pos_embed",
+         "alpha", "lora_B.weight", "lora_a", "lora_b", "qweight", "scales", "W_Q", "W_O", "num_batches_tracked",
+         "pos_embed",
          "weight_ih_l0", "parametrizations.weight.original0", "parametrizations.weight.original1",
          "coefs_0")  # fmt: skip
 MODULES = ("fc", "conv1", "bn1", "h.0.attn.c_attn", "h.0.attn.c_proj", "layer.0.attention.self.query",
