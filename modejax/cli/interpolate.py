@@ -31,13 +31,16 @@ class InterpolateCommand:
     tolerance: float = 1e-3
     """Share of the targets left over, below which a layer counts as fitting."""
 
+    only: tuple[str, ...] = ()
+    """Arrays of a file to take beside X, Y and y, as names or shell patterns."""
+    exclude: tuple[str, ...] = ()
+    """Arrays of a file to leave out."""
+
     def run(self) -> int:
         """Run the command and return its exit code."""
         from modejax.studies.interp_report import report_source
 
-        lines = report_source(
-            self.source, self.out, overwrite=self.overwrite, points=self.points, tolerance=self.tolerance
-        )
-        for line in lines:
+        options = {"points": self.points, "tolerance": self.tolerance, "only": self.only, "exclude": self.exclude}
+        for line in report_source(self.source, self.out, overwrite=self.overwrite, **options):  # pyright: ignore
             print(line)
         return 0

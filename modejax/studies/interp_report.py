@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,12 +23,15 @@ from modejax.interpolation import (
     one_hot,
     relu_network,
 )
+from modejax.interpolation.sources import read_maps
 from modejax.networks import Network, Params
 from modejax.plots.interpolation import plot_matrix, plot_profile
 from modejax.runs import open_run, output
 from modejax.studies.common import save_drawing
 from modejax.studies.files import check_apart, write_text
 from modejax.studies.interp_files import mean_sd
+from modejax.studies.interp_table import summary_lines
+from modejax.weights.kernels import picked
 
 __all__ = ["Source", "read_source", "report_source"]
 
@@ -40,14 +44,17 @@ class Source(NamedTuple):
     X: np.ndarray
     Y: np.ndarray
     y: np.ndarray | None
+    notes: tuple[str, ...] = ()  # what was inferred from what
 
 
-def read_source(path: Path, points: int) -> Source:
+def read_source(path: Path, points: int, only: Sequence[str] = (), exclude: Sequence[str] = ()) -> Source:
     """Read a run folder or an .npz file.
 
     Args:
         path: a finished run with checkpoints, or a file with X, Y or y, and W1, b1, W2, b2, ...
         points: at most this many training points.
+        only: shell patterns of the arrays of a file to take; X, Y and y are taken always.
+        exclude: those to leave out.
 
     Returns:
         Networks and points.
@@ -61,7 +68,7 @@ def read_source(path: Path, points: int) -> Source:
         return _run(path, points)
     if not path.is_file():
         raise InputError(f"there is no run or file {path}; allowed: a run folder of modejax sweep, or a FILE.npz")
-    return _file(path, points)
+    return _file(path, points, only, exclude)
 
 
 def _run(path: Path, points: int) -> Source:
@@ -82,18 +89,26 @@ def _run(path: Path, points: int) -> Source:
     return Source(names, [(t.network, t.params) for t in trained], X, Y, labels)
 
 
-def _file(path: Path, points: int) -> Source:
+def _file(path: Path, points: int, only: Sequence[str], exclude: Sequence[str]) -> Source:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read as an .npz archive of numbers ({error})") from None
     known = {"X", "Y", "y"}
+    idle = [each for each in (*only, *exclude) if not any(picked(name, [each]) for name in arrays)]
+    if idle:
+        raise InputError(f"only or exclude names {', '.join(idle)}, which matches no array of {path}")
+    arrays = {
+        name: each
+        for name, each in arrays.items()
+        if name in known or ((not only or picked(name, only)) and not picked(name, exclude))
+    }
     extra = [name for name in arrays if name not in known and not re.fullmatch(r"[Wb][1-9]\d*", name)]
     if extra or "X" not in arrays or not ({"Y", "y"} & set(arrays)):
         raise InputError(
             f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; allowed: X, Y or y, and W1, b1, W2, b2, ... "
-            "Make it with np.savez(path, X=..., y=..., W1=..., b1=..., ...)"
+            "Make it with np.savez(path, X=..., y=..., W1=..., b1=..., ...), or leave the others out by --exclude"
         )
     labels = None
     if "y" in arrays:
@@ -103,26 +118,21 @@ def _file(path: Path, points: int) -> Source:
         labels = labels[:points].astype(np.int64)
     X = np.asarray(arrays["X"])[:points]
     Y = np.asarray(arrays["Y"])[:points] if "Y" in arrays else one_hot(labels, int(labels.max()) + 1)  # pyright: ignore
-    maps = []
-    while f"W{len(maps) + 1}" in arrays:
-        W = np.asarray(arrays[f"W{len(maps) + 1}"], np.float64)
-        b = np.asarray(arrays.get(f"b{len(maps) + 1}", np.zeros(W.shape[-1])), np.float64)
-        expected = X.shape[-1] if not maps else maps[-1][0].shape[1]
-        if W.ndim != 2 or W.shape[0] != expected or b.shape != W.shape[1:]:
-            raise InputError(
-                f"{path}: W{len(maps) + 1} has shape {W.shape} and b{len(maps) + 1} {b.shape}; allowed: "
-                f"({expected}, units) and (units,)"
-            )
-        maps.append((W, b))
-    if sum(name[0] in "Wb" for name in arrays) > sum(f"{c}{i + 1}" in arrays for i in range(len(maps)) for c in "Wb"):
-        raise InputError(f"{path}: the maps are not numbered W1, W2, ... without a gap; it has {len(maps)} in order")
+    maps, notes = read_maps({name: each for name, each in arrays.items() if name not in known}, X.shape[-1], str(path))
     if len(maps) == 1:
         raise InputError(f"{path} has one map, so no hidden layer; allowed: none (data only), or W1, W2 and more")
-    return Source([{"file": path.stem}], [relu_network(maps)] if maps else [], X, Y, labels)
+    return Source([{"file": path.stem}], [relu_network(maps)] if maps else [], X, Y, labels, tuple(notes))
 
 
 def report_source(
-    path: Path, out: Path | None = None, *, overwrite: bool = False, points: int = 500, tolerance: float = 1e-3
+    path: Path,
+    out: Path | None = None,
+    *,
+    overwrite: bool = False,
+    points: int = 500,
+    tolerance: float = 1e-3,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
 ) -> list[str]:
     """Report on a run or a file; write `layers.csv` and figures.
 
@@ -132,6 +142,8 @@ def report_source(
         overwrite: replace an earlier output of this command in `out`.
         points: at most this many training points.
         tolerance: see `layer_report`.
+        only: see `read_source`.
+        exclude: see `read_source`.
 
     Returns:
         Lines to print: the data, a table, and what was written.
@@ -140,9 +152,10 @@ def report_source(
         InputError: see `read_source`, `layer_reports` and `modejax.runs.output`.
     """
     check_apart(path, out)
-    source = read_source(path, points)
+    source = read_source(path, points, only, exclude)
     found = data_report(source.X, source.Y, source.y)
     lines = ["data: " + ", ".join(f"{name} {value:g}" for name, value in found.items())]
+    lines += [f"note: {note}" for note in source.notes]
     if not source.networks:
         return [*lines, "the file has no weights W1, b1, W2, ...; nothing was written"]
     with output(out, "interpolate", overwrite=overwrite, stem=path.stem) as claimed:
@@ -157,12 +170,10 @@ def report_source(
         folder = claimed.finish()
     shown = ("layer", "m", "rank_1e-03", "rank_1e-10", "cond", "alpha", "dead_units", "tau", "class", "rho", "beta")
     assert set(shown) <= set(FIELDS)
-    heads = [*source.names[0], *shown]
-    cells = [[_cell(row[head]) for head in heads] for row in rows[:60]]
-    sizes = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
-    lines += ["  ".join(word.rjust(size) for word, size in zip(each, sizes, strict=True)) for each in [heads, *cells]]
-    if len(rows) > 60:
-        lines.append(f"... {len(rows) - 60} more rows in layers.csv")
+    lines += summary_lines(rows, list(source.names[0]), shown)
+    left = _left_out(source)
+    if left:
+        lines.append(f"note: figures/profile.png shows 8 kinds of networks; left out: {left}; layers.csv has all")
     lines.append(f"wrote {folder}/layers.csv, figures/profile.png and figures/matrices.png")
     lines.append(
         "next: classes A D T B F W fit any targets (A: affine ones), L these only, X not; see docs/studies/interp-depth"
@@ -170,16 +181,23 @@ def report_source(
     return lines
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _left_out(source: Source) -> str:
+    names = list(_kinds(source))[8:]
+    return "; ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def _figures(folder: Path, source: Source, reports: list[list[dict[str, Any]]]) -> None:
+def _kinds(source: Source) -> dict[str, list[int]]:
+    """Return the networks of each width and number of modes."""
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(source.names):
         key = ", ".join(f"{k} {v:g}" for k, v in name.items() if k in ("width", "modes")) or str(name.get("file", ""))
         groups.setdefault(key, []).append(index)
-    picked = dict(list(groups.items())[:8])
+    return groups
+
+
+def _figures(folder: Path, source: Source, reports: list[list[dict[str, Any]]]) -> None:
+    groups = _kinds(source)
+    drawn = dict(list(groups.items())[:8])
 
     def profile(figure: Any) -> None:
         axes = figure.subplots(1, 3)
@@ -195,13 +213,13 @@ def _figures(folder: Path, source: Source, reports: list[list[dict[str, Any]]]) 
         ):
             curves = {
                 key: mean_sd([[scale * row[field] for row in reports[i]] for i in indices])
-                for key, indices in picked.items()
+                for key, indices in drawn.items()
             }
             plot_profile(ax, curves, label)
             legend = ax.get_legend()
             if legend is not None:
                 legend.remove()
-        if len(picked) > 1:
+        if len(drawn) > 1:
             handles, labels = axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
 

@@ -61,7 +61,8 @@ def page(rows: Rows, nets: Mapping[str, Description], count: int) -> list[str]:
             )  # fmt: skip
             corner.append(
                 [
-                    network, "folded" if fold == "full" else _norms(nets[network]), one["corners"], f"{one['mass']:.3f}",
+                    network, "folded" if fold == "full" else _norms(nets[network]), one["corners"],
+                    f"{one['mass']:.3f}",
                     _pm(turned, "mass", 3), one["corners passing"], _pm(turned, "corners passing"),
                     one["corner entries"], _pm(turned, "corner entries"), one["dead"],
                 ]
@@ -164,7 +165,7 @@ def _summary(rows: Rows, nets: Mapping[str, Description]) -> Figure:
 
 
 def _corner(rows: Rows, nets: Mapping[str, Description]) -> Figure:
-    """Draw the near-kernel of the pair with the largest mass, stored and folded, of the two networks with the most."""
+    """Draw near-kernels: of each network the pair with the largest mass, of the three networks with the most."""
     best: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         if row["part"] != "pair" or not np.isfinite(row["mass"]) or row["fold"] != "none":

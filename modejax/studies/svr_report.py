@@ -149,6 +149,10 @@ def report_svr(
     shown = ("writer", "reader", "channels", "positions", "edges", "significant", "by_chance", "bonferroni", "bh")
     lines += ["", *_table(result.summary(), (*shown, "leading_E", "leading_log10_p"))]
     lines += [f"note: {note}" for note in result.notes if note not in understood.notes]
+    if len(result.pairs) > _SHOWN:
+        lines.append(
+            f"note: figures show the first {_SHOWN} of {len(result.pairs)} pairs of layers; the tables have all"
+        )
     lines += _chains(result)
     lines.append(f"wrote {folder}/edges.parquet, edges.csv, pairs.csv, layers.csv, graph.graphml, {', '.join(written)}")
     lines.append(
@@ -263,6 +267,8 @@ def _run(source: Path, claimed: Output, level: float, null: Any) -> list[str]:
                 curves[", ".join(name)] = np.array(padded)
             plot_significant(widths, curves, ax, x_label="width", chance=level)
             ax.set_title(f"pair {pair + 1} to {pair + 2}", fontsize=9)
+        handles, words = axes[0].get_legend_handles_labels()
+        figure.legend(handles, words, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
 
     save_drawing(folder / "figures" / "significant.png", draw, (4.4 * table.pair.nunique(), 3.8))
     folder = claimed.finish()

@@ -200,3 +200,17 @@ def test_the_quick_study_runs(name, tmp_path):
         assert len(list(csv.DictReader(file))) > 50
     assert {"results.md", "config.json"} <= {path.name for path in folder.iterdir()}
     assert len(list((folder / "figures").glob("*.png"))) >= 3
+
+
+@pytest.mark.slow
+def test_the_study_of_pretrained_networks_runs_where_there_are_any(tmp_path):
+    from modejax.studies.svr_pretrained import find_networks
+
+    study = find_study("svr-pretrained")
+    if not find_networks():
+        with pytest.raises(InputError, match="no network to look at"):
+            study(tmp_path / "out", quick=True, seeds=2, report=silent)
+        assert not (tmp_path / "out").exists()
+        return
+    folder = study(tmp_path / "out", quick=True, seeds=2, report=silent)
+    assert len(list((folder / "figures").glob("*.png"))) == 3

@@ -34,8 +34,8 @@ def bn(x: str, out: str, name: str) -> bytes:
 def test_an_onnx_graph_tells_order_kinds_axes_norms_and_readers(tmp_path):
     arrays = {
         "z_head": r(8, 5), "w1": r(8, 3, 3, 3), "w1.b": r(8), "w2": r(8, 1, 3, 3), "w3": r(8, 8, 1, 1),
-        "up": r(8, 8, 2, 2), "head.b": r(5), "bn.scale": r(8), "bn.bias": r(8), "bn.mean": r(8), "bn.var": np.abs(r(8)), "table": r(9, 4),
-        "shape": np.array([1, -1]),
+        "up": r(8, 8, 2, 2), "head.b": r(5), "bn.scale": r(8), "bn.bias": r(8), "bn.mean": r(8), "bn.var": np.abs(r(8)),
+        "table": r(9, 4), "shape": np.array([1, -1]),
     }  # fmt: skip
     nodes = [
         node("Conv", ["x", "w1", "w1.b"], ["a"]), bn("a", "b", "bn"), node("Relu", ["b"], ["c"]),

@@ -13,11 +13,16 @@ from modejax.weights import inventory, read_bias, read_kernel, read_weights, wri
 from modejax.weights.derived import reason_to_leave
 
 LASTS = ("weight", "kernel", "bias", "scale", "gamma", "running_mean", "running_var", "embedding", "W1", "b1", "w",
-         "b", "weight_g", "weight_v", "weight_orig", "weight_mask", "weight_u", "weight_scale", "lora_A.weight", "alpha",
-         "lora_B.weight", "lora_a", "lora_b", "qweight", "scales", "W_Q", "W_O", "num_batches_tracked", "pos_embed",
-         "weight_ih_l0", "parametrizations.weight.original0", "parametrizations.weight.original1", "coefs_0")  # fmt: skip
-MODULES = ("fc", "conv1", "bn1", "h.0.attn.c_attn", "h.0.attn.c_proj", "layer.0.attention.self.query", "key", "value",
-           "query", "out", "up.0", "up.1", "deconv", "dw", "blocks.fc", "blocks.norm", "", "0", "1", "layer1.0.conv1",
+         "b", "weight_g", "weight_v", "weight_orig", "weight_mask", "weight_u", "weight_scale", "lora_A.weight",
+         "alpha", "lora_B.weight", "lora_a", "lora_b", "qweight", "scales", "W_Q", "W_O", "num_batches_tracked",
+         "pos_embed",
+         "weight_ih_l0", "parametrizations.weight.original0", "parametrizations.weight.original1",
+         "coefs_0")  # fmt: skip
+MODULES = ("fc", "conv1", "bn1", "h.0.attn.c_attn", "h.0.attn.c_proj", "layer.0.attention.self.query",
+           "key",
+           "value", "query", "out", "up.0", "up.1", "deconv",
+           "dw", "blocks.fc", "blocks.norm", "", "0", "1",
+           "layer1.0.conv1",
            "layer1.0.downsample.0", "ema.fc", "opt_state.mu.fc", "a$b", "<b>", "é" * 40, "..", "x.")  # fmt: skip
 TYPES = ("f4", "f8", "f2", "i1", "u1", "i8", "?", ">f4", "c8")
 name = st.one_of(
