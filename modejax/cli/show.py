@@ -137,9 +137,9 @@ def _words(value: Any) -> list[str]:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print the rows of `plots.table`: a table for each arm and value of its axes, a column a number of modes.
+    """Print the rows of `plots.table`: a table for each arm, a column a number of modes.
 
-    The dense baseline stands in the tables of the first arm where it has one value of every axis.
+    The dense baseline stands in the table of the first arm where it has one value of every further axis.
     """
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     dense = {row["width"]: row for row in rows if row["arm"] == "baseline"}
@@ -155,29 +155,29 @@ def _print_arm(arm: str, rows: list[dict[str, Any]], dense: Mapping[int, dict[st
 
     fixed = ("arm", "network", "width", "modes", "measure", "mean", "sd", "n", "diverged", "num_parameters")
     axes = [name for name in rows[0] if name not in fixed and rows[0][name] is not None]
+    varied = [name for name in axes if len({row[name] for row in rows}) > 1]
     modes = sorted({row["modes"] for row in rows})
     network = rows[0]["network"]
     without = "full rank" if network == "svd" else network
     what = "test accuracy in percent" if rows[0]["measure"] == "test_accuracy" else "test loss"
-    tables = dict.fromkeys(tuple(row[name] for name in axes) for row in rows)
-    for key in tables:
-        here = {(r["width"], r["modes"]): r for r in rows if tuple(r[name] for name in axes) == key}
-        columns = ["width", *(f"{p} modes" if p else without for p in modes), *(["dense"] if dense else [])]
-        lines = [
-            [
-                str(width),
-                *(_cell(here.get((width, p))) for p in modes),
-                *([_cell(dense.get(width))] if dense else []),
-            ]
-            for width in sorted({width for width, _ in here})
+    cells: dict[tuple, dict[int, dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (*(row[name] for name in varied), row["width"])):
+        cells.setdefault((*(row[name] for name in varied), row["width"]), {})[row["modes"]] = row
+    heads = [axis_text(name, "").strip() for name in varied]
+    columns = [*heads, "width", *(f"{p} modes" if p else without for p in modes), *(["dense"] if dense else [])]
+    lines = [
+        [
+            *(f"{value:g}" for value in key[:-1]),
+            str(key[-1]),
+            *(_cell(here.get(p)) for p in modes),
+            *([_cell(dense.get(key[-1]))] if dense else []),
         ]
-        name = network if network.replace(" ", "_") == arm else f"{arm} ({network})"
-        print_table(
-            f"{name}: {what}, mean +- standard deviation over seeds, (parameters); "
-            + ", ".join(axis_text(axis, value) for axis, value in zip(axes, key, strict=True)),
-            columns,
-            lines,
-        )
+        for key, here in cells.items()
+    ]
+    name = network if network.replace(" ", "_") == arm else f"{arm} ({network})"
+    fixed_text = [axis_text(axis, rows[0][axis]) for axis in axes if axis not in varied]
+    about = f"{what}, mean +- standard deviation over seeds, (parameters)"
+    print_table(f"{name}: " + "; ".join(filter(None, [about, ", ".join(fixed_text)])), columns, lines)
 
 
 def _cell(row: dict[str, Any] | None) -> str:

@@ -22,7 +22,7 @@ MEASURES = ("importance", "weight", "size")
 
 
 class ModeMember(Protocol):
-    """A trained network, as `modejax.load_networks` gives it."""
+    """A trained network, as `modejax.Run.networks` gives it."""
 
     @property
     def network(self) -> Network:

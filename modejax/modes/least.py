@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -80,10 +80,11 @@ def crossing(
 
 
 def least_modes(
-    result: xarray.Dataset,
+    result: Any,
     definition: Definition = "dense",
     level: float = 0.5,
     *,
+    dense: xarray.Dataset | None = None,
     epoch: int = -1,
     count: int = 2000,
     confidence: float = 0.95,
@@ -93,13 +94,15 @@ def least_modes(
     The test accuracy is averaged over seeds and compared with a target: the dense network's mean at that width less
     `level` points (`dense`), `level` percent (`fixed`), or the largest mean over the numbers of modes at that width
     less `level` points (`best`, which the luck of the best number raises a little). Resamples draw seeds, the same for
-    all numbers of modes and the dense network. A network that diverged counts as accuracy 0: it did not reach the
-    target.
+    all numbers of modes and the dense network. A network whose status says that it diverged counts as accuracy
+    0: it did not reach the target.
 
     Args:
-        result: the result of a sweep over widths and modes, with one learning rate and weight decay.
+        result: a run over widths and modes or its result (the first arm and the baseline are taken), or the data
+            set of one arm; with one value of every axis besides width, modes and seed.
         definition: a name of `DEFINITIONS`.
         level: points below (dense, best) or percent (fixed).
+        dense: the data set of dense networks of the same widths and seeds, beside that of one arm.
         epoch: index of the epoch whose accuracy counts.
         count: resamples.
         confidence: of the intervals.
@@ -108,13 +111,13 @@ def least_modes(
         The record.
 
     Raises:
-        InputError: if the definition is unknown, the level is not allowed, the result has several learning rates or
-            weight decays, one number of modes only, or, for `dense`, no dense baseline.
+        InputError: if the definition is unknown, the level is not allowed, the result has several values of another
+            axis, one number of modes only, no accuracies (real values), or, for `dense`, no dense baseline.
 
     Example:
         >>> from modejax import SweepConfig, run_sweep
-        >>> result = run_sweep(SweepConfig(widths=(8,), modes=(1, 4), seeds=2, epochs=2, baseline="none"))
-        >>> found = least_modes(result, "best", 1.0)
+        >>> run = run_sweep(SweepConfig(widths=(8,), modes=(1, 4), seeds=2, epochs=2, baseline="none"))
+        >>> found = least_modes(run, "best", 1.0)
         >>> found.text, found.value.shape
         ('within 1 points of the best P at the same width', (1,))
     """
@@ -122,48 +125,80 @@ def least_modes(
         raise InputError(f"unknown definition {definition!r}; allowed: {choices(DEFINITIONS)}")
     if not (math.isfinite(level) and 0 <= level <= 100):
         raise InputError(f"level must lie between 0 and 100 (points or percent), got {level!r}")
-    if result.sizes.get("learning_rate", 1) * result.sizes.get("weight_decay", 1) > 1:
-        raise InputError(
-            "the least number of modes is one for each learning rate and weight decay, the result has several; "
-            "select one with result.isel(learning_rate=[0], weight_decay=[0])"
-        )
-    if result.sizes.get("modes", 0) < 2:
-        raise InputError(f"the result has {result.sizes.get('modes', 0)} numbers of modes; sweep at least 2")
-    if definition == "dense" and "baseline_test_accuracy" not in result:
+    data, dense = _arms(result, dense)
+    if data.sizes.get("modes", 0) < 2:
+        raise InputError(f"the result has {data.sizes.get('modes', 0)} numbers of modes; sweep at least 2")
+    if definition == "dense" and dense is None:
         raise InputError(
             "the result has no dense baseline to compare with; sweep with baseline='dense', "
             "or use the definition fixed or best"
         )
-    order = np.argsort(result.modes.values)
-    modes = result.modes.values[order].astype(float)
-    last = result.test_accuracy.isel(epoch=epoch).transpose("seed", "width", "modes", ...)
-    accuracy = np.nan_to_num(np.asarray(last, np.float64).reshape(last.shape[:3])[:, :, order])
+    order = np.argsort(data.modes.values)
+    modes = data.modes.values[order].astype(float)
+    accuracy = _accuracies(data, epoch, ("seed", "width", "modes"), "the result")[:, :, order]
     seeds, widths = accuracy.shape[0], accuracy.shape[1]
-    dense = np.zeros((seeds, widths))
-    if definition == "dense":
-        dense = np.asarray(result.baseline_test_accuracy.isel(epoch=epoch).transpose("seed", "width"), np.float64)
-        if not np.isfinite(dense).all():
+    base = np.zeros((seeds, widths))
+    if definition == "dense" and dense is not None:
+        rival = dense.sel(seed=data.seed, width=data.width)
+        if "status" in rival and bool((rival.status == 1).any()):
             raise InputError("a dense network of the baseline diverged; train it with a smaller learning rate")
+        base = _accuracies(rival, epoch, ("seed", "width", "modes"), "the dense baseline")[..., 0]
 
-    def solve(mean: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def solve(mean: np.ndarray, of_dense: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if definition == "dense":
-            target = base - level / 100
+            target = of_dense - level / 100
         elif definition == "fixed":
             target = np.full(mean.shape[:-1], level / 100)
         else:
             target = mean.max(axis=-1) - level / 100
         return target, *crossing(modes, mean, target)
 
-    target, on_grid, value = solve(accuracy.mean(axis=0), dense.mean(axis=0))
+    target, on_grid, value = solve(accuracy.mean(axis=0), base.mean(axis=0))
     low = high = replicates = None
     if seeds > 1:
         drawn = resamples(seeds, count)
-        replicates = solve(accuracy[drawn].mean(axis=1), dense[drawn].mean(axis=1))[2]
+        replicates = solve(accuracy[drawn].mean(axis=1), base[drawn].mean(axis=1))[2]
         ends = interval(replicates, seeds, confidence)
         assert ends is not None
         low, high = ends
-    widths_tried = result.width.values.astype(float)
+    widths_tried = data.width.values.astype(float)
     return LeastModes(definition, level, widths_tried, on_grid, value, target, low, high, replicates, seeds)
+
+
+def _arms(result: Any, dense: xarray.Dataset | None) -> tuple[xarray.Dataset, xarray.Dataset | None]:
+    """Return the arm with modes and the dense networks, each with one value of every axis but the sizes."""
+    from modejax.sweep.select import BASELINE, arm_data, arm_names
+
+    data, names = arm_data(result), arm_names(result)
+    if dense is None and len(names) > 1 and BASELINE in names:
+        dense = arm_data(result, BASELINE)
+    found = []
+    for each, what in ((data, "the result"), (dense, "the dense baseline")):
+        if each is None:
+            return found[0], None
+        own = [str(n) for n in each.test_accuracy.dims if n not in ("seed", "width", "modes", "epoch")]
+        several = [name for name in own if each.sizes[name] > 1]
+        if several:
+            raise InputError(
+                f"the least number of modes is one for each {several[0].replace('_', ' ')}, {what} has several; select "
+                f"one with .isel({several[0]}=[0]), or choose the best on held-out data with run.best()"
+            )
+        found.append(each.isel(dict.fromkeys(own, 0)))
+    return found[0], found[1]
+
+
+def _accuracies(data: xarray.Dataset, epoch: int, dims: tuple[str, ...], what: str) -> np.ndarray:
+    """Return accuracies as an array, those of networks that diverged as 0."""
+    last = data.test_accuracy.isel(epoch=epoch)
+    if "status" in data:
+        last = last.where(data.status != 1, 0.0)
+    values = np.asarray(last.transpose(*dims), np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{what} has networks without an accuracy (real values as targets, or cells that no run has); the least "
+            "number of modes is defined by accuracies"
+        )
+    return values
 
 
 class GrowthFit(NamedTuple):

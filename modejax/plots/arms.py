@@ -14,8 +14,11 @@ from modejax.plots.members import (
     Spread,
     arm_data,
     arm_names,
+    axis_text,
     diverged_text,
+    further_axes,
     headline,
+    pairs_of,
     pick,
     seeds_text,
     spread,
@@ -91,7 +94,7 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
     """
     panels, made = make_axes(1, ax)
     panel: Axes = panels[0]
-    counts, words, sizes, means, failed = [], [], [], [], []
+    counts, sizes, means, failed, pairs = [], [], [], [], 1
     first = arm_data(result)
     _check_axes(result, at)
     for index, name in enumerate(arm_names(result)):
@@ -112,7 +115,7 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
         counts.append(found.count.ravel())
         sizes.append(number.ravel())
         means.append(found.mean.ravel())
-        words.append(f"{label}: {member.text}")
+        pairs = max(pairs, pairs_of(arm_data(result, name or None)))
         failed.append(f"{label}: {diverged_text(data.status)}" if diverged_text(data.status) else "")
     everything = np.concatenate(means)
     _count_axis(panel, np.concatenate(sizes))
@@ -123,11 +126,31 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
     finish(panel, empty="" if np.isfinite(everything).any() else nothing_text(first))
     if made:
         name = str(first.attrs.get("dataset", "sweep")).replace("$", r"\$")
-        set_title(
-            panels, [name, f"after epoch {int(first.epoch[-1])}", seeds_text(np.concatenate(counts)), *words, *failed]
-        )
+        words = [name, f"after epoch {int(first.epoch[-1])}", seeds_text(np.concatenate(counts))]
+        words += [_rates_text(first, pairs), *_others_text(result, at), *failed]
+        set_title(panels, words)
     place_legend(panels, made)
     return panel
+
+
+def _rates_text(data: xarray.Dataset, pairs: int) -> str:
+    if pairs == 1:
+        return "each arm at its own learning rate"
+    held_out = "validation_accuracy" in data or "validation_loss" in data
+    which = "the best of its pairs on held-out data" if held_out else "the first of its pairs"
+    return f"learning rate and decay of each arm: {which}"
+
+
+def _others_text(result: Result, at: dict[str, float], keep: tuple[str, ...] = ()) -> list[str]:
+    """Say at which values of their further axes the arms are drawn."""
+    found: dict[str, None] = {}
+    for name in arm_names(result):
+        data = arm_data(result, name or None)
+        for axis in further_axes(data):
+            if axis not in keep:
+                value = at.get(axis, float(data[axis].values[0]))
+                found[axis_text(axis, value) + (f" (one of {data.sizes[axis]})" if data.sizes[axis] > 1 else "")] = None
+    return list(found)
 
 
 def _check_axes(result: Result, at: dict[str, float]) -> None:
@@ -259,13 +282,12 @@ def plot_error_against_examples(
     _check_axes(result, at)
     panels, made = make_axes(1, ax)
     panel: Axes = panels[0]
-    sizes, means, counts, words, label = [], [], [], [], ""
+    sizes, means, counts, widths, label, pairs = [], [], [], set(), "", 1
     for index, name in enumerate(names):
         member = pick(result, name or None, _own(result, name, at), keep=("train_examples",))
         label = _examples(panel, member, name, index, width=width, loss=loss, found=(sizes, means, counts))
-        at_width = int(member.data.width.max()) if width is None else width
-        who = "dense baseline" if name == BASELINE else name or "networks"
-        words.append(f"{who}: N = {at_width}, {member.text}")
+        widths.add(int(member.data.width.max()) if width is None else width)
+        pairs = max(pairs, pairs_of(arm_data(result, name or None)))
     everything = np.concatenate(means)
     set_number_axis(panel, sorted(set(np.concatenate(sizes).tolist())), wide=2.0)
     set_log_y(panel, everything)
@@ -277,7 +299,9 @@ def plot_error_against_examples(
         data_name = str(first.attrs.get("dataset", "sweep")).replace("$", r"\$")
         failed = diverged_text(first.status)
         epoch = f"after epoch {int(first.epoch[-1])}"
-        set_title(panels, [data_name, epoch, seeds_text(np.concatenate(counts)), *words, failed])
+        words = [data_name, epoch, f"N = {', '.join(map(str, sorted(widths)))}", seeds_text(np.concatenate(counts))]
+        words += [_rates_text(first, pairs), *_others_text(result, at, ("train_examples",)), failed]
+        set_title(panels, words)
     place_legend(panels, made)
     return panel
 

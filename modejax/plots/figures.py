@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modejax._files import replaced
 from modejax.errors import InputError
-from modejax.plots.members import Result, arm_data, arm_names, further_axes, measure_of, pick, require
+from modejax.plots.members import Result, arm_data, arm_names, further_axes, measure_of, pairs_of, pick, require
 from modejax.sweep.select import BASELINE
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["DPI", "Drawing", "drawings", "fits_one_figure", "own_arms", "pairs_of", "save_figures", "shown_pair"]
+__all__ = ["DPI", "Drawing", "drawings", "fits_one_figure", "own_arms", "save_figures", "shown_pair"]
 
 DPI = 150
 """Dots an inch of the files."""
@@ -48,11 +48,6 @@ def own_arms(result: Result) -> list[str | None]:
     """Return the arms of which a run has figures: all but the dense baseline, which is drawn beside the others."""
     names = arm_names(result)
     return [name or None for name in names if name != BASELINE or len(names) == 1]
-
-
-def pairs_of(data: xarray.Dataset) -> int:
-    """Return how many pairs of learning rate and weight decay an arm has."""
-    return data.sizes.get("learning_rate", 1) * data.sizes.get("weight_decay", 1)
 
 
 def shown_pair(data: xarray.Dataset) -> dict[str, float]:

@@ -41,6 +41,7 @@ __all__ = [
     "headline",
     "layer_text",
     "measure_of",
+    "pairs_of",
     "pick",
     "place_of",
     "require",
@@ -196,6 +197,11 @@ def further_axes(data: xarray.Dataset) -> tuple[str, ...]:
     return tuple(str(name) for name in data.status.dims if name not in (*SIZES, *_RATES))
 
 
+def pairs_of(data: xarray.Dataset) -> int:
+    """Return how many pairs of learning rate and weight decay an arm has."""
+    return data.sizes.get("learning_rate", 1) * data.sizes.get("weight_decay", 1)
+
+
 class Member(NamedTuple):
     """The part of an arm that has one value of every axis but width, modes and seed."""
 
@@ -276,8 +282,8 @@ def _one_value(data: xarray.Dataset, at: Mapping[str, float], keep: Sequence[str
     rates = [word for name, word in sorted(words) if name in _RATES]
     if rates and pairs > 1:
         asked = any(name in at for name in _RATES)
-        which = "each the best on held-out data" if best else "one" if asked else "the first"
-        rates[-1] += f" ({which} of {pairs} pairs)"
+        which = f"the best of {pairs} pairs on held-out data" if best else f"the first of {pairs} pairs"
+        rates[-1] += f" (one of {pairs} pairs)" if asked and not best else f" ({which})"
     if chosen_before:
         rates.append(f"{chosen_before.replace('_', ' ')} chosen by {data.attrs['chosen_by'].replace('_', ' ')}")
     text = ", ".join([*rates, *(word for name, word in words if name not in _RATES)])

@@ -6,6 +6,7 @@ Figures are made without pyplot: nothing is left open and nothing is shown.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -327,7 +328,7 @@ def set_title(axes: np.ndarray, words: Sequence[str]) -> None:
         if lines and len(lines[-1]) + len(word) + 2 <= most:
             lines[-1] += f"; {word}"
         else:
-            lines.append(word)
+            lines += textwrap.wrap(word, most, break_long_words=False)
     figure.suptitle("\n".join(lines), fontsize=11)
 
 

@@ -7,13 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modejax import load_dataset, load_networks, load_result
+from modejax import SweepConfig, load_dataset, open_run
 from modejax.cli import main
+from modejax.cli.show import next_command
 from modejax.cli.table import bytes_text, count_text
 
 TINY = ["--widths", "8", "--modes", "2", "3", "--seeds", "2", "--epochs", "2"]
@@ -69,7 +68,12 @@ def refused(capsys, *words: str) -> str:
         (["--learning-rates", "-1"], "learning"),
         (["--batch-size", "1439"], "batch_size 1439 is larger than the 1438 training examples of digits"),
         (["--seeds", "0"], "seeds"),
-        (["--resume", "nowhere"], "nowhere is not a run that could be resumed"),
+        (["--resume", "nowhere"], "nowhere is not a sweep of modejax, so there is nothing to resume"),
+        (["--optimiser", "sdg"], "unknown optimiser 'sdg'; allowed"),
+        (["--momentum", "0.9"], "momentum belongs to sgd"),
+        (["--arm", "other layers=dense"], "the arm 'other' names the field 'layers'; allowed"),
+        (["--arm", "mode epochs=3"], "names the field 'epochs'"),
+        (["nothing.toml"], "nothing.toml cannot be read"),
         (["--activation", "swish"], "swish"),
     ],
 )
@@ -123,11 +127,11 @@ def test_sweep_writes_a_run_and_says_what_next(capsys):
     assert "dense" in printed.out
     assert "next:" in printed.out
     folder = Path("runs/digits-mode-001")
-    for name in ("config.json", "result.nc", "report.html"):
+    for name in ("config.json", "result.nc", "table.csv", "members.json", "networks.safetensors", "report.html"):
         assert (folder / name).is_file()
         assert name in printed.out
     assert len(list((folder / "figures").glob("*.png"))) >= 4
-    result = load_result(folder)
+    result = open_run(folder).first
     mean = 100 * result.test_accuracy.isel(epoch=-1).sel(modes=3).mean().item()
     assert f"{mean:.1f} +-" in printed.out
 
@@ -136,29 +140,88 @@ def test_sweep_writes_a_run_and_says_what_next(capsys):
     assert main(["show", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["table"][0]["width"] == 8
-    # A second run without --out does not touch the first.
-    assert main(["sweep", *TINY, "--baseline", "none", "--json", "--no-progress"]) == 0
+    # A second run without --out does not touch the first; the same numbers come out of a file.
+    Path("same.toml").write_text("widths = [8]\nmodes = [2, 3]\nseeds = 2\nepochs = 2\n")
+    assert main(["sweep", "same.toml", "--json", "--no-progress"]) == 0
     json.loads(capsys.readouterr().out)
-    assert Path("runs/digits-mode-002/result.nc").is_file()
+    np.testing.assert_array_equal(open_run("runs/digits-mode-002").first.test_accuracy, result.test_accuracy)
 
+    runs = ["runs/digits-mode-001", "runs/digits-mode-002"]
+    assert main(["show", *runs]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(f"{mean:.1f} +-") == 2
+    assert "the runs have the same settings" in printed
+    assert main(["show", *runs, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["runs"] == runs
+    at = next(row for row in shown["table"] if (row["arm"], row["modes"]) == ("mode", 3))
+    assert [each["mean"] for each in at["runs"]] == pytest.approx([mean, mean])
 
-def test_resume_of_a_finished_run_gives_it_back_and_refuses_other_options(capsys):
-    assert main(["sweep", *TINY, "--baseline", "none", "--out", "run", "--no-progress"]) == 0
-    before = load_result("run")
+    # What is finished is replaced only when told so, and not resumed.
+    before = (folder / "result.nc").read_bytes()
+    assert "pass --overwrite to replace it" in refused(capsys, "sweep", *TINY, "--out", str(folder))
+    assert "is finished, so there is nothing to resume" in refused(capsys, "sweep", "--resume", str(folder))
+    assert (folder / "result.nc").read_bytes() == before
+    words = ["--seeds", "1", "--baseline", "none", "--epochs", "1", "--modes", "2", "--widths", "8"]
+    assert main(["sweep", *words, "--out", str(folder), "--overwrite", "--json"]) == 0
     capsys.readouterr()
-    assert "drop them" in refused(capsys, "sweep", "--resume", "run", "--epochs", "9")
-    assert main(["sweep", "--resume", "run", "--json"]) == 0
-    np.testing.assert_array_equal(load_result("run").test_accuracy, before.test_accuracy)
+    assert open_run(folder).first.sizes["seed"] == 1
+    assert main(["show", *runs]) == 0
+    printed = capsys.readouterr().out
+    assert f"epochs: {runs[0]} 1; {runs[1]} 2" in printed
 
 
 def test_show_of_what_is_no_run(capsys, here):
-    assert "is not a run" in refused(capsys, "show", "nowhere")
+    assert "nowhere does not exist" in refused(capsys, "show", "nowhere")
+    assert "show needs the folder of a run" in refused(capsys, "show")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"dataset": "mnist", "batch_size": 50}, ["--dataset mnist", "--batch-size 50", "--network tied"]),
+        ({"dataset": "own.npz", "layer": "spectral", "seeds": 1}, ["--dataset own.npz", "--seeds 5"]),
+        ({"learning_rates": (0.1, 0.2)}, ["--learning-rates 0.1 0.2", "--validation 0.1"]),
+        ({"network": "tied", "widths": (8,)}, ["--network tied", "--widths 8", "--truncate-every 5"]),
+        ({"layer": "dense", "depth": 0}, ["--layer dense", "--depth 0", "--seeds 6"]),
+    ],
+)
+def test_the_next_command_keeps_the_data_and_is_allowed(fields, words, here):
+    from modejax.cli.commands import parse
+
+    config = SweepConfig(**fields)
+    text = next_command(config, Path("run"))
+    for each in words:
+        assert each in text
+    again = parse(text.split()[1:]).config.config
+    assert again != config
+    assert (again.dataset, again.widths, again.batch_size) == (config.dataset, config.widths, config.batch_size)
+
+
+def test_several_arms_have_no_command_but_can_be_compared():
+    config = SweepConfig(arms={"wide": {"widths": (99,)}})  # pyright: ignore[reportArgumentType]
+    assert next_command(config, Path("a run")) == "modejax show 'a run' OTHER_RUN"
+
+
+@pytest.mark.slow
+def test_real_values_are_shown_by_their_loss(capsys, here):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3)).astype(np.float32)
+    save(here / "real.npz", x_train=x[:40], y_train=x[:40] @ [1, 2, 3], x_test=x[40:], y_test=x[40:] @ [1, 2, 3])
+    assert main(["sweep", *TINY, "--dataset", "real.npz", "--batch-size", "10", "--no-progress"]) == 0
+    printed = capsys.readouterr().out
+    assert "mode: test loss, mean" in printed
+    assert "accuracy in percent" not in printed
+    assert "diverged" not in printed
+    folder = Path("runs/real-mode-001")
+    assert f"{float(open_run(folder).first.test_loss.isel(epoch=-1).sel(modes=2).mean()):.3g} +-" in printed
+    assert "accuracy" not in (folder / "report.html").read_text().split("<summary>Config")[0].split("base64,")[0]
 
 
 def test_plan_prints_members_and_costs(capsys):
     assert main(["plan", *TINY, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["members"] == {"sweep": 4, "baseline": 2}
+    assert facts["members"] == {"mode": 4, "baseline": 2}
     assert facts["useful_flops"] <= facts["padded_flops"]
     assert main(["plan", *TINY]) == 0
     assert "FLOP useful" in capsys.readouterr().out
@@ -168,30 +231,25 @@ def test_layers_without_modes_need_no_word_about_them(capsys):
     for layer in ("dense", "spectral", "svd"):
         assert main(["plan", "--layer", layer, "--json"]) == 0
         facts = json.loads(capsys.readouterr().out)
-        assert facts["members"] == {"sweep": 9, "baseline": 9}
+        assert facts["members"] == {layer: 9, "baseline": 9}
 
 
 def test_a_spectral_sweep_names_its_variant(capsys):
     words = ["--layer", "spectral", "--layer-options", "variant=qr_triangular", "--optimiser", "adamax"]
     assert main(["sweep", *words, "--depth", "0", "--seeds", "2", "--epochs", "2", "--no-progress"]) == 0
     assert "spectral qr triangular" in capsys.readouterr().out
-    result = load_result("runs/digits-spectral-001")
+    run = open_run("runs/digits-spectral-001")
+    result = run.first
     assert result.test_accuracy.sizes == {
         "width": 1, "modes": 1, "seed": 2, "learning_rate": 1, "weight_decay": 1, "epoch": 2
     }  # fmt: skip
     # 64 inputs, 10 outputs, rank 10, and their triangle; biases.
     assert result.num_parameters.values.tolist() == [[64 + 10 + 10 + 55]]
-    assert result.baseline_num_parameters.values.tolist() == [640]
+    assert run["baseline"].num_parameters.values.tolist() == [[640]]
     assert "truncation_accuracy" not in result
-    trained = load_networks("runs/digits-spectral-001")
     dataset = load_dataset("digits")
-    for member, accuracy in zip(trained, result.test_accuracy.isel(epoch=-1).values.ravel(), strict=True):
-        x = jnp.asarray(dataset.x_test.astype(np.float32) * dataset.scale)
-        logits = jax.vmap(member.network.apply, in_axes=(None, 0))(member.params, x)
-        np.testing.assert_allclose(
-            np.mean(np.argmax(np.asarray(logits), axis=1) == dataset.y_test), accuracy, atol=1e-6
-        )
-    assert main(["sweep", "--resume", "runs/digits-spectral-001", "--no-progress", "--json"]) == 0
+    for trained, accuracy in zip(run.networks(), result.test_accuracy.isel(epoch=-1).values.ravel(), strict=True):
+        np.testing.assert_allclose(np.mean(trained.classify(dataset.x_test) == dataset.y_test), accuracy, atol=1e-6)
 
 
 def test_data_commands(capsys):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from modejax import layers, mlp, tied_mode_mlp, truncation
+from modejax import layers, mlp, tied, truncation
 from modejax.errors import InputError
 from modejax.extent import Extent
 from modejax.modes import mode_measures, rank_correlations, ranked_curves
@@ -73,7 +73,7 @@ def test_padding_and_maps_with_fewer_modes_are_left_out():
 
 
 def test_tied_networks_have_measures():
-    network = tied_mode_mlp([7, 6, 4], 3)
+    network = tied([7, 6, 4], 3)
     measures = mode_measures([Member(network=network, params=network.init(jax.random.key(0)))])
     assert np.isfinite(measures["importance"]).all()
 

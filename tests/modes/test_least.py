@@ -22,10 +22,30 @@ def made(least, seeds=5, noise=0.002, baseline=True, top=0.97, drop=0.2):
     below = np.log(need[:, None] / np.array(MODES)).clip(0)
     accuracy = top - drop * below + noise * rng.normal(size=(seeds, len(WIDTHS), len(MODES)))
     grid = ("seed", "width", "modes", "learning_rate", "weight_decay", "epoch")
-    data: dict[str, Any] = {"test_accuracy": (grid, accuracy[..., None, None, None])}
+
+    def node(name, accuracy, modes):
+        values = {
+            "test_accuracy": (grid, accuracy[..., None, None, None]),
+            "status": (grid[:-1], np.zeros((*accuracy.shape, 1, 1), int)),
+        }
+        coords = {"width": list(WIDTHS), "modes": list(modes), "seed": np.arange(seeds)}
+        return xarray.DataTree(xarray.Dataset(values, coords=coords, attrs={"arm": name}))
+
+    nodes = {"mode": node("mode", accuracy, MODES)}
     if baseline:
-        data["baseline_test_accuracy"] = (("seed", "width", "epoch"), np.full((seeds, len(WIDTHS), 1), top + 0.01))
-    return xarray.Dataset(data, coords={"width": list(WIDTHS), "modes": list(MODES), "seed": np.arange(seeds)})
+        nodes["baseline"] = node("baseline", np.full((seeds, len(WIDTHS), 1), top + 0.01), (0,))
+    return xarray.DataTree(children=nodes)
+
+
+def changed(change, arm="mode"):
+    """Return a function that changes one arm of a result."""
+
+    def apply(result):
+        nodes = {name: xarray.DataTree(node.to_dataset()) for name, node in result.children.items()}
+        nodes[arm] = xarray.DataTree(change(nodes[arm].to_dataset()))
+        return xarray.DataTree(children=nodes)
+
+    return apply
 
 
 @settings(max_examples=20, deadline=None)
@@ -76,7 +96,10 @@ def test_a_target_out_of_reach_is_infinite_and_a_diverged_network_does_not_reach
     assert np.isinf(found.value).all()
     with pytest.raises(InputError, match=r"only 0 of 6 widths reach the target .at least 99.9 % test accuracy"):
         growth_fits(found)
-    result.test_accuracy[:, 0, :] = np.nan
+    result["mode"].test_accuracy[:, 0, :] = np.nan
+    with pytest.raises(InputError, match="networks without an accuracy"):
+        least_modes(result, "fixed", 50.0)
+    result["mode"].status[:, 0, :] = 1
     assert np.isinf(least_modes(result, "fixed", 50.0).value[0])
 
 
@@ -110,10 +133,15 @@ def test_the_law_that_made_the_points_is_preferred(name, law, parameters):
     [
         (lambda r: r, ("mean", 1.0), "unknown definition 'mean'; allowed: best, dense, fixed"),
         (lambda r: r, ("fixed", 101.0), "between 0 and 100"),
-        (lambda r: r.isel(modes=[0]), ("fixed", 90.0), "has 1 numbers of modes; sweep at least 2"),
-        (lambda r: r.drop_vars("baseline_test_accuracy"), ("dense", 1.0), "no dense baseline"),
-        (lambda r: r.isel(learning_rate=[0, 0]), ("fixed", 90.0), "one for each learning rate"),
-        (lambda r: r.where(r.width > 20), ("dense", 1.0), "a dense network of the baseline diverged"),
+        (changed(lambda d: d.isel(modes=[0])), ("fixed", 90.0), "has 1 numbers of modes; sweep at least 2"),
+        (lambda r: r["mode"].to_dataset(), ("dense", 1.0), "no dense baseline"),
+        (changed(lambda d: d.isel(learning_rate=[0, 0])), ("fixed", 90.0), "one for each learning rate"),
+        (changed(lambda d: d.isel(weight_decay=[0, 0]), "baseline"), ("dense", 1.0), "the dense baseline has several"),
+        (
+            changed(lambda d: d.assign(status=d.status + 1), "baseline"),
+            ("dense", 1.0),
+            "a dense network of the baseline diverged",
+        ),
     ],
 )
 def test_bad_input_is_told(change, arguments, words):

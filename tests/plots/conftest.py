@@ -71,7 +71,7 @@ def _record(plan: Plan, index: int, rng: np.random.Generator, diverged: tuple[in
 
 @pytest.fixture
 def build(digits: Dataset) -> Build:
-    """Return a function from a config's fields to a result of made-up numbers; `diverged` names members of the first arm."""
+    """Return a function from a config's fields to a result of made-up numbers; `diverged`: members of the first arm."""
 
     def make(
         *, diverged: tuple[int, ...] = (), diverged_dense: tuple[int, ...] = (), **fields: object
