@@ -15,10 +15,11 @@ from modejax.data import Dataset
 from modejax.errors import InputError
 from modejax.layers import Biased, BiasedParams, Mode, SingularModes, mode_from_modes
 from modejax.networks import Network, Params, mlp
-from modejax.runs import perform
 from modejax.sweep.config import SweepConfig
+from modejax.sweep.execute import execute
+from modejax.sweep.plan import make_plan
 from modejax.sweep.spec import Custom
-from modejax.sweep.trained import Trained
+from modejax.sweep.trained import Trained, trained_networks
 from modejax.training import LOSSES
 from modejax.truncation import kept_curves, mode_scores, ranked
 
@@ -174,8 +175,9 @@ def fine_tune(
         kept=(0,),
         baseline="none",
     )
-    run = perform(config, data, custom=Custom(network=_Made(network)), start=[params])
-    (trained,) = run.networks()
+    # What `perform` does, without the test of a user's network: it would take longer than the training.
+    plan = make_plan(config, data, Custom(network=_Made(network)))
+    (trained,) = trained_networks(plan, execute(plan, data, start=[params]).states)
     if trained.status:
         raise InputError(f"training with the learning rate {learning_rate:g} diverged; give a smaller one")
     return trained.params

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from modejax import layers, mlp
+from modejax import layers, mlp, networks
 from modejax.cli import main
 from modejax.errors import InputError
 from modejax.interpolation import (
@@ -124,6 +124,8 @@ def test_other_networks_are_refused():
         (mlp([6, 8, 4], layers.Dense(), None, "tanh"), "not ReLU"),
         (mlp([6, 4], layers.Dense()), "no hidden layer"),
         (mlp([5, 8, 4], layers.Dense()), "6 columns and the network 5"),
+        (networks.residual([6, 8, 8, 4], layers.Dense()), "without skips"),
+        (networks.conv((2, 3, 1), (5,), 4, layers.DenseConv((3, 3)), layers.Dense()), "no chain of matrices"),
     ):
         params = network.init(jax.random.key(0))
         with pytest.raises(InputError, match=words):
