@@ -193,7 +193,12 @@ def test_a_node_that_was_dropped_has_no_gradient():
     cut = drop_nodes(network, params, masks)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 6)))
     expected = pruning_curve(
-        network, cross_entropy, params, [m.astype(float) for m in masks], (x, jnp.zeros(5, jnp.int32), jnp.full(5, True)), (60,)
+        network,
+        cross_entropy,
+        params,
+        [m.astype(float) for m in masks],
+        (x, jnp.zeros(5, jnp.int32), jnp.full(5, True)),
+        (60,),
     )
     outputs = network.apply(cut, x)
     assert int(expected.right[0]) == int((outputs.argmax(axis=1) == 0).sum())

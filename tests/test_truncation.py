@@ -383,13 +383,26 @@ CHAINS = {
     "residual": lambda: residual([20, 6, 6, 6, 3], layers.Biased(layers.Mode()), 4),
     "tied": lambda: tied([20, 6, 5, 3], 4),
     "conv": lambda: conv(
-        (5, 4, 1), (4, 5), 3, layers.Biased(layers.ModeConv((3, 3), strides=(1, 2))), layers.Mode(), [3, 4, 2], norm="layer"
+        (5, 4, 1),
+        (4, 5),
+        3,
+        layers.Biased(layers.ModeConv((3, 3), strides=(1, 2))),
+        layers.Mode(),
+        [3, 4, 2],
+        norm="layer",
     ),
     "conv dense first": lambda: conv(
-        (5, 4, 1), (4, 4), 3, [layers.DenseConv((3, 3)), layers.LowRankConv((2, 2))], layers.LowRank(), [None, 4, 2],
-        norm="group", groups=2, pool="mean",
+        (5, 4, 1),
+        (4, 4),
+        3,
+        [layers.DenseConv((3, 3)), layers.LowRankConv((2, 2))],
+        layers.LowRank(),
+        [None, 4, 2],
+        norm="group",
+        groups=2,
+        pool="mean",
     ),
-}  # fmt: skip
+}
 
 
 @dataclasses.dataclass(frozen=True)

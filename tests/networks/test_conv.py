@@ -17,7 +17,12 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 CASES = {
     "mode layer max": (layers.ModeConv((3, 3)), layers.Mode(), 2, {"norm": "layer"}),
-    "dense strided mean": (layers.DenseConv((2, 3), strides=(1, 2)), layers.Dense(use_bias=True), None, {"pool": "mean"}),
+    "dense strided mean": (
+        layers.DenseConv((2, 3), strides=(1, 2)),
+        layers.Dense(use_bias=True),
+        None,
+        {"pool": "mean"},
+    ),
     "low rank group": (layers.LowRankConv((3, 3)), layers.LowRank(), 2, {"norm": "group", "groups": 2, "pool": "none"}),
     "biased valid": (layers.Biased(layers.ModeConv((2, 2), padding="VALID")), layers.Mode(), 3, {"pool": "max"}),
 }

@@ -86,7 +86,7 @@ def test_a_network_of_the_user_is_trained_kept_and_asked_for_again(blobs, tmp_pa
         bare.networks()
     again = open_run(tmp_path / "run", network=own).networks()
     assert [each.width for each in again] == [5, 9]
-    with pytest.raises(InputError, match="damaged|does not hold"):
+    with pytest.raises(InputError, match=r"damaged|does not hold"):
         open_run(tmp_path / "run", network=lambda width: networks.mlp([6, width, 3], layers.Dense())).networks()
 
 

@@ -50,7 +50,9 @@ def test_the_table_has_a_row_a_network(run):
         assert row["status"] == cell.status
         assert row["best_epoch"] == cell.best_epoch
         if not row["status"]:
-            np.testing.assert_array_equal(row["validation_accuracy"], cell.validation_accuracy.sel(epoch=row["best_epoch"]))
+            np.testing.assert_array_equal(
+                row["validation_accuracy"], cell.validation_accuracy.sel(epoch=row["best_epoch"])
+            )
     assert (table["status"] == 1).sum() > 0
     assert (table.loc[table["learning_rate"] == 1e9, "status"] == 1).all()
     stored = pandas.read_csv(run.folder / "table.csv")
@@ -93,7 +95,9 @@ def test_the_best_over_several_axes_and_by_a_loss(run):
 
 
 def test_the_test_set_is_no_judge_unless_allowed(run):
-    with pytest.raises(InputError, match="the result flatters itself; choose by a validation variable, or say allow_test"):
+    with pytest.raises(
+        InputError, match="the result flatters itself; choose by a validation variable, or say allow_test"
+    ):
         run.best(by="test_accuracy")
     best = run.best(by="test_loss", allow_test=True)
     data = run.first
