@@ -51,8 +51,7 @@ class Drawn(layers.Family):
 
 @pytest.mark.parametrize("layer", [Doubled(), Drawn()], ids=lambda each: type(each).__name__)
 def test_a_layer_of_the_user_is_trained_kept_and_asked_for_again(blobs, tmp_path, layer):
-    config = CONFIG if isinstance(layer, Doubled) else dataclasses.replace(CONFIG, layer="dense", modes=None)
-    run = run_sweep(dataclasses.replace(config, layer="mode"), dataset=blobs, layer=layer, out=tmp_path / "run")
+    run = run_sweep(CONFIG, dataset=blobs, layer=layer, out=tmp_path / "run")
     assert run.arms == ("custom",)
     if isinstance(layer, Doubled):
         full = run.first.truncation_accuracy_all.isel(truncation_epoch=-1).sel(kept=3)

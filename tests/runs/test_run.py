@@ -13,6 +13,7 @@ import pytest
 import xarray
 
 from modejax import SweepConfig, combine, open_run, run_sweep
+from modejax.data import from_arrays
 from modejax.errors import InputError
 from modejax.runs import MARKER
 from modejax.runs.run import Run
@@ -258,8 +259,9 @@ def test_runs_that_do_not_extend_one_another_are_refused(parts, blobs):
         combine([first, run_sweep(dataclasses.replace(SMALL, epochs=1, first_seed=2), dataset=blobs)])
     with pytest.raises(InputError, match="the runs have other arms"):
         combine([first, run_sweep(dataclasses.replace(SMALL, network="residual", first_seed=2), dataset=blobs)])
-    from modejax.data import from_arrays
-
+    shares = dataclasses.replace(SMALL, train_examples=(50,), first_seed=2)
+    with pytest.raises(InputError, match="the runs have other axes in the arm 'dense'"):
+        combine([first, run_sweep(shares, dataset=blobs)])
     more = from_arrays(blobs.x_train, blobs.y_train, blobs.x_test[1:], blobs.y_test[1:], name="blobs")
     with pytest.raises(InputError, match="the runs were made on other data"):
         combine([first, run_sweep(dataclasses.replace(SMALL, first_seed=2), dataset=more)])

@@ -176,6 +176,16 @@ def test_an_arm_with_another_optimiser_leaves_the_options_of_the_first():
     assert (adam.momentum, adam.optimiser_options) == (0.0, ())
 
 
+def test_an_arm_without_hidden_layers_leaves_the_widths_of_the_first():
+    arms = SweepConfig(layer="dense", widths=(8,), arms=("linear depth=0",), baseline="none").all_arms
+    assert [arm.widths for arm in arms] == [(8,), (0,)]
+
+
+def test_an_arm_with_another_schedule_leaves_the_halving_of_the_first():
+    arms = SweepConfig(halve_every=3, arms=("cosine schedule=cosine", "more halve_every=5"), baseline="none").all_arms
+    assert [(arm.schedule, arm.halve_every) for arm in arms] == [("halving", 3), ("cosine", 0), ("halving", 5)]
+
+
 def test_the_baseline_is_an_arm_with_a_grid_of_rates():
     config = SweepConfig(
         widths=(8, 9),
