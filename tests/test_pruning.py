@@ -142,7 +142,7 @@ def test_pruned_channels_are_set_to_0_behind_the_activation(name):
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(100, 20)), rng.integers(0, 3, 100)
     counts = np.arange(100) < 95
-    kernels = [np.asarray(kernel) for kernel in network.kernels(params)]
+    kernels = [np.asarray(kernel) for kernel in jax.jit(network.kernels)(params)]
     scores = node_scores(network, params, "incoming")
     for found, kernel in zip(scores, kernels, strict=False):
         np.testing.assert_allclose(found, abs(kernel).reshape(len(kernel), -1).sum(axis=1), rtol=1e-12)

@@ -34,7 +34,9 @@ def told():
     return from_arrays(x, y, x, y)
 
 
-LINEAR = Loss(lambda outputs, label: outputs[label], lambda outputs, label: jnp.argmax(outputs) == label)
+LINEAR = Loss(
+    lambda outputs, label: outputs[label], lambda outputs, label: jnp.argmax(outputs).astype(label.dtype) == label
+)
 """A loss whose gradient counts: entry (label, j) of the weights moves by rate / batch a time that j comes with it."""
 
 COUNTS: dict[str, Any] = {
