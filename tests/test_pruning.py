@@ -142,7 +142,7 @@ def test_pruned_channels_are_set_to_0_behind_the_activation(name):
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(100, 20)), rng.integers(0, 3, 100)
     counts = np.arange(100) < 95
-    kernels = [np.asarray(kernel) for kernel in network.kernels(params)]
+    kernels = [np.asarray(kernel) for kernel in jax.jit(network.kernels)(params)]
     scores = node_scores(network, params, "incoming")
     for found, kernel in zip(scores, kernels, strict=False):
         np.testing.assert_allclose(found, abs(kernel).reshape(len(kernel), -1).sum(axis=1), rtol=1e-12)
@@ -193,7 +193,12 @@ def test_a_node_that_was_dropped_has_no_gradient():
     cut = drop_nodes(network, params, masks)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 6)))
     expected = pruning_curve(
-        network, cross_entropy, params, [m.astype(float) for m in masks], (x, jnp.zeros(5, jnp.int32), jnp.full(5, True)), (60,)
+        network,
+        cross_entropy,
+        params,
+        [m.astype(float) for m in masks],
+        (x, jnp.zeros(5, jnp.int32), jnp.full(5, True)),
+        (60,),
     )
     outputs = network.apply(cut, x)
     assert int(expected.right[0]) == int((outputs.argmax(axis=1) == 0).sum())
@@ -210,3 +215,29 @@ def test_a_node_that_was_dropped_has_no_gradient():
     modes = networks.mlp(SIZES, layers.Mode(), 3, "tanh")
     with pytest.raises(InputError, match="got ModeParams"):
         drop_nodes(modes, random_params(modes), masks)
+
+
+@pytest.mark.parametrize("inner", [layers.Dense(use_bias=True), layers.Biased(layers.Dense())])
+def test_biases_under_a_mask_stay(inner):
+    network = networks.mlp((6, 5, 4), layers.Masked(inner, "static", 50.0), None, "tanh")
+    params = network.init(jax.random.key(0))
+    params = jax.tree.map(lambda leaf: leaf + 1 if leaf.ndim == 1 else leaf, params)  # the biases, which start at 0
+    biases = network.biases(params)
+    assert [None if each is None else each.tolist() for each in biases] == [[1.0] * 5, [1.0] * 4]
+    assert [each.bias is not None for each in network.maps(params).values()] == [True, True]
+    x = np.random.default_rng(0).normal(size=(40, 6))
+    kernels = [np.asarray(kernel) for kernel in network.kernels(params)]
+    assert [int((kernel == 0).sum()) for kernel in kernels] == [15, 10]
+    y = np.arange(40) % 4
+    block = jnp.asarray(x), jnp.asarray(y, jnp.int32), jnp.full(40, True)
+    curve = jax.jit(lambda p: weight_curve(network, cross_entropy, p, block, (0, 80)))(params)
+    for percentile, total in zip((0, 80), curve.loss, strict=True):
+        h = x
+        for index, kernel in enumerate(kernels):
+            kernel = np.where(abs(kernel) > np.percentile(abs(kernel), percentile), kernel, 0) if percentile else kernel
+            h = h @ kernel.T + 1
+            h = np.tanh(h) if index == 0 else h
+        expected = (np.log(np.exp(h).sum(axis=1)) - h[np.arange(40), y]).sum()
+        np.testing.assert_allclose(total, expected, rtol=1e-10)
+    outputs = np.tanh(x @ kernels[0].T + 1) @ kernels[1].T + 1
+    np.testing.assert_allclose(network.apply(params, jnp.asarray(x)), outputs, rtol=0, atol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -24,7 +25,7 @@ _FEW, _MANY = 4, 300
 """Rows with which a family is applied: it may choose its way by their number."""
 
 
-class _Failed(Exception):
+class _FailedError(Exception):
     """A check that cannot go on; its message is in the list."""
 
 
@@ -42,14 +43,12 @@ class _Report(NamedTuple):
         except Exception as error:
             first = (str(error).strip().splitlines() or ["no message"])[0]
             self.say(f"{what} raised {type(error).__name__}: {first}{'; ' * bool(hint)}{hint}")
-            raise _Failed from error
+            raise _FailedError from error
 
     def attempt(self, check: Callable[..., None], *arguments: Any) -> None:
         """Run one check to its end or its first exception."""
-        try:
+        with contextlib.suppress(_FailedError):
             self.call(f"the check {check.__name__.strip('_')}", lambda: check(self, *arguments))
-        except _Failed:
-            pass
 
 
 def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int = 3) -> list[str]:
@@ -84,7 +83,7 @@ def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int =
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         try:
             params = _start(report, family, fan_in, fan_out, count)
-        except _Failed:
+        except _FailedError:
             return report.messages
         report.attempt(_padding, family, params, (fan_in, fan_out, count))
         # A residual path shows only where inputs are as many as outputs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from modejax.runs.networks import InMemory, NetworkWriter, Stored
 from modejax.runs.progress import progress_bar, progress_is_seen
 from modejax.runs.reader import read_json
 from modejax.runs.run import Run, member_table
+from modejax.sweep.arm import Arm
 from modejax.sweep.cache import use_compile_cache
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.execute import Progress, Watch, execute
@@ -81,6 +83,10 @@ def custom_config(config: SweepConfig, custom: Custom) -> SweepConfig:
         if not callable(custom.network):
             raise InputError(f"network must be a function of width and modes, got {custom.network!r}")
         changes |= {"network": "custom", "network_options": (), "baseline": "none"}
+        if "modes" not in inspect.signature(custom.network).parameters:
+            if config.modes not in (Arm().modes, (0,)):
+                raise InputError(f"the network's factory asks for no modes, got modes={config.modes}; leave modes out")
+            changes["modes"] = (0,)
     if custom.optimiser is not None:
         changes |= {"optimiser": "custom", "momentum": 0.0}
     if changes and config.name == config.first_arm.layer:

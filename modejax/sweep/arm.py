@@ -29,6 +29,12 @@ MaskName = Literal["none", "dynamic", "frozen", "random", "static", "straight_th
 _DEFAULT_MODES = (2, 5, 10, 20)
 _DEFAULT_WIDTHS = (16, 32, 64)
 
+_TAKEN = frozenset(
+    "arm at epoch features hidden_layer image_shape kept map_name mode node node_ranking outputs params percentile "
+    "precision removal scale score status targets truncation_epoch".split()
+)
+"""Names of other dimensions of results, of facts of trained networks, and of what every factory is offered."""
+
 
 def option_texts(options: Any) -> tuple[str, ...]:
     """Return options as texts name=value, from such texts or a mapping.
@@ -177,7 +183,7 @@ class Arm:
             ]
         texts = option_texts(given)
         for name, _ in self._own_axes(texts):
-            if not name.isidentifier() or name in axis_names() or hasattr(Arm, name):
+            if not name.isidentifier() or name in _TAKEN.union(axis_names()) or hasattr(Arm, name):
                 raise InputError(f"an axis of your own needs a name that is no other's, got {name!r}; choose another")
         return texts
 

@@ -251,6 +251,8 @@ class SweepConfig(Arm):
             values["modes"] = self.modes if takes == "required" and self.modes != (0,) else None
         if "optimiser" in given:
             values |= {field: getattr(Arm(), field) for field in _OF_OPTIMISER}
+        if given.get("depth") == "0" and "widths" not in given:
+            values["widths"] = (0,)
         if "schedule" in given and "halve_every" not in given:
             values["halve_every"] = 0
         try:

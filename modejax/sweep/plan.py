@@ -15,7 +15,7 @@ from modejax.networks.base import Chain
 from modejax.sweep.arm import Arm
 from modejax.sweep.buckets import Bucket, arm_buckets, this_machine
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.cost import longest_modes, step_flops
+from modejax.sweep.cost import longest_modes, row_floats, step_flops
 from modejax.sweep.members import Members, grid_members
 from modejax.sweep.memory import Memory, available_memory, launch_memory, resident_bytes
 from modejax.sweep.parsing import parse_bytes
@@ -156,7 +156,11 @@ def _split(
         return -(-share // devices) * devices
 
     buckets = tuple(dataclasses.replace(bucket, capacity=capacity(bucket)) for bucket in buckets)
-    units = sum(b.capacity * (2 * b.width + max(b.modes, dataset.num_outputs)) for b in buckets)
+    units = 0
+    for b in buckets:
+        # A convolution has its channels at every place.
+        _, widest = row_floats(arms[b.arm].spec, b.width, b.modes)
+        units += b.capacity * max(2 * b.width + max(b.modes, dataset.num_outputs), widest)
     rows = _evaluation_rows(len(dataset.y_test), units)
     return _Split(launches, buckets, rows, launch_memory(_specs(arms, buckets), config, dataset, rows, devices))
 

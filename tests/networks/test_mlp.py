@@ -201,7 +201,12 @@ def test_a_dense_network_is_that_of_flax(bias):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda sizes: mlp(sizes, layers.Mode(), 2), lambda sizes: tied(sizes, 2), lambda sizes: residual(sizes, layers.Mode(), 2)]
+    "make",
+    [
+        lambda sizes: mlp(sizes, layers.Mode(), 2),
+        lambda sizes: tied(sizes, 2),
+        lambda sizes: residual(sizes, layers.Mode(), 2),
+    ],
 )
 def test_sizes_that_make_no_network_are_refused(make):
     for sizes in ([], [5]):
@@ -220,7 +225,9 @@ def test_an_unknown_activation_is_refused():
 
 def test_a_wrong_number_of_layers_is_refused():
     for count in (0, 1, 3):
-        with pytest.raises(InputError, match=f"the network has 2 maps, got {count} families; give one for all, or one a map"):
+        with pytest.raises(
+            InputError, match=f"the network has 2 maps, got {count} families; give one for all, or one a map"
+        ):
             mlp([4, 3, 2], [layers.Dense()] * count)
 
 

@@ -19,13 +19,14 @@ def test_hidden_layers_from_the_second_on_add_to_what_they_were_given(hidden, fl
     params = random_params(network)
     x = np.random.default_rng(1).normal(size=(5, 4))
     h = x
-    for index, (kernel, bias) in enumerate(zip(network.kernels(params), network.biases(params), strict=True)):
+    for index, (kernel, bias) in enumerate(zip(jax.jit(network.kernels)(params), network.biases(params), strict=True)):
         z = h @ np.asarray(kernel).T + np.asarray(bias)
         h = z if index == hidden else np.tanh(z) + (h if index else 0)
-    np.testing.assert_allclose(network.apply(params, jnp.asarray(x)), h, rtol=0, atol=1e-12)
+    apply = jax.jit(network.apply)
+    np.testing.assert_allclose(apply(params, x), h, rtol=0, atol=1e-12)
     if hidden == 1:
         plain = mlp([4, 6, 3], layer, 2, "tanh")
-        np.testing.assert_array_equal(network.apply(params, jnp.asarray(x)), plain.apply(params, jnp.asarray(x)))
+        np.testing.assert_array_equal(apply(params, x), jax.jit(plain.apply)(params, x))
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
@@ -40,9 +41,10 @@ def test_padding_changes_nothing(activation, float64):
         return params, wide.apply(params, x), wide.between(params, x, 0, 2)
 
     params, outputs, hidden = padded(5, 2)
-    alone = native.init(jax.random.key(0))
-    np.testing.assert_allclose(outputs, native.apply(alone, x), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(hidden[:, :5], native.between(alone, x, 0, 2), rtol=0, atol=1e-12)
+    alone = jax.jit(native.init)(jax.random.key(0))
+    np.testing.assert_allclose(outputs, jax.jit(native.apply)(alone, x), rtol=0, atol=1e-12)
+    between = jax.jit(lambda params: native.between(params, x, 0, 2))(alone)
+    np.testing.assert_allclose(hidden[:, :5], between, rtol=0, atol=1e-12)
     assert not np.asarray(hidden[:, 5:]).any()
     for small, large in zip(jax.tree.leaves(alone), jax.tree.leaves(params), strict=True):
         np.testing.assert_array_equal(large[tuple(slice(n) for n in small.shape)], small)

@@ -51,8 +51,7 @@ class Drawn(layers.Family):
 
 @pytest.mark.parametrize("layer", [Doubled(), Drawn()], ids=lambda each: type(each).__name__)
 def test_a_layer_of_the_user_is_trained_kept_and_asked_for_again(blobs, tmp_path, layer):
-    config = CONFIG if isinstance(layer, Doubled) else dataclasses.replace(CONFIG, layer="dense", modes=None)
-    run = run_sweep(dataclasses.replace(config, layer="mode"), dataset=blobs, layer=layer, out=tmp_path / "run")
+    run = run_sweep(CONFIG, dataset=blobs, layer=layer, out=tmp_path / "run")
     assert run.arms == ("custom",)
     if isinstance(layer, Doubled):
         full = run.first.truncation_accuracy_all.isel(truncation_epoch=-1).sel(kept=3)
@@ -86,8 +85,15 @@ def test_a_network_of_the_user_is_trained_kept_and_asked_for_again(blobs, tmp_pa
         bare.networks()
     again = open_run(tmp_path / "run", network=own).networks()
     assert [each.width for each in again] == [5, 9]
-    with pytest.raises(InputError, match="damaged|does not hold"):
+    with pytest.raises(InputError, match=r"damaged|does not hold"):
         open_run(tmp_path / "run", network=lambda width: networks.mlp([6, width, 3], layers.Dense())).networks()
+
+
+def test_a_network_that_asks_for_no_modes_has_one_entry_on_that_axis(blobs):
+    config = SweepConfig(widths=(4, 5), seeds=1, epochs=1, batch_size=20)
+    run = run_sweep(config, dataset=blobs, network=lambda width: networks.mlp([6, width, 3], layers.Dense()))
+    assert run.first.modes.values.tolist() == [0]
+    assert [trained.width for trained in run.networks()] == [4, 5]
 
 
 def test_an_optimiser_of_the_user_is_that_of_optax(blobs):
@@ -177,14 +183,16 @@ class WrongModes(layers.Mode):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"network": lambda sizes, modes: MLP}, "the network's factory asks for 'sizes'; it can have features"),
         ({"network": of(Leaky)}, "width 4 gives other outputs in a capacity of 8"),
         ({"network": of(Hidden)}, "`apply` differs from what kernels and biases give, stage by stage"),
-        ({"network": lambda width: ByCapacity(width)}, "starts with other entries of"),
-        ({"network": MLP}, "the network's factory asks for 'sizes'"),
-        ({"network": lambda width: MLP}, "must return a modejax.networks.Network, got <class"),
+        ({"network": lambda width, modes: ByCapacity(width)}, "starts with other entries of"),
+        ({"network": lambda width: networks.mlp([6, width, 3], layers.Dense())}, "asks for no modes, got modes=(3,)"),
+        ({"network": MLP}, "asks for no modes, got modes=(3,)"),
+        ({"network": lambda width, modes: MLP}, "must return a modejax.networks.Network, got <class"),
         ({"network": networks.mlp([6, 4, 3], layers.Dense())}, "network must be a function of width and modes"),
         ({"network": lambda width, modes: layers.Mode()}, "must return a modejax.networks.Network, got Mode"),
-        ({"network": lambda rank: None}, "asks for 'rank'"),
+        ({"network": lambda rank, modes: None}, "asks for 'rank'"),
         ({"layer": layers.Mode}, "layer must be a family such as layers.Mode() or an instance of your own"),
         ({"layer": lambda modes: layers.Mode()}, "layer must be a family such as layers.Mode()"),
         ({"layer": "mode"}, "layer must be a family such as layers.Mode()"),

@@ -153,5 +153,7 @@ def test_real_values_have_no_classes(tmp_path):
 
 
 def test_a_network_that_diverged_says_so(tiles):
-    run = run_sweep(dataclasses.replace(CONFIG, learning_rates=(1e9,), arms=(), baseline="none", seeds=1), dataset=tiles)
+    run = run_sweep(
+        dataclasses.replace(CONFIG, learning_rates=(1e9,), arms=(), baseline="none", seeds=1), dataset=tiles
+    )
     assert {trained.status for trained in run.networks()} == {1}

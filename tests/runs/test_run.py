@@ -13,6 +13,7 @@ import pytest
 import xarray
 
 from modejax import SweepConfig, combine, open_run, run_sweep
+from modejax.data import from_arrays
 from modejax.errors import InputError
 from modejax.runs import MARKER
 from modejax.runs.run import Run
@@ -50,7 +51,9 @@ def test_the_table_has_a_row_a_network(run):
         assert row["status"] == cell.status
         assert row["best_epoch"] == cell.best_epoch
         if not row["status"]:
-            np.testing.assert_array_equal(row["validation_accuracy"], cell.validation_accuracy.sel(epoch=row["best_epoch"]))
+            np.testing.assert_array_equal(
+                row["validation_accuracy"], cell.validation_accuracy.sel(epoch=row["best_epoch"])
+            )
     assert (table["status"] == 1).sum() > 0
     assert (table.loc[table["learning_rate"] == 1e9, "status"] == 1).all()
     stored = pandas.read_csv(run.folder / "table.csv")
@@ -93,7 +96,9 @@ def test_the_best_over_several_axes_and_by_a_loss(run):
 
 
 def test_the_test_set_is_no_judge_unless_allowed(run):
-    with pytest.raises(InputError, match="the result flatters itself; choose by a validation variable, or say allow_test"):
+    with pytest.raises(
+        InputError, match="the result flatters itself; choose by a validation variable, or say allow_test"
+    ):
         run.best(by="test_accuracy")
     best = run.best(by="test_loss", allow_test=True)
     data = run.first
@@ -254,8 +259,9 @@ def test_runs_that_do_not_extend_one_another_are_refused(parts, blobs):
         combine([first, run_sweep(dataclasses.replace(SMALL, epochs=1, first_seed=2), dataset=blobs)])
     with pytest.raises(InputError, match="the runs have other arms"):
         combine([first, run_sweep(dataclasses.replace(SMALL, network="residual", first_seed=2), dataset=blobs)])
-    from modejax.data import from_arrays
-
+    shares = dataclasses.replace(SMALL, train_examples=(50,), first_seed=2)
+    with pytest.raises(InputError, match="the runs have other axes in the arm 'dense'"):
+        combine([first, run_sweep(shares, dataset=blobs)])
     more = from_arrays(blobs.x_train, blobs.y_train, blobs.x_test[1:], blobs.y_test[1:], name="blobs")
     with pytest.raises(InputError, match="the runs were made on other data"):
         combine([first, run_sweep(dataclasses.replace(SMALL, first_seed=2), dataset=more)])

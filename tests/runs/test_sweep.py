@@ -223,7 +223,9 @@ def test_a_folder_that_cannot_be_written_is_refused(blobs):
 
 def test_a_given_start_is_part_of_the_run(blobs, tmp_path):
     config = SweepConfig(layer="dense", widths=(4, 9), seeds=1, epochs=2, batch_size=20, baseline="none")
-    starts = [each.params for each in run_sweep(dataclasses.replace(config, first_seed=7, epochs=1), dataset=blobs).networks()]
+    starts = [
+        each.params for each in run_sweep(dataclasses.replace(config, first_seed=7, epochs=1), dataset=blobs).networks()
+    ]
     with pytest.raises(Interrupted):
         perform(config, blobs, keep=Keep(tmp_path / "run"), start=starts, watch=stopping(True))
     with pytest.raises(InputError, match="another config, data set, start or version"):

@@ -13,7 +13,10 @@ from modejax.sweep.arm import Arm, option_texts
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": "transformer"}, "unknown network 'transformer'; allowed: conv, custom, mlp, residual, sparcs, tied"),
+        (
+            {"network": "transformer"},
+            "unknown network 'transformer'; allowed: conv, custom, mlp, residual, sparcs, tied",
+        ),
         ({"layer": "modes"}, "unknown layer 'modes'; allowed: custom, dense, low_rank, mode, spectral, svd"),
         ({"optimiser": "lbfgs"}, "unknown optimiser 'lbfgs'; allowed: adabelief"),
         ({"activation": "swish"}, "unknown activation 'swish'; allowed: elu, erf"),
@@ -60,6 +63,11 @@ from modejax.sweep.arm import Arm, option_texts
         ({"axes": ("gain=1,1",)}, "the axis gain names a value twice"),
         ({"axes": ("width=1",)}, "needs a name that is no other's, got 'width'"),
         ({"axes": ("depth=1",)}, "needs a name that is no other's, got 'depth'"),
+        ({"axes": ("epoch=1",)}, "needs a name that is no other's, got 'epoch'"),
+        ({"axes": ("features=1",)}, "needs a name that is no other's, got 'features'"),
+        ({"axes": {"gain": 0.5}}, "the axis gain must be a list of numbers, got 0.5"),
+        ({"layer_options": 3}, "options must be a list of texts name=value, got 3"),
+        ({"name": 3}, "the name of an arm is a text, got 3"),
         ({"axes": ("a-b=1",)}, "needs a name that is no other's, got 'a-b'"),
         ({"mask": "dynamic"}, "a mask and its sparsities go together"),
         ({"sparsities": (50,)}, "a mask and its sparsities go together"),
@@ -75,7 +83,10 @@ from modejax.sweep.arm import Arm, option_texts
         ({"halve_every": 3, "schedule": "cosine"}, "halve_every and the schedule halving go together"),
         ({"schedule": "halving"}, "halve_every and the schedule halving go together"),
         ({"network_options": ("norm=layer",)}, "unknown option 'norm' of the network mlp; allowed: none"),
-        ({"network": "conv", "network_options": {"size": 3}}, "unknown option 'size' of the network conv; allowed: groups"),
+        (
+            {"network": "conv", "network_options": {"size": 3}},
+            "unknown option 'size' of the network conv; allowed: groups",
+        ),
         ({"network": "tied", "layer_options": ("gauge=scaled",)}, "the network tied has no layers to choose"),
         ({"layer_options": ("gauge",)}, "name=value"),
         ({"layer_options": ("gauge=plain", "gauge=scaled")}, "the layer option 'gauge' is given twice"),
@@ -83,7 +94,7 @@ from modejax.sweep.arm import Arm, option_texts
         ({"name": "my arm"}, "the name of an arm has letters, digits, - and _ only, got 'my arm'"),
         ({"name": "a/b"}, "got 'a/b'"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_allowed_is_named(changes, message):
     with pytest.raises(InputError) as caught:
         Arm(**changes)
@@ -147,9 +158,15 @@ def test_numbers_of_numpy_lists_and_arrays_are_taken():
         axes={"gain": np.array([0.5, 1.0])},  # pyright: ignore[reportArgumentType]
     )
     plain = Arm(
-        widths=(8, 16), modes=(3,), depth=1, learning_rates=(0.5, 0.25), train_examples=(10, 20), label_noise=(0.5,),
-        warm_up=0.5, axes=("gain=0.5,1.0",),
-    )  # fmt: skip
+        widths=(8, 16),
+        modes=(3,),
+        depth=1,
+        learning_rates=(0.5, 0.25),
+        train_examples=(10, 20),
+        label_noise=(0.5,),
+        warm_up=0.5,
+        axes=("gain=0.5,1.0",),
+    )
     assert arm == plain
     assert hash(arm) == hash(plain)
     assert {type(value) for value in (*arm.widths, *arm.modes, *arm.train_examples, arm.depth)} == {int}
@@ -171,9 +188,14 @@ def test_halve_every_names_the_schedule():
 
 def test_the_grid_has_the_axes_in_their_order():
     arm = Arm(
-        widths=(8, 16), modes=(2,), sparsities=(0, 50), mask="static", train_examples=(10,), label_noise=(0.0, 0.5),
+        widths=(8, 16),
+        modes=(2,),
+        sparsities=(0, 50),
+        mask="static",
+        train_examples=(10,),
+        label_noise=(0.0, 0.5),
         axes=("gain=1,-2", "other=3"),
-    )  # fmt: skip
+    )
     axes = arm.grid_axes((5, 6, 7))
     assert [(axis.name, values) for axis, values in axes] == [
         ("width", (8, 16)),

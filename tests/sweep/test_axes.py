@@ -34,7 +34,9 @@ def told():
     return from_arrays(x, y, x, y)
 
 
-LINEAR = Loss(lambda outputs, label: outputs[label], lambda outputs, label: jnp.argmax(outputs) == label)
+LINEAR = Loss(
+    lambda outputs, label: outputs[label], lambda outputs, label: jnp.argmax(outputs).astype(label.dtype) == label
+)
 """A loss whose gradient counts: entry (label, j) of the weights moves by rate / batch a time that j comes with it."""
 
 COUNTS: dict[str, Any] = {
@@ -62,9 +64,9 @@ def counted(request, told):
     for trained in run.networks():
         with jax.enable_x64(True):
             start = trained.network.init(jax.random.key(trained.seed))
-        found[trained.train_examples, trained.label_noise, trained.seed] = np.asarray(
-            start[0].weight
-        ) - trained.params[0].weight
+        found[trained.train_examples, trained.label_noise, trained.seed] = (
+            np.asarray(start[0].weight) - trained.params[0].weight
+        )
     return request.param, found
 
 
@@ -142,7 +144,12 @@ def test_a_number_of_the_user_reaches_the_network_that_asks_for_it(blobs):
         return Gained(features, outputs, gain)
 
     config = SweepConfig(
-        widths=(1,), seeds=1, epochs=2, batch_size=20, axes={"gain": (-0.5, 2)}, learning_rates=(0.05, 0.1)  # pyright: ignore
+        widths=(1,),
+        seeds=1,
+        epochs=2,
+        batch_size=20,
+        axes={"gain": (-0.5, 2)},
+        learning_rates=(0.05, 0.1),  # pyright: ignore
     )
     run = run_sweep(config, dataset=blobs, network=network)
     assert set(asked) == {(6, 3)}
@@ -163,4 +170,6 @@ def test_a_factory_that_asks_for_what_is_not_there_is_told(blobs):
     from modejax.errors import InputError
 
     with pytest.raises(InputError, match=r"asks for 'gian'; it can have .*gain.*, or an axis of your own \(axes="):
-        run_sweep(SweepConfig(axes=("gain=1,2",)), dataset=blobs, network=lambda features, gian: Gained(features, 3, gian))
+        run_sweep(
+            SweepConfig(axes=("gain=1,2",)), dataset=blobs, network=lambda features, gian: Gained(features, 3, gian)
+        )

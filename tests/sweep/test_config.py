@@ -56,7 +56,10 @@ from modejax.sweep.parsing import parse_bytes, parse_options, parse_value
         ({"prune": ("random", "random")}, "prune names a score twice"),
         ({"prune": ("eigenvalue",)}, "rank the nodes of spectral layers, got layer='mode'"),
         ({"prune": ("random",), "percentiles": (-1,)}, "percentiles must be"),
-        ({"prune": ("random",), "percentiles": (100,)}, "percentiles must be percentages from 0 to below 100, got 100.0"),
+        (
+            {"prune": ("random",), "percentiles": (100,)},
+            "percentiles must be percentages from 0 to below 100, got 100.0",
+        ),
         ({"prune": ("random",), "percentiles": ()}, "percentiles is empty"),
         ({"prune": ("random",), "depth": 0}, "depth 0 has no hidden nodes that random could rank"),
         ({"prune": ("weights",), "network": "sparcs"}, "has no pruning curves"),
@@ -84,7 +87,7 @@ from modejax.sweep.parsing import parse_bytes, parse_options, parse_value
         ({"bias": "yes"}, "bias must be true or false, got 'yes'"),
         ({"baseline_bias": 1}, "baseline_bias must be true or false, got 1"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_allowed_is_named(changes, message):
     with pytest.raises(InputError) as caught:
         SweepConfig(**changes)
@@ -155,28 +158,57 @@ def test_an_arm_takes_over_what_fits_its_layer_and_no_more():
         assert (arm.layer_options, arm.mask, arm.sparsities) == ((), "none", ())
         assert (arm.widths, arm.activation, arm.label_noise, arm.momentum) == ((8,), "tanh", (0.1,), 0.5)
     assert [named[name].modes for name in ("low", "dense", "tied", "svd")] == [(3, 4), (0,), (3, 4), (0,)]
-    images = SweepConfig(network="conv", network_options=("norm=layer",), arms=("flat network=mlp", "low layer=low_rank"))
+    images = SweepConfig(
+        network="conv", network_options=("norm=layer",), arms=("flat network=mlp", "low layer=low_rank")
+    )
     assert [arm.network_options for arm in images.all_arms] == [("norm=layer",), (), ("norm=layer",), ("norm=layer",)]
 
 
 def test_an_arm_with_another_optimiser_leaves_the_options_of_the_first():
     config = SweepConfig(
-        optimiser="sgd", momentum=0.9, optimiser_options=("nesterov=true",), arms=("adam optimiser=adam",), baseline="none"
+        optimiser="sgd",
+        momentum=0.9,
+        optimiser_options=("nesterov=true",),
+        arms=("adam optimiser=adam",),
+        baseline="none",
     )
     adam = config.all_arms[1]
     assert (adam.momentum, adam.optimiser_options) == (0.0, ())
 
 
+def test_an_arm_without_hidden_layers_leaves_the_widths_of_the_first():
+    arms = SweepConfig(layer="dense", widths=(8,), arms=("linear depth=0",), baseline="none").all_arms
+    assert [arm.widths for arm in arms] == [(8,), (0,)]
+
+
+def test_an_arm_with_another_schedule_leaves_the_halving_of_the_first():
+    arms = SweepConfig(halve_every=3, arms=("cosine schedule=cosine", "more halve_every=5"), baseline="none").all_arms
+    assert [(arm.schedule, arm.halve_every) for arm in arms] == [("halving", 3), ("cosine", 0), ("halving", 5)]
+
+
 def test_the_baseline_is_an_arm_with_a_grid_of_rates():
     config = SweepConfig(
-        widths=(8, 9), modes=(2,), label_noise=(0, 0.5), train_examples=(10, 20), schedule="cosine",
-        baseline_learning_rates=(0.1, 0.2, 0.3), baseline_weight_decays=(0, 1), baseline_bias=True,
-    )  # fmt: skip
+        widths=(8, 9),
+        modes=(2,),
+        label_noise=(0, 0.5),
+        train_examples=(10, 20),
+        schedule="cosine",
+        baseline_learning_rates=(0.1, 0.2, 0.3),
+        baseline_weight_decays=(0, 1),
+        baseline_bias=True,
+    )
     arm = config.all_arms[-1]
     assert arm == Arm(
-        name="baseline", layer="dense", widths=(8, 9), label_noise=(0, 0.5), train_examples=(10, 20), schedule="cosine",
-        learning_rates=(0.1, 0.2, 0.3), weight_decays=(0, 1), bias=True,
-    )  # fmt: skip
+        name="baseline",
+        layer="dense",
+        widths=(8, 9),
+        label_noise=(0, 0.5),
+        train_examples=(10, 20),
+        schedule="cosine",
+        learning_rates=(0.1, 0.2, 0.3),
+        weight_decays=(0, 1),
+        bias=True,
+    )
     assert SweepConfig(network="residual").all_arms[-1].network == "residual"
     assert SweepConfig(network="tied").all_arms[-1].network == "mlp"
 
@@ -190,9 +222,24 @@ def test_round_trip_through_json():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[1]", "3", "null", '{"width": [3]}', '{"widths": [0]}', '{"epochs": "many"}', '{"arms": [[]]}', '{"arms": 3}',
-     '{"widths": {"a": 3}}', '{"axes": 3}', '{"prune": 3}', '{"layer": ["mode"]}', '{"name": 3}', "[" * 100_000],
-)  # fmt: skip
+    [
+        "",
+        "[1]",
+        "3",
+        "null",
+        '{"width": [3]}',
+        '{"widths": [0]}',
+        '{"epochs": "many"}',
+        '{"arms": [[]]}',
+        '{"arms": 3}',
+        '{"widths": {"a": 3}}',
+        '{"axes": 3}',
+        '{"prune": 3}',
+        '{"layer": ["mode"]}',
+        '{"name": 3}',
+        "[" * 100_000,
+    ],
+)
 def test_json_that_is_no_config_is_refused(text):
     with pytest.raises(InputError):
         SweepConfig.from_json(text)
@@ -235,9 +282,17 @@ def test_numbers_of_numpy_and_paths_are_taken():
         least_improvement=np.float32(0.5),  # pyright: ignore[reportArgumentType]
     )
     plain = SweepConfig(
-        dataset="runs/a.npz", data_dir="data", epochs=3, seeds=2, kept=(0, 1, 2), validation=0.25, memory_limit=0.5,
-        baseline_learning_rates=(0.5,), percentiles=(10, 20), least_improvement=0.5,
-    )  # fmt: skip
+        dataset="runs/a.npz",
+        data_dir="data",
+        epochs=3,
+        seeds=2,
+        kept=(0, 1, 2),
+        validation=0.25,
+        memory_limit=0.5,
+        baseline_learning_rates=(0.5,),
+        percentiles=(10, 20),
+        least_improvement=0.5,
+    )
     assert config == plain
     assert SweepConfig.from_json(config.to_json()) == config
 

@@ -20,15 +20,26 @@ from modejax.sweep.trained import trained_networks
 from modejax.training import LOSSES
 
 BASE = SweepConfig(
-    widths=(7, 12), modes=(2, 5), seeds=1, learning_rates=(0.01,), batch_size=20, baseline="none", epochs=3,
-    truncate_every=2, precision="float64", buckets="one",
-)  # fmt: skip
+    widths=(7, 12),
+    modes=(2, 5),
+    seeds=1,
+    learning_rates=(0.01,),
+    batch_size=20,
+    baseline="none",
+    epochs=3,
+    truncate_every=2,
+    precision="float64",
+    buckets="one",
+)
 VECTORS = dataclasses.replace(BASE, arms=("residual network=residual bias=true", "tied network=tied"))
 SWEEPS = {
     "leading": ("blobs", VECTORS),
     "removed": ("blobs", dataclasses.replace(VECTORS, order="weight", cut="remove-leading", arms=())),
-    "images": ("tiles", dataclasses.replace(BASE, network="conv", network_options=("norm=layer",), widths=(2, 4), modes=(2, 3))),
-}  # fmt: skip
+    "images": (
+        "tiles",
+        dataclasses.replace(BASE, network="conv", network_options=("norm=layer",), widths=(2, 4), modes=(2, 3)),
+    ),
+}
 ARMS = [("leading", "mode"), ("leading", "residual"), ("leading", "tied"), ("removed", "mode"), ("images", "conv_mode")]
 
 
@@ -72,7 +83,9 @@ def test_truncation_curves_equal_a_slow_evaluation(finished, sweep, name):
             def cut(index, k, modes=modes, ranks=ranks, kernels=kernels):
                 part, order = modes[index], ranks[index]
                 chosen = order[:k] if config.cut == "keep-leading" else order[::-1][:k]
-                return ((part.xi_out[:, chosen] * part.weight[chosen]) @ part.xi_in[chosen]).reshape(kernels[index].shape)
+                return ((part.xi_out[:, chosen] * part.weight[chosen]) @ part.xi_in[chosen]).reshape(
+                    kernels[index].shape
+                )
 
             def accuracy(cut_kernels, network=network, params=params, biases=biases):
                 h = network.enter(x)
@@ -104,8 +117,11 @@ def test_full_rank_curves_of_a_network_without_hidden_layers(blobs):
 
 def test_networks_that_are_not_sums_of_modes_have_no_curves(blobs):
     config = SweepConfig(
-        layer="dense", epochs=1, batch_size=20, arms=("sparcs network=sparcs", "mode layer=mode modes=3", "masked mask=static sparsities=50")
-    )  # fmt: skip
+        layer="dense",
+        epochs=1,
+        batch_size=20,
+        arms=("sparcs network=sparcs", "mode layer=mode modes=3", "masked mask=static sparsities=50"),
+    )
     plan = make_plan(config, blobs)
     assert [arm.spec.kept for arm in plan.arms] == [(), (), (0, 1, 2, 3), (), ()]
 
@@ -178,10 +194,22 @@ def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
     scores = ("eigenvalue", "incoming", "random", "weights")
     percentiles = (0, 30, 60, 90)
     config = SweepConfig(
-        layer="spectral", widths=(5, 9), seeds=1, learning_rates=(0.02,), batch_size=20, precision="float64", buckets="one",
-        layer_options=("variant=single_set", "eigenvectors=trained"), activation="elu", epochs=2, truncate_every=1,
-        draws=40, prune=scores, percentiles=percentiles, baseline_bias=True,
-    )  # fmt: skip
+        layer="spectral",
+        widths=(5, 9),
+        seeds=1,
+        learning_rates=(0.02,),
+        batch_size=20,
+        precision="float64",
+        buckets="one",
+        layer_options=("variant=single_set", "eigenvectors=trained"),
+        activation="elu",
+        epochs=2,
+        truncate_every=1,
+        draws=40,
+        prune=scores,
+        percentiles=percentiles,
+        baseline_bias=True,
+    )
     plan = make_plan(config, blobs)
     outcome = execute(plan, blobs)
     tree = assemble(plan, blobs, outcome.records, outcome.timing)
@@ -231,9 +259,19 @@ def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
 
 def test_the_channels_of_a_conv_net_are_pruned(tiles):
     config = SweepConfig(
-        network="conv", layer="dense", widths=(3, 5), seeds=1, epochs=1, batch_size=20, precision="float64", baseline="none",
-        prune=("throughput", "weights"), percentiles=(0, 50), buckets="one", network_options=("norm=group",),
-    )  # fmt: skip
+        network="conv",
+        layer="dense",
+        widths=(3, 5),
+        seeds=1,
+        epochs=1,
+        batch_size=20,
+        precision="float64",
+        baseline="none",
+        prune=("throughput", "weights"),
+        percentiles=(0, 50),
+        buckets="one",
+        network_options=("norm=group",),
+    )
     plan = make_plan(config, tiles)
     outcome = execute(plan, tiles)
     x = jnp.asarray(tiles.x_test, jnp.float64) * tiles.scale

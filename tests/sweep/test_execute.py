@@ -117,9 +117,7 @@ def test_a_given_start_is_where_training_starts_and_dropped_nodes_stay_away(blob
 def test_starts_that_do_not_fit_are_refused(blobs):
     plan = make_plan(SweepConfig(**ONE, epochs=1), blobs)
     with precision_scope("float64"):
-        starts = [
-            jax.device_get(plan.arms[0].spec.network.build(width, 0).init(jax.random.key(7))) for width in (4, 9)
-        ]
+        starts = [jax.device_get(plan.arms[0].spec.network.build(width, 0).init(jax.random.key(7))) for width in (4, 9)]
     with pytest.raises(InputError, match="one tree of parameters a network, got 1 for 2"):
         execute(plan, blobs, start=starts[:1])
     with pytest.raises(InputError, match=r"start\[0\] does not fit a network of width 4"):

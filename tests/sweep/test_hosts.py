@@ -29,8 +29,9 @@ from modejax.sweep.arrays import program_spec
 from modejax.sweep.program import make_program
 from modejax.sweep.trained import trained_networks
 digits = load_dataset("digits")
-arms = ("conv network=conv depth=1 network_options=norm=group widths=2,3", "residual network=residual optimiser=sgd momentum=0.5",
-        "sparcs network=sparcs", "tied network=tied train_examples=50,500")
+arms = ("conv network=conv depth=1 network_options=norm=group widths=2,3",
+        "residual network=residual optimiser=sgd momentum=0.5", "sparcs network=sparcs",
+        "tied network=tied train_examples=50,500")
 for precision, epochs in (("float64", 1), ("float32", 2)):
     found = []
     for devices in (1, 2, 8):

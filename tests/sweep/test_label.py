@@ -13,9 +13,15 @@ from modejax.sweep.label import assemble
 from modejax.sweep.plan import make_plan
 
 CONFIG = SweepConfig(
-    widths=(5, 9), modes=(2, 3), seeds=2, epochs=4, batch_size=60, truncate_every=2,
-    arms=("dense layer=dense train_examples=50,100 widths=5", "low layer=low_rank modes=4"), baseline_learning_rates=(0.01, 0.02),
-)  # fmt: skip
+    widths=(5, 9),
+    modes=(2, 3),
+    seeds=2,
+    epochs=4,
+    batch_size=60,
+    truncate_every=2,
+    arms=("dense layer=dense train_examples=50,100 widths=5", "low layer=low_rank modes=4"),
+    baseline_learning_rates=(0.01, 0.02),
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,9 @@ def test_a_result_says_what_it_is(tree, blobs):
 
 
 def test_random_orders_report_mean_and_spread_over_draws(blobs):
-    config = SweepConfig(widths=(9,), modes=(4,), seeds=2, epochs=5, batch_size=60, order="random", draws=6, baseline="none")
+    config = SweepConfig(
+        widths=(9,), modes=(4,), seeds=2, epochs=5, batch_size=60, order="random", draws=6, baseline="none"
+    )
     plan = make_plan(config, blobs)
     outcome = execute(plan, blobs)
     result = assemble(plan, blobs, outcome.records, outcome.timing)["mode"]
@@ -90,7 +98,9 @@ def test_real_values_have_curves_of_the_loss():
     x = rng.normal(size=(300, 3)).astype(np.float32)
     y = np.maximum(x @ [1.0, -1.0, 0.5], 0)
     values = from_arrays(x[:200], y[:200], x[200:], y[200:])
-    config = SweepConfig(widths=(8,), modes=(3,), seeds=2, epochs=30, batch_size=20, validation=0.2, learning_rates=(0.01,))
+    config = SweepConfig(
+        widths=(8,), modes=(3,), seeds=2, epochs=30, batch_size=20, validation=0.2, learning_rates=(0.01,)
+    )
     plan = make_plan(config, values)
     outcome = execute(plan, values)
     data = assemble(plan, values, outcome.records, outcome.timing)["mode"].to_dataset()

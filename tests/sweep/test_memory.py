@@ -52,7 +52,14 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "tied": {"network": "tied", "widths": (100,), "modes": (20,), "seeds": 10, "baseline": "none"},
     "residual": {"network": "residual", "widths": (100,), "modes": (20,), "seeds": 10, "depth": 3, "baseline": "none"},
     "sparcs": {"network": "sparcs", "widths": (150,), "seeds": 10, "baseline": "none"},
-    "momentum": {"widths": (100,), "modes": (20,), "seeds": 10, "baseline": "none", "optimiser": "sgd", "momentum": 0.9},
+    "momentum": {
+        "widths": (100,),
+        "modes": (20,),
+        "seeds": 10,
+        "baseline": "none",
+        "optimiser": "sgd",
+        "momentum": 0.9,
+    },
     "shares": {
         "widths": (60,),
         "modes": (10,),

@@ -116,7 +116,7 @@ def test_label_noise_needs_labels(blobs):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 3))
     values = from_arrays(x, rng.normal(size=30), x, rng.normal(size=30))
-    with pytest.raises(InputError, match="label_noise replaces labels, but the targets of .* are real values"):
+    with pytest.raises(InputError, match=r"label_noise replaces labels, but the targets of .* are real values"):
         make_plan(SweepConfig(batch_size=10, label_noise=(0.1,)), values)
 
 
@@ -127,7 +127,10 @@ def test_label_noise_needs_labels(blobs):
         ({"optimiser": "novograd", "schedule": "cosine"}, {}),
         ({"optimiser": "custom"}, {"optimiser": optax.lion}),
         ({"layer": "custom"}, {"layer": layers.LowRank()}),
-        ({"network": "custom"}, {"network": lambda width, modes: networks.residual([6, width, 3], layers.Mode(), modes)}),
+        (
+            {"network": "custom"},
+            {"network": lambda width, modes: networks.residual([6, width, 3], layers.Mode(), modes)},
+        ),
     ],
 )
 def test_every_optimiser_layer_and_network_can_be_planned(blobs, changes, custom):
@@ -138,7 +141,9 @@ def test_every_optimiser_layer_and_network_can_be_planned(blobs, changes, custom
 
 
 def test_parameters_that_depend_on_a_number_of_the_grid_are_counted(blobs):
-    config = SweepConfig(layer="dense", widths=(8,), depth=1, seeds=1, mask="frozen", sparsities=(0, 50), baseline="none")
+    config = SweepConfig(
+        layer="dense", widths=(8,), depth=1, seeds=1, mask="frozen", sparsities=(0, 50), baseline="none"
+    )
     total = 8 * 6 + 3 * 8
     half = total - sum(int(0.5 * (n - 1)) + 1 for n in (48, 24))
     assert make_plan(config, blobs).parameters == total + half

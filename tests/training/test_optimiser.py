@@ -188,7 +188,7 @@ def test_every_name_without_decay_is_that_of_optax(name, float64):
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop", "lion", "nadam"])
 def test_decay_and_penalty_pass_by_the_state_of_every_optimiser(name, float64):
-    """theta <- theta + update - rate (decay theta + theta^3), the update being that of optax without either."""
+    """Theta <- theta + update - rate (decay theta + theta^3), the update being that of optax without either."""
     rate, decay = 0.01, 0.05
     params = tree(104)
     ours, _ = run(Optimiser(name).rule(rate, decay, lambda p: jnp.sum(ravel_pytree(p)[0] ** 4) / 4), params)
