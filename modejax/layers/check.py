@@ -140,11 +140,11 @@ def _start(report: _Report, family: Family, fan_in: int, fan_out: int, modes: in
     params = report.call("init", lambda: family.init(key, fan_in, fan_out, modes))
     if not (isinstance(params, tuple) and hasattr(params, "_fields")):
         report.say(f"init returns {type(params).__name__}; return a NamedTuple of arrays")
-        raise _Failed
+        raise _FailedError
     for name, leaf in _named(params):
         if not isinstance(leaf, jax.Array | np.ndarray):
             report.say(f"init gives {name} as {type(leaf).__name__}; make it an array")
-            raise _Failed
+            raise _FailedError
         if jnp.issubdtype(leaf.dtype, jnp.floating):
             if leaf.dtype != jnp.float64:
                 report.say(f"init gives {name} in {leaf.dtype} where float64 is the default; leave the type out")
@@ -153,22 +153,22 @@ def _start(report: _Report, family: Family, fan_in: int, fan_out: int, modes: in
     chosen = report.call("trainable", lambda: family.trainable(params))
     if jax.tree.structure(chosen) != jax.tree.structure(params):
         report.say("trainable has another structure than the parameters; return the same NamedTuple, of bools")
-        raise _Failed
+        raise _FailedError
     moving = []
     for (name, leaf), move in zip(_named(params), jax.tree.leaves(chosen), strict=True):
         if not isinstance(move, bool):
             report.say(f"trainable gives {type(move).__name__} for {name}; give True or False")
-            raise _Failed
+            raise _FailedError
         if move and not jnp.issubdtype(leaf.dtype, jnp.floating):
             report.say(
                 f"trainable marks {name}, which is of the type {leaf.dtype}; only floating arrays can be trained"
             )
-            raise _Failed
+            raise _FailedError
         if move:
             moving.append(name)
     if not moving:
         report.say("trainable marks nothing, so that there is nothing to train")
-        raise _Failed
+        raise _FailedError
     other = report.call("init with another key", lambda: family.init(jax.random.key(1), fan_in, fan_out, modes))
     pairs = zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True)
     if all(np.array_equal(a, b) for a, b in pairs):
@@ -177,7 +177,7 @@ def _start(report: _Report, family: Family, fan_in: int, fan_out: int, modes: in
     if kernel.shape[:2] != (fan_out, fan_in) or kernel.ndim != 2 + family.space:
         window = ", *window" if family.space else ""
         report.say(f"kernel has the shape {kernel.shape}; expected (fan_out, fan_in{window}) = ({fan_out}, {fan_in})")
-        raise _Failed
+        raise _FailedError
     return params
 
 
