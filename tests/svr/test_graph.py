@@ -218,7 +218,7 @@ def test_a_residual_network_is_a_graph_of_writers_and_readers():
         "layer2.0.downsample.0": (16, 8),
         "layer2.1.conv1": (16, 16),
         "layer2.1.conv2": (16, 16),
-    }  # noqa: E501
+    }
     weights = {f"{name}.weight": rng.standard_normal((*shape, 3, 3)) for name, shape in shapes.items()}
     weights["fc.weight"] = rng.standard_normal((10, 16))
     found = svr(dict(sorted(weights.items())))  # in the order of a file that sorts
@@ -244,13 +244,13 @@ def test_files_whose_names_are_sorted_are_put_in_order(tmp_path):
     weights = {
         f"features.{i}.weight": rng.standard_normal(s).astype(np.float32)
         for i, s in ((0, (4, 1, 3, 3)), (3, (6, 4, 3, 3)), (10, (8, 6, 3, 3)))
-    }  # noqa: E501
+    }
     weights |= {
         "features.1.weight": np.ones(4, np.float32),
         "features.1.bias": np.zeros(4, np.float32),
         "features.1.running_mean": np.zeros(4, np.float32),
         "features.1.running_var": np.ones(4, np.float32),
-    }  # noqa: E501
+    }
     weights["classifier.0.weight"] = rng.standard_normal((5, 8)).astype(np.float32)
     save_file(weights, tmp_path / "net.safetensors")
     found = describe(tmp_path / "net.safetensors")
@@ -268,7 +268,7 @@ def test_norms_are_found_by_place_or_by_number_or_told():
     by_number = describe({**norm("bn1"), **norm("bn2"), **kernels})
     by_place = describe(
         {"conv1.weight": kernels["conv1.weight"], **norm("a"), "conv2.weight": kernels["conv2.weight"], **norm("b")}
-    )  # noqa: E501
+    )
     told = describe({**norm("x"), **kernels}, norms={"conv2": "x"})
     with pytest.raises(InputError, match="which is no norm"):
         describe({**norm("x"), **kernels}, norms={"conv2": "y"})
@@ -369,7 +369,7 @@ def test_members_of_a_sweep_are_counted_as_each_alone():
                 assert row["significant"] == (log_p <= math.log(row["by_chance"])).sum()
                 np.testing.assert_allclose(
                     [row["leading_E"], row["mean_cE"]], [pair.E[0, 0], pair.c * pair.E[:, keep].mean()], rtol=1e-6
-                )  # noqa: E501
+                )
     assert table.neurons.tolist()[::2] == [3, 3, 3, 3]
     conv = chain()
     counted, alone = members([conv]), svr(conv)

@@ -38,7 +38,7 @@ def frames(c: int, z: int, n: int, m: int, draws: int, seed: int = 0) -> np.ndar
 
 @pytest.mark.parametrize(
     ("c", "z", "n", "m", "draws"), [(16, 1, 16, 16, 400), (64, 1, 32, 32, 100), (64, 9, 64, 32, 50), (5, 9, 32, 5, 640)]
-)  # noqa: E501
+)
 def test_edges_of_haar_frames_follow_the_beta_law_and_chi_square_is_too_strict(c, z, n, m, draws):
     E = frames(c, z, n, m, draws).ravel()
     assert E.size >= 100_000
@@ -61,7 +61,7 @@ def test_thresholds_are_those_of_the_tables():
         (64, 9): (4.63820084e-2, 4.70370263e-2),
         (512, 9): (5.86936513e-3, 5.87962829e-3),
         (512, 49): (3.34891323e-3, 3.35112236e-3),
-    }  # noqa: E501
+    }
     for (c, z), (beta, chi2) in table.items():
         np.testing.assert_allclose(threshold(LEVEL, c, z), beta, rtol=1e-8)
         np.testing.assert_allclose(threshold(LEVEL, c, z, "chi2"), chi2, rtol=1e-8)
@@ -88,7 +88,7 @@ def test_tails_far_below_the_smallest_float_agree_with_long_arithmetic():
         (2000, 1, -1004.0267419589519),
         (1400, 9, -679.5199500504345),
         (50000, 49, -24815.213723181278),
-    ):  # noqa: E501
+    ):
         np.testing.assert_allclose(chi2_log_tail(x, freedom), expected, rtol=1e-12)
     assert beta_log_tail(0.0, 0.5, 3.0) == 0
     assert beta_log_tail(1.0, 0.5, 3.0) == -math.inf
@@ -152,7 +152,7 @@ def test_corrections():
     np.testing.assert_allclose(np.exp(bonferroni(log_p)), [[0.004, 0.08], [0.12, 1.0]])
     np.testing.assert_allclose(
         np.exp(benjamini_hochberg(log_p)).ravel(), stats.false_discovery_control([0.001, 0.02, 0.03, 0.9])
-    )  # noqa: E501
+    )
     assert benjamini_hochberg(np.full(3, -1e5)).tolist() == [-1e5] * 3
 
 
