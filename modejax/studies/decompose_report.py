@@ -148,6 +148,8 @@ def _decompose(
         why = reason_to_leave(each.derived) if each.derived is not None else ""
         if not why and each.groups > 1:
             why = f"a convolution in {each.groups} groups has one kernel a group and no common modes"
+        if not why and each.derived is None and weights.dtypes[each.key].startswith(("int", "uint", "bool")):
+            why = "integers, in which modes cannot be written; save it as float32"
         if why:
             left.append((each.name, why))
             continue
@@ -161,7 +163,8 @@ def _decompose(
         except InputError as error:
             left.append((each.name, str(error)))
             continue
-        done.append(_Decomposition(each, found, count, read_bias(weights, each)))
+        bias = read_bias(weights, each)
+        done.append(_Decomposition(each, found, count, None if bias is None else as_real(bias, f"bias of {each.name}")))
     if not done:
         reasons = "; ".join(f"{name}: {why}" for name, why in left[:4])
         raise InputError(f"no kernel of {weights.source} can be decomposed: {reasons}")
@@ -200,7 +203,14 @@ def _chain_and_data(
             f"{spatial[0]} is a convolution. Use modejax.nnx.decompose on the Flax model, or {advice}"
         )
     used = {each.kernel.key for each in done} | {each.kernel.bias for each in done}
-    others = [norm.name for norm in holds.norms] or [name for name in weights if name not in {*used, *holds.left}]
+    aside = ("state of an optimiser", "a copy", "a key", "a moving average")
+    others = [norm.name for norm in holds.norms]
+    others += [name for name in weights if name not in used and not holds.left.get(name, "").startswith(aside)]
+    types = sorted({weights.dtypes[each.kernel.key] for each in done})
+    if len(types) > 1:
+        raise InputError(
+            f"accuracy needs kernels of one type, got {', '.join(types)}; convert them to one, or {advice}"
+        )
     if others:
         raise InputError(f"accuracy needs a chain of matrices and biases alone, but there is {others[0]}; {advice}")
     data = load_dataset(config.dataset, data_dir=config.data_dir)

@@ -350,17 +350,17 @@ def find_norms(
         some = chosen["scale"] or chosen["mean"]
         if some is None:
             continue
+        norm = Norm(name, chosen["scale"], chosen["bias"], chosen["mean"], chosen["var"])
         alone = chosen["scale"] and not (chosen["bias"] or chosen["mean"]) and split(some)[1] in ("weight", "g")
         if alone and not re.search(r"(norm|bn|ln|rms)", name.rsplit(".", 1)[-1], re.IGNORECASE):
             continue  # slopes of an activation, or scales of another kind
         if some in stacks:
             count, _, scope = stacks[some]
             inner = name.removeprefix(scope).lstrip(".")
-            found += [
-                Norm(".".join(part for part in (scope, str(i), inner) if part), **chosen, index=i) for i in range(count)
-            ]
+            names = [".".join(part for part in (scope, str(i), inner) if part) for i in range(count)]
+            found += [norm._replace(name=each, index=i) for i, each in enumerate(names)]
         else:
-            found.append(Norm(name, **chosen))
+            found.append(norm)
     return found
 
 
