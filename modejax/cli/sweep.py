@@ -63,6 +63,7 @@ class SweepCommand:
         if self.coordinator is None and (self.processes, self.process) != (None, None):
             raise InputError("--processes and --process need --coordinator HOST:PORT, the same in all processes")
         from modejax.cli.show import print_run
+        from modejax.runs.folder import release_folder
         from modejax.runs.progress import progress_bar
         from modejax.runs.sweep import Keep, perform
         from modejax.sweep.execute import Interrupted, Watch
@@ -86,6 +87,10 @@ class SweepCommand:
                 if self.coordinator is None:
                     raise
                 _leave(error, folder)
+            except InputError:
+                # What was refused leaves nothing behind, not even the new folder.
+                release_folder(folder)
+                raise
         if not is_lead():
             return 0
         return print_run(run, as_json=self.json, seconds=time.perf_counter() - began)

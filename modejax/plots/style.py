@@ -328,7 +328,7 @@ def set_title(axes: np.ndarray, words: Sequence[str]) -> None:
         if lines and len(lines[-1]) + len(word) + 2 <= most:
             lines[-1] += f"; {word}"
         else:
-            lines += textwrap.wrap(word, most, break_long_words=False)
+            lines += textwrap.wrap(word, most, break_long_words=False, break_on_hyphens=False)
     figure.suptitle("\n".join(lines), fontsize=11)
 
 

@@ -16,7 +16,7 @@ from modejax.runs._exchange import UNFINISHED, Names, is_mark, look, names_of, p
 from modejax.runs._lock import held
 from modejax.runs._marker import KINDS, MARKER, Marker, is_blank, load_marker, record_of, save_marker, version
 
-__all__ = ["Output", "has_unfinished", "new_folder", "output", "unfinished"]
+__all__ = ["Output", "has_unfinished", "new_folder", "output", "release_folder", "unfinished"]
 
 _LONG = ("sweep", "study")
 """Kinds whose work can be resumed, so that it stays where it is when it ends early."""
@@ -141,7 +141,7 @@ def output(
         with _refusing(names.folder):
             made = [parent for parent in names.folder.parents if not parent.exists()]
             stack.callback(_remove_empty, made)
-            stack.callback(_release, names.folder)
+            stack.callback(release_folder, names.folder)
             if not resume or names.folder.parent.is_dir():
                 names.folder.parent.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(held(names.lock, names.folder))
@@ -192,7 +192,7 @@ def new_folder(kind: str, stem: str = "") -> Path:
     # The working folder may be another one at the end.
     folder = names.folder.absolute()
     _reserved.add(folder)
-    atexit.register(_release, folder)
+    atexit.register(release_folder, folder)
     return names.folder
 
 
@@ -348,8 +348,15 @@ def _refusing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _release(folder: Path) -> None:
-    """Remove a folder that `new_folder` made, where nothing was written to it."""
+def release_folder(folder: Path) -> None:
+    """Remove a folder that `new_folder` made, where nothing was written to it; any other is left as it is.
+
+    Args:
+        folder: the folder.
+
+    Example:
+        >>> release_folder(Path("not-made-by-new-folder"))
+    """
     folder = folder.absolute()
     if folder in _reserved and is_blank(folder):
         _reserved.discard(folder)
