@@ -200,8 +200,8 @@ class Stored:
         found = read_json(folder, MEMBERS, marker=self._marker)
         if found.get("format") != _FORMAT:
             raise InputError(
-                f"{folder / MEMBERS} has the format {found.get('format')!r}, this version reads {_FORMAT}; read it with "
-                "the version of modejax that wrote it"
+                f"{folder / MEMBERS} has the format {found.get('format')!r}, this version reads {_FORMAT}; read it "
+                "with the version of modejax that wrote it"
             )
         self._found = found
 

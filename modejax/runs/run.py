@@ -267,8 +267,8 @@ def combine(runs: Sequence[Run]) -> Run:
         for part in parts[1:]:
             if part.status.dims != parts[0].status.dims:
                 raise InputError(
-                    f"the runs have other axes in the arm {name!r}: {parts[0].status.dims} and {part.status.dims}; give "
-                    "all of them the same axes"
+                    f"the runs have other axes in the arm {name!r}: {parts[0].status.dims} and {part.status.dims}; "
+                    "give all of them the same axes"
                 )
         _refuse_common(name, parts)
         bare = [part.drop_attrs(deep=False) for part in parts]

@@ -121,8 +121,8 @@ def run_sweep(
             `optax.GradientTransformation` for the first arm, such as `optax.lion`.
         loss: the loss of all arms, instead of that of the kind of targets.
         out: a run folder for config, result, table and networks; None keeps the run in memory.
-        existing: what to do with a run of that name: refuse; resume, go on with one that was stopped; overwrite, replace
-            it as soon as the new one is finished.
+        existing: what to do with a run of that name: refuse; resume, go on with one that was stopped; overwrite,
+            replace it as soon as the new one is finished.
         start: parameters from which the networks of the first arm start instead of drawn ones, one tree a network at
             its own size, in the order of the grid.
         progress: show a bar on stderr; by default on a terminal and in a notebook.

@@ -30,8 +30,29 @@ _DEFAULT_MODES = (2, 5, 10, 20)
 _DEFAULT_WIDTHS = (16, 32, 64)
 
 _TAKEN = frozenset(
-    "arm at epoch features hidden_layer image_shape kept map_name mode node node_ranking outputs params percentile "
-    "precision removal scale score status targets truncation_epoch".split()
+    [
+        "arm",
+        "at",
+        "epoch",
+        "features",
+        "hidden_layer",
+        "image_shape",
+        "kept",
+        "map_name",
+        "mode",
+        "node",
+        "node_ranking",
+        "outputs",
+        "params",
+        "percentile",
+        "precision",
+        "removal",
+        "scale",
+        "score",
+        "status",
+        "targets",
+        "truncation_epoch",
+    ]
 )
 """Names of other dimensions of results, of facts of trained networks, and of what every factory is offered."""
 

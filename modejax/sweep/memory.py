@@ -78,7 +78,9 @@ def launch_memory(
         if arm.kept:
             modes = bucket.modes or longest_modes(arm.network, *size, arm.example_numbers)
             several = config.draws if config.order == "random" else 1
-            passes.append(int(activations * (3 + 1.1 * depth) + bucket.members * rows * modes / 2 * item) + here)
+            products = bucket.members * rows * product * item
+            adding = products * (3 + 1.1 * depth) + activations - products
+            passes.append(int(adding + bucket.members * rows * modes / 2 * item) + here)
             passes.append(bucket.members * several * (depth + 2) * (modes + 1) * item + here)
         if set(arm.pruned) - {"weights"}:
             passes.append(int((3.8 + 0.6 * depth) * activations))
