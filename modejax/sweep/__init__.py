@@ -1,11 +1,11 @@
 """The width sweep: arms of networks trained as one compiled program.
 
 Read in the order of the data: `axes`, `arm` and `config` (what is asked for) -> `spec` (names to networks) ->
-`members`, `buckets`, `cost`, `memory` and `plan` (members, padded shapes, arithmetic, bytes, launches) -> `arrays` (what goes into
-the step and comes out), `inputs` (the same, on the devices), `curves` (truncation and pruning curves) and `program`
-(the compiled step) -> `execute` (launches, chunks, progress) with `states`, `records`, `checkpoint` and `hosts` (several
-processes) -> `label` (labelled arrays), `trained` (networks) and `removal` (accuracy with modes removed in other
-orders). Run folders are `modejax.runs`.
+`members`, `buckets`, `cost`, `memory` and `plan` (members, padded shapes, arithmetic, bytes, launches) -> `arrays`
+(what goes into the step and comes out), `inputs` (the same, on the devices), `curves` (truncation and pruning curves)
+and `program` (the compiled step) -> `execute` (launches, chunks, progress) with `states`, `records`, `checkpoint` and
+`hosts` (several processes) -> `label` (labelled arrays), `trained` (networks) and `removal` (accuracy with modes
+removed in other orders). Run folders are `modejax.runs`.
 """
 
 from typing import TYPE_CHECKING

@@ -83,7 +83,7 @@ def test_random_orders_report_mean_and_spread_over_draws(blobs):
     outcome = execute(plan, blobs)
     result = assemble(plan, blobs, outcome.records, outcome.timing)["mode"]
     spread = result.truncation_spread_all.squeeze()
-    assert (spread.sel(kept=[0, 4]) == 0).all()
+    assert (spread.sel(kept=[0, 4]) < 1e-6).all()  # the rounding of the mean
     assert (spread.sel(kept=[1, 2, 3]).max("kept") > 0).all()
     np.testing.assert_allclose(
         result.truncation_accuracy_all.values.ravel(), outcome.records[0].together_curves.mean(axis=2).ravel()
