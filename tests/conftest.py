@@ -61,6 +61,17 @@ def tiles():
     return from_arrays(x[:120], y[:120], x[120:], y[120:], name="tiles", source="made for this test")
 
 
+@pytest.fixture(scope="session")
+def ramp():
+    """Real values max(x_1 - x_2 + x_3 / 2, 0): 200 training and 100 test examples."""
+    from modejax.data import Dataset
+
+    x = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    y = np.maximum(x @ np.array([1.0, -1.0, 0.5], np.float32), 0)
+    split = x[:200], y[:200], x[200:], y[200:]
+    return Dataset(*split, num_classes=1, name="ramp", source="made for this test", targets="values")
+
+
 @pytest.fixture
 def float64():
     """Run a test in float64."""

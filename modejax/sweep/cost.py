@@ -141,7 +141,7 @@ def state_bytes(spec: ArmSpec, width: int, modes: int, *, early: bool = False) -
 
 
 @functools.lru_cache(maxsize=4096)
-def row_floats(spec: ArmSpec, width: int, modes: int) -> tuple[int, int]:
+def row_floats(spec: ArmSpec, width: int, modes: int) -> tuple[int, int, int]:
     """Return how many numbers one example makes on its way through a network.
 
     Args:
@@ -150,7 +150,8 @@ def row_floats(spec: ArmSpec, width: int, modes: int) -> tuple[int, int]:
         modes: modes in each map; 0 for none.
 
     Returns:
-        The sum over the results of all matrix products (and of laid-out patches of a convolution), and the largest.
+        The sum over the results of all matrix products (and of laid-out patches of a convolution), the largest of them,
+        and the largest result of a product.
     """
     network = _built(spec.network, width, modes, spec.example_numbers)
     params = _abstract_state(spec, width, modes).params
@@ -158,15 +159,17 @@ def row_floats(spec: ArmSpec, width: int, modes: int) -> tuple[int, int]:
     for rows in (64, 128):
         x = jax.ShapeDtypeStruct((rows, spec.network.features), jnp.result_type(float))
         counts.append(_result_sizes(jax.make_jaxpr(network.apply)(params, x).jaxpr))
-    apart = [(b - a) // 64 for a, b in zip(*counts, strict=False)]  # a kernel is as large for any number of rows
-    return sum(apart), max(apart, default=0)
+    # A kernel is as large for any number of rows.
+    apart = [((b - a) // 64, is_product) for (a, is_product), (b, _) in zip(*counts, strict=False)]
+    sizes = [size for size, _ in apart]
+    return sum(sizes), max(sizes, default=0), max([size for size, is_product in apart if is_product], default=0)
 
 
-def _result_sizes(jaxpr: Any) -> list[int]:
+def _result_sizes(jaxpr: Any) -> list[tuple[int, bool]]:
     found = []
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("dot_general", "concatenate", "conv_general_dilated"):
-            found.append(math.prod(equation.outvars[0].aval.shape))
+            found.append((math.prod(equation.outvars[0].aval.shape), equation.primitive.name != "concatenate"))
         for inside in _subjaxprs(equation.params):
             found += _result_sizes(inside)
     return found

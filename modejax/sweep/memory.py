@@ -46,10 +46,11 @@ def launch_memory(
 
     State and data are counted exactly. The temporaries are a model of what XLA keeps at once, with factors taken from
     its own account (`compiled.memory_analysis()`) of twenty sweeps on CPU, depths 1 to 5: while modes are added one by
-    one, 3 + 1.1 depth numbers a unit of a layer for each row of a test block, and three copies of the parameters, which
-    are ranked; in a training step two copies of the parameters and twice the activations of a batch; while nodes are
-    dropped 3.8 + 0.6 depth numbers a unit for each row of a block, while weights are cut 2.5 and two copies of the
-    parameters. The predicted total was 0.82 to 1.17 of XLA's.
+    one, 3 + 1.1 depth numbers a unit of a layer for each row of a test block (of a convolution a unit is a channel at a
+    place, and its laid-out patches come once besides), and three copies of the parameters, which are ranked; in a
+    training step two copies of the parameters and twice the activations of a batch; while nodes are dropped
+    3.8 + 0.6 depth numbers a unit for each row of a block, while weights are cut 2.5 and two copies of the parameters.
+    The predicted total was 0.82 to 1.17 of XLA's.
 
     Args:
         buckets: the padded networks of one launch.
@@ -68,7 +69,7 @@ def launch_memory(
         arm, size = bucket.arm, (bucket.width, bucket.modes)
         early = config.validation > 0
         here = bucket.members * state_bytes(arm, *size, early=early) * item // 4
-        floats, widest = row_floats(arm, *size)
+        floats, widest, product = row_floats(arm, *size)
         depth = arm.network.depth
         state += here
         training += 2 * here // 3 + 2 * bucket.members * config.batch_size * floats * item
@@ -77,7 +78,9 @@ def launch_memory(
         if arm.kept:
             modes = bucket.modes or longest_modes(arm.network, *size, arm.example_numbers)
             several = config.draws if config.order == "random" else 1
-            passes.append(int(activations * (3 + 1.1 * depth) + bucket.members * rows * modes / 2 * item) + here)
+            products = bucket.members * rows * product * item
+            adding = products * (3 + 1.1 * depth) + activations - products
+            passes.append(int(adding + bucket.members * rows * modes / 2 * item) + here)
             passes.append(bucket.members * several * (depth + 2) * (modes + 1) * item + here)
         if set(arm.pruned) - {"weights"}:
             passes.append(int((3.8 + 0.6 * depth) * activations))

@@ -159,7 +159,7 @@ def _split(
     units = 0
     for b in buckets:
         # A convolution has its channels at every place.
-        _, widest = row_floats(arms[b.arm].spec, b.width, b.modes)
+        _, widest, _ = row_floats(arms[b.arm].spec, b.width, b.modes)
         units += b.capacity * max(2 * b.width + max(b.modes, dataset.num_outputs), widest)
     rows = _evaluation_rows(len(dataset.y_test), units)
     return _Split(launches, buckets, rows, launch_memory(_specs(arms, buckets), config, dataset, rows, devices))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -89,9 +90,21 @@ class Trained:
         return np.sign(outputs[:, 0]).astype(np.int32) if self.targets == "signs" else outputs.argmax(axis=1)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _compiled(network: Network, params: Params, x: Array) -> Array:
+    """Apply a network; those that are equal share one program."""
+    return network.apply(params, x)
+
+
 def _apply(network: Network, params: Params, x: Array) -> Array:
     try:
-        return jax.jit(lambda p, x: network.apply(p, x))(params, x)
+        hash(network)
+    except TypeError:  # a record of a user's that holds arrays
+        apply = jax.jit(network.apply)
+    else:
+        apply = functools.partial(_compiled, network)
+    try:
+        return apply(params, x)
     except ValueError as error:
         raise TypeError(str(error)) from None
 

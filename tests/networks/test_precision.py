@@ -12,7 +12,7 @@ NETWORKS = {
     "mlp": lambda: networks.mlp([6, 5, 3], layers.Biased(layers.Mode()), 2),
     "residual": lambda: networks.residual([6, 5, 5, 3], layers.Mode(), 2),
     "sparcs": lambda: networks.sparcs([6, 5, 3], eigenvalue="normal:1"),
-    "masked": lambda: networks.mlp([6, 5, 3], layers.Masked(layers.Dense(), "dynamic", 50.0)),
+    "masked": lambda: networks.mlp([6, 5, 3], layers.Masked(layers.Dense(), "static", 50.0)),
     "conv": lambda: networks.conv((3, 2, 1), (4,), 3, layers.ModeConv((2, 2)), layers.Mode(), 2, norm="layer"),
 }
 

@@ -11,7 +11,7 @@ from modejax import SweepConfig, open_run, run_sweep
 from modejax.errors import InputError
 from modejax.runs.networks import matches
 
-ARMS = ("dense layer=dense bias=true widths=3", "flat network=tied modes=2 widths=4", "sparcs network=sparcs widths=4")
+ARMS = ("dense layer=dense bias=true widths=3", "sparcs network=sparcs widths=4")
 CONFIG = SweepConfig(
     network="conv", network_options=("norm=group",), widths=(2, 4), modes=(2, 3), seeds=2, epochs=3, batch_size=20,
     learning_rates=(0.01,), arms=ARMS, baseline_learning_rates=(0.01, 0.03), batches="per_seed", label_noise=(0, 0.2),
@@ -24,7 +24,7 @@ def run(tiles, tmp_path_factory):
     return run_sweep(CONFIG, dataset=tiles, out=folder)
 
 
-@pytest.mark.parametrize("arm", ["conv_mode", "dense", "flat", "sparcs", "baseline"])
+@pytest.mark.parametrize("arm", ["conv_mode", "dense", "sparcs", "baseline"])
 def test_predictions_of_raw_images_have_the_accuracy_of_the_result(run, tiles, arm):
     data = run[arm]
     networks = run.networks(arm)
@@ -136,20 +136,14 @@ def test_the_list_of_members_says_what_is_needed_to_build_them(run):
     assert len(found["arms"]["conv_mode"]["members"]) == 16
 
 
-def test_real_values_have_no_classes(tmp_path):
-    from modejax.data import from_arrays
-
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 3)).astype(np.float32)
-    y = x @ [1.0, -1.0, 0.5]
-    values = from_arrays(x[:40], y[:40], x[40:], y[40:])
+def test_real_values_have_no_classes(ramp, tmp_path):
     config = SweepConfig(layer="dense", widths=(4,), seeds=1, epochs=5, batch_size=10, baseline="none", bias=True)
-    run = run_sweep(config, dataset=values, out=tmp_path / "run")
+    run = run_sweep(config, dataset=ramp, out=tmp_path / "run")
     (trained,) = open_run(tmp_path / "run").networks()
-    error = 0.5 * np.mean((trained.predict(values.x_test)[:, 0] - y[40:]) ** 2)
+    error = 0.5 * np.mean((trained.predict(ramp.x_test)[:, 0] - ramp.y_test) ** 2)
     assert float(run.first.test_loss.isel(epoch=-1).item()) == pytest.approx(error, rel=1e-4)
     with pytest.raises(InputError, match="are real values, which are no classes; call predict"):
-        trained.classify(values.x_test)
+        trained.classify(ramp.x_test)
 
 
 def test_a_network_that_diverged_says_so(tiles):

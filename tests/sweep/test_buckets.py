@@ -19,7 +19,7 @@ from modejax.sweep.members import grid_members
 def test_buckets_hold_every_size_and_never_cost_more_than_one_a_size(sizes, steps):
     machine = Machine(flops_per_second=1e11, launch_seconds=1e-4, compile_seconds=1.0)
     flops = {(w, p): float(600 * p * (784 + 4 * w + 10)) for w in {w for w, _ in sizes} for p in {p for _, p in sizes}}
-    buckets = bucket_shapes(sizes, flops, steps, machine)
+    buckets = bucket_shapes(sizes, flops.__getitem__, steps, machine)
 
     def seconds(buckets):
         overhead = steps * machine.launch_seconds + machine.compile_seconds
@@ -40,15 +40,15 @@ def test_members_that_share_devices_are_put_together():
     machine = Machine(flops_per_second=1e11, launch_seconds=1e-9, compile_seconds=1e-9)
     flops = {(320, 1): 3e9, (640, 1): 4e9}
     sizes = {(320, 1): 1, (640, 1): 1}
-    assert len(bucket_shapes(sizes, flops, 100, machine, devices=1)) == 2
-    assert len(bucket_shapes(sizes, flops, 100, machine, devices=2)) == 1
+    assert len(bucket_shapes(sizes, flops.__getitem__, 100, machine, devices=1)) == 2
+    assert len(bucket_shapes(sizes, flops.__getitem__, 100, machine, devices=2)) == 1
 
 
 def test_more_arithmetic_means_more_buckets():
     machine = Machine(flops_per_second=1e11, launch_seconds=1e-4, compile_seconds=1.0)
     sizes = {(20, 30): 1, (40, 30): 1, (320, 30): 1, (640, 30): 1}
     flops = {(w, 30): float(600 * 30 * (784 + 4 * w + 10)) for w, _ in sizes}
-    few, many = (len(bucket_shapes(sizes, flops, steps, machine)) for steps in (10, 10**7))
+    few, many = (len(bucket_shapes(sizes, flops.__getitem__, steps, machine)) for steps in (10, 10**7))
     assert few == 1
     assert many > few
 

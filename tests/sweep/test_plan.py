@@ -112,12 +112,9 @@ def test_chunks_end_where_curves_are_due(blobs, epochs, every, chunk, ends):
     assert plan.truncation_epochs == ends
 
 
-def test_label_noise_needs_labels(blobs):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(30, 3))
-    values = from_arrays(x, rng.normal(size=30), x, rng.normal(size=30))
-    with pytest.raises(InputError, match=r"label_noise replaces labels, but the targets of .* are real values"):
-        make_plan(SweepConfig(batch_size=10, label_noise=(0.1,)), values)
+def test_label_noise_needs_labels(ramp):
+    with pytest.raises(InputError, match="label_noise replaces labels, but the targets of ramp are real values"):
+        make_plan(SweepConfig(batch_size=10, label_noise=(0.1,)), ramp)
 
 
 @pytest.mark.parametrize(
