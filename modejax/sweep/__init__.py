@@ -4,13 +4,8 @@ Read in the order of the data: `axes`, `arm` and `config` (what is asked for) ->
 `members`, `buckets`, `cost`, `memory` and `plan` (members, padded shapes, arithmetic, bytes, launches) -> `arrays`
 (what goes into the step and comes out), `inputs` (the same, on the devices), `curves` (truncation and pruning curves)
 and `program` (the compiled step) -> `execute` (launches, chunks, progress) with `states`, `records`, `checkpoint` and
-<<<<<<< HEAD
 `hosts` (several processes) -> `label` (labelled arrays) and `trained` (networks); `select` takes arms and best cells
 out of a result, and `cache` keeps compiled programs on disk. Run folders are `modejax.runs`.
-=======
-`hosts` (several processes) -> `label` (labelled arrays), `trained` (networks) and `removal` (accuracy with modes
-removed in other orders). Run folders are `modejax.runs`.
->>>>>>> eng-tests
 """
 
 from typing import TYPE_CHECKING

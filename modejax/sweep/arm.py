@@ -30,11 +30,7 @@ _DEFAULT_MODES = (2, 5, 10, 20)
 _DEFAULT_WIDTHS = (16, 32, 64)
 
 _TAKEN = frozenset(
-<<<<<<< HEAD
     (
-=======
-    [
->>>>>>> eng-tests
         "arm",
         "at",
         "epoch",
@@ -56,11 +52,7 @@ _TAKEN = frozenset(
         "status",
         "targets",
         "truncation_epoch",
-<<<<<<< HEAD
     )
-=======
-    ]
->>>>>>> eng-tests
 )
 """Names of other dimensions of results, of facts of trained networks, and of what every factory is offered."""
 

@@ -119,13 +119,8 @@ class NetworkSpec:
         missing = [each.name for each in named if each.name not in offered and each.default is each.empty]
         if missing:
             raise InputError(
-<<<<<<< HEAD
                 f"the network's factory asks for {missing[0]!r}; it can have {choices(offered)}, or a number axis that "
                 f"the config names (axes={{{missing[0]!r}: (...)}})"
-=======
-                f"the network's factory asks for {missing[0]!r}; it can have {choices(offered)}, or an axis of your "
-                f"own (axes={{{missing[0]!r}: (...)}})"
->>>>>>> eng-tests
             )
         asked = {each.name for each in named} | (set(numbers) if rest else set())
         made = self.network(**{name: value for name, value in offered.items() if name in asked})
