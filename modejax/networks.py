@@ -182,7 +182,7 @@ def _placed(
     for family in families:
         if not isinstance(family, Family):
             raise InputError(f"a layer must be a family such as layers.Mode(), got {family!r}")
-    counts = tuple(modes) if isinstance(modes, Sequence) and not isinstance(modes, str) else (modes,) * maps
+    counts = tuple(modes) if isinstance(modes, Sequence) else (modes,) * maps
     if len(counts) != maps:
         raise InputError(f"{maps + 1} sizes have {maps} maps between them, got {len(counts)} numbers of modes")
     found = []

@@ -121,10 +121,8 @@ if TYPE_CHECKING:
     from modejax.interpolation.report import loss_split as loss_split
     from modejax.interpolation.stability import Stability as Stability
     from modejax.interpolation.stability import stability_bound as stability_bound
-    from modejax.interpolation.train import BiasedParams as BiasedParams
     from modejax.interpolation.train import FitMember as FitMember
     from modejax.interpolation.train import Fits as Fits
-    from modejax.interpolation.train import biased as biased
     from modejax.interpolation.train import fit_grid as fit_grid
     from modejax.interpolation.train import sign_classes as sign_classes
 
@@ -234,6 +232,6 @@ __getattr__, __dir__, __all__ = lazy(
         "redundancy": ["Redundancy", "find_redundancy"],
         "report": ["FIELDS", "Loss", "data_report", "layer_report", "layer_reports", "layer_shift", "loss_split"],
         "stability": ["Stability", "stability_bound"],
-        "train": ["BiasedParams", "FitMember", "Fits", "biased", "fit_grid", "sign_classes"],
+        "train": ["FitMember", "Fits", "fit_grid", "sign_classes"],
     },
 )
