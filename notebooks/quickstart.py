@@ -41,10 +41,10 @@ from modejax import SweepConfig, layers, plots, run_sweep
 
 # %%
 digits = modejax.load_dataset("digits")
-network = modejax.mlp([64, 32, 32, 10], layers.mode(5))
+network = modejax.mlp([64, 32, 32, 10], layers.Mode(), 5)
 params = network.init(jax.random.key(0))
 images = jnp.asarray(digits.x_test[:5], jnp.float32) * digits.scale
-logits = jax.vmap(network.apply, in_axes=(None, 0))(params, images)
+logits = network.apply(params, images)
 print(digits)
 print("logits", logits.shape, "parameters", network.num_parameters())
 print("kernels", [kernel.shape for kernel in network.kernels(params)])
@@ -76,12 +76,15 @@ plots.plot_truncation(result, width=64, modes=10).flat[0].figure
 # %% [markdown]
 # ## A layer of our own
 #
-# A layer is a handful of pure functions. This one has symmetric modes: the output patterns are cut from the input patterns, so that only
-# $\Xi$ and $\Sigma$ are trained (it needs as many inputs as outputs or more). Sizes may be padded (`Extent`): entries of the padding must start at
-# exactly 0, and scales use the true size. Everything else (bucketing, batching, truncation curves) comes for free.
+# A family of layers is a frozen dataclass with two methods: `init` draws the parameters, `kernel` gives the weights for which they stand. This one
+# has symmetric modes: the output patterns are cut from the input patterns, so that only $\Xi$ and $\Sigma$ are trained (it needs as many inputs as
+# outputs or more). Sizes may be padded (`Extent`): entries of the padding must start at exactly 0, and scales use the true size. With `modes` come the
+# truncation curves, with `cut` the networks cut back to some modes; `check_family` says in words what is wrong with a family. Everything else
+# (bucketing, batching) comes for free.
 
 # %%
-from typing import NamedTuple
+import dataclasses
+from typing import ClassVar, NamedTuple
 
 from modejax import draws
 from modejax.extent import as_extent
@@ -94,11 +97,12 @@ class SharedParams(NamedTuple):
     active: jax.Array  # (modes,), frozen: False on padding
 
 
-def shared_patterns(modes):
-    modes = as_extent(modes)
+@dataclasses.dataclass(frozen=True)
+class SharedPatterns(layers.Family):
+    takes_modes: ClassVar = "required"
 
-    def init(key, fan_in, fan_out):
-        fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
+    def init(self, key, fan_in, fan_out, modes=None):
+        fan_in, fan_out, modes = as_extent(fan_in), as_extent(fan_out), as_extent(modes)
         std = layers.paper_scale(fan_in)
         keep = jnp.eye(fan_out.capacity, fan_in.capacity) * (fan_out.mask[:, None] & fan_in.mask[None, :])
         return SharedParams(
@@ -108,24 +112,26 @@ def shared_patterns(modes):
             modes.mask,
         )
 
-    def to_modes(params):
-        return layers.Modes(params.keep @ params.xi.T, params.sigma, params.xi, params.active)
-
-    def kernel(params):
+    def kernel(self, params):
         return ((params.keep @ params.xi.T) * params.sigma) @ params.xi
 
-    return layers.Layer(
-        init=init,
-        apply=lambda params, x: (params.keep @ params.xi.T) @ (params.sigma * (params.xi @ x)),
-        kernel=kernel,
-        trainable=lambda params: SharedParams(True, True, False, False),
-        penalty=layers.no_penalty,
-        num_parameters=lambda fan_in, fan_out: modes.known("count") * (as_extent(fan_in).known("count") + 1),
-        modes=to_modes,
-    )
+    def trainable(self, params):
+        return SharedParams(True, True, False, False)
+
+    def modes(self, params):
+        return layers.Modes(params.keep @ params.xi.T, params.sigma, params.xi, params.active)
+
+    def cut(self, params, keep):
+        return params._replace(
+            xi=jnp.where(keep[:, None], params.xi, 0),
+            sigma=jnp.where(keep, params.sigma, 0),
+            active=params.active & keep,
+        )
 
 
-own = run_sweep(SweepConfig(widths=(16, 32, 64), modes=(5, 10), seeds=3, epochs=40), layer=shared_patterns)
+assert layers.check_family(SharedPatterns(), fan_in=6, fan_out=5) == []
+
+own = run_sweep(SweepConfig(widths=(16, 32, 64), modes=(5, 10), seeds=3, epochs=40), layer=SharedPatterns())
 (100 * own.test_accuracy.isel(epoch=-1, learning_rate=0, weight_decay=0).mean("seed")).round(1).to_pandas()
 
 # %%
