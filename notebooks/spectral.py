@@ -47,7 +47,7 @@ from modejax.plots import plot_accuracy, plot_node_scores, plot_pruning, plot_sp
 # A layer is pure functions over a NamedTuple. `transfer_operator` writes the operator of its parameters out.
 
 # %%
-layer = layers.spectral("two_set", phi="normal:0.5", bias=False)
+layer = layers.Spectral("two_set", phi="normal:0.5", use_bias=False)
 params = layer.init(jax.random.key(0), 6, 4)
 operator = transfer_operator(params)
 A, Phi = np.asarray(operator.A), np.asarray(operator.Phi)
@@ -72,7 +72,7 @@ slope = jax.grad(lambda p: jnp.sum(layer.apply(p, x) ** 2))(params)
 print(f"sum of the gradients: {float(slope.lambda_in.sum() + slope.lambda_out.sum()):.1e}")
 print(
     "trained of 784-500-10:",
-    layers.spectral("two_set").num_parameters(784, 500) + layers.spectral("two_set").num_parameters(500, 10),
+    layers.Spectral("two_set").num_parameters(784, 500) + layers.Spectral("two_set").num_parameters(500, 10),
 )
 
 # %% [markdown]

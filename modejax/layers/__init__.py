@@ -19,6 +19,7 @@ from modejax.layers.base import paper_scale as paper_scale
 from modejax.layers.base import plus_bias as plus_bias
 from modejax.layers.biased import Biased as Biased
 from modejax.layers.biased import BiasedParams as BiasedParams
+from modejax.layers.check import check_family as check_family
 from modejax.layers.convolution import ConvFamily as ConvFamily
 from modejax.layers.convolution import convolve as convolve
 from modejax.layers.convolution import draw_filters as draw_filters

@@ -60,23 +60,25 @@ class Family(abc.ABC):
 
     Example:
         >>> import jax
-        >>> class DiagonalParams(NamedTuple):
-        ...     weight: jax.Array
+        >>> from modejax.draws import normal_vector, subkeys
+        >>> class OuterParams(NamedTuple):
+        ...     left: jax.Array
+        ...     right: jax.Array
         >>> @dataclasses.dataclass(frozen=True)
-        ... class Diagonal(Family):
-        ...     start: float = 1.0
+        ... class Outer(Family):
+        ...     scale: float = 1.0
         ...
         ...     def init(self, key, fan_in, fan_out, modes=None):
+        ...         left, right = subkeys(key, 2)
         ...         n_in, n_out = as_extent(fan_in), as_extent(fan_out)
-        ...         n = min(n_in.capacity, n_out.capacity)
-        ...         return DiagonalParams(jnp.where(n_in.mask[:n] & n_out.mask[:n], self.start, 0.0))
+        ...         return OuterParams(self.scale * normal_vector(left, n_out), normal_vector(right, n_in))
         ...
         ...     def kernel(self, params):
-        ...         return jnp.diag(params.weight)
-        >>> family = Diagonal(2.0)
-        >>> params = family.init(jax.random.key(0), 3, 3)
-        >>> family.apply(params, jnp.ones((5, 3))).shape, family.num_parameters(3, 3)
-        ((5, 3), 3)
+        ...         return params.left[:, None] * params.right[None, :]
+        >>> family = Outer(0.1)
+        >>> params = family.init(jax.random.key(0), 4, 3)
+        >>> family.apply(params, jnp.ones((5, 4))).shape, family.num_parameters(4, 3)
+        ((5, 3), 7)
     """
 
     takes_modes: ClassVar[TakesModes] = "none"

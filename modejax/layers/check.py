@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from modejax.extent import Extent
-from modejax.layers.base import Family, LayerParams, plus_bias
+from modejax.layers._check_tools import (
+    CLOSE,
+    FEW,
+    MANY,
+    MORE,
+    Report,
+    StopError,
+    difference,
+    inputs,
+    loss_of,
+    moved,
+    moving,
+    named,
+    quick,
+)
+from modejax.layers.base import Family, LayerParams, Modes, plus_bias
 from modejax.layers.convolution import ConvFamily, by_lax
 
 __all__ = ["check_family"]
-
-_CLOSE = 1e-8
-"""Relative difference up to which two numbers in float64 that should be the same are."""
-_FEW, _MANY = 4, 300
-"""Rows with which a family is applied: it may choose its way by their number."""
-
-
-class _FailedError(Exception):
-    """A check that cannot go on; its message is in the list."""
-
-
-class _Report(NamedTuple):
-    messages: list[str]
-
-    def say(self, message: str) -> None:
-        if message not in self.messages:
-            self.messages.append(message)
-
-    def call(self, what: str, function: Callable[[], Any], hint: str = "") -> Any:
-        """Return the value of a call; an exception becomes a message."""
-        try:
-            return function()
-        except Exception as error:
-            first = (str(error).strip().splitlines() or ["no message"])[0]
-            self.say(f"{what} raised {type(error).__name__}: {first}{'; ' * bool(hint)}{hint}")
-            raise _FailedError from error
-
-    def attempt(self, check: Callable[..., None], *arguments: Any) -> None:
-        """Run one check to its end or its first exception."""
-        with contextlib.suppress(_FailedError):
-            self.call(f"the check {check.__name__.strip('_')}", lambda: check(self, *arguments))
 
 
 def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int = 3) -> list[str]:
@@ -75,7 +57,7 @@ def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int =
         >>> check_family(layers.Mode)
         ['Mode is a class; give an instance of it, such as Mode()']
     """
-    report = _Report([])
+    report = Report([])
     _record(report, family)
     if report.messages:
         return report.messages
@@ -83,21 +65,19 @@ def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int =
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         try:
             params = _start(report, family, fan_in, fan_out, count)
-        except _FailedError:
+        except StopError:
             return report.messages
         report.attempt(_padding, family, params, (fan_in, fan_out, count))
         # A residual path shows only where inputs are as many as outputs.
         for n_out in (fan_out, fan_in):
             report.attempt(_application, family, fan_in, n_out, count)
-        moved = _moved(family, params)
-        report.attempt(_sum_of_modes, family, moved)
-        report.attempt(_gradients, family, moved, fan_in)
-        report.attempt(_members, family, fan_in, fan_out, count)
+        report.attempt(_sum_of_modes, family, params)
+        report.attempt(_gradients, family, params, fan_in)
         report.attempt(_number, family, params, (fan_in, fan_out, count))
     return report.messages
 
 
-def _record(report: _Report, family: Any) -> None:
+def _record(report: Report, family: Any) -> None:
     """Check the record itself; later checks need it sound."""
     if isinstance(family, type):
         report.say(f"{family.__name__} is a class; give an instance of it, such as {family.__name__}()")
@@ -134,267 +114,223 @@ def _is_cached(value: Any) -> bool:
     return isinstance(value, functools.cached_property)
 
 
-def _start(report: _Report, family: Family, fan_in: int, fan_out: int, modes: int | None) -> LayerParams:
+def _start(report: Report, family: Family, fan_in: int, fan_out: int, modes: int | None) -> LayerParams:
     """Return initial parameters after checks of what `init`, `trainable` and `kernel` give."""
-    key = jax.random.key(0)
-    params = report.call("init", lambda: family.init(key, fan_in, fan_out, modes))
-    if not (isinstance(params, tuple) and hasattr(params, "_fields")):
-        report.say(f"init returns {type(params).__name__}; return a NamedTuple of arrays")
-        raise _FailedError
-    for name, leaf in _named(params):
-        if not isinstance(leaf, jax.Array | np.ndarray):
-            report.say(f"init gives {name} as {type(leaf).__name__}; make it an array")
-            raise _FailedError
-        if jnp.issubdtype(leaf.dtype, jnp.floating):
-            if leaf.dtype != jnp.float64:
+
+    def begin(key: Any) -> LayerParams:
+        params = report.call("init", lambda: family.init(key, fan_in, fan_out, modes))
+        if not (isinstance(params, tuple) and hasattr(params, "_fields")):
+            report.stop(f"init returns {type(params).__name__}; return a NamedTuple of arrays")
+        for name, leaf in named(params):
+            if not isinstance(leaf, jax.Array | np.ndarray):
+                report.stop(f"init gives {name} as {type(leaf).__name__}; make it an array")
+            if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype != jnp.float64:
                 report.say(f"init gives {name} in {leaf.dtype} where float64 is the default; leave the type out")
-            if not np.isfinite(leaf).all():
-                report.say(f"init gives {name} entries that are not finite")
+        kernel = report.call("kernel", lambda: family.kernel(params))
+        if kernel.shape[:2] != (fan_out, fan_in) or kernel.ndim != 2 + family.space:
+            wanted = f"(fan_out, fan_in{', *window' * bool(family.space)}) = ({fan_out}, {fan_in})"
+            report.stop(f"kernel has the shape {kernel.shape}; expected {wanted}")
+        return params
+
+    start = quick(begin)
+    params, other = (jax.device_get(start(jax.random.key(seed))) for seed in (0, 1))
     chosen = report.call("trainable", lambda: family.trainable(params))
     if jax.tree.structure(chosen) != jax.tree.structure(params):
-        report.say("trainable has another structure than the parameters; return the same NamedTuple, of bools")
-        raise _FailedError
-    moving = []
-    for (name, leaf), move in zip(_named(params), jax.tree.leaves(chosen), strict=True):
-        if not isinstance(move, bool):
-            report.say(f"trainable gives {type(move).__name__} for {name}; give True or False")
-            raise _FailedError
-        if move and not jnp.issubdtype(leaf.dtype, jnp.floating):
-            report.say(
+        report.stop("trainable has another structure than the parameters; return the same NamedTuple, of bools")
+    for (name, leaf), moves in zip(named(params), jax.tree.leaves(chosen), strict=True):
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        if not isinstance(moves, bool):
+            report.stop(f"trainable gives {type(moves).__name__} for {name}; give True or False")
+        if moves and not floating:
+            report.stop(
                 f"trainable marks {name}, which is of the type {leaf.dtype}; only floating arrays can be trained"
             )
-            raise _FailedError
-        if move:
-            moving.append(name)
-    if not moving:
-        report.say("trainable marks nothing, so that there is nothing to train")
-        raise _FailedError
-    other = report.call("init with another key", lambda: family.init(jax.random.key(1), fan_in, fan_out, modes))
-    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True)
-    if all(np.array_equal(a, b) for a, b in pairs):
+        if floating and not np.isfinite(leaf).all():
+            report.stop(f"init gives {name} entries that are not finite")
+    if not any(jax.tree.leaves(chosen)):
+        report.stop("trainable marks nothing, so that there is nothing to train")
+    if all(np.array_equal(one, two) for one, two in zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True)):
         report.say("two seeds give the same start; draw the weights from the key")
-    kernel = report.call("kernel", lambda: family.kernel(params))
-    if kernel.shape[:2] != (fan_out, fan_in) or kernel.ndim != 2 + family.space:
-        window = ", *window" if family.space else ""
-        report.say(f"kernel has the shape {kernel.shape}; expected (fan_out, fan_in{window}) = ({fan_out}, {fan_in})")
-        raise _FailedError
     return params
 
 
-def _padding(report: _Report, family: Family, params: LayerParams, sizes: tuple[int, int, int | None]) -> None:
+def _padding(report: Report, family: Family, params: LayerParams, sizes: tuple[int, int, int | None]) -> None:
     """Compare the start among padding, with traced sizes, with the start alone."""
-    more = (3, 4, 2)
     known = [size for size in sizes if size is not None]
 
     def start(key: Any, *active: Any) -> LayerParams:
-        return family.init(key, *(Extent(n + m, a) for n, m, a in zip(known, more, active, strict=False)))
+        return family.init(key, *(Extent(n + m, a) for n, m, a in zip(known, MORE, active, strict=False)))
 
     traced = [jnp.asarray(size, jnp.int32) for size in known]
     hint = "sizes are traced in a sweep: use Extent.mask and Extent.size, and never int(size)"
-    padded = report.call("init with padded sizes", lambda: jax.jit(start)(jax.random.key(0), *traced), hint)
+    padded = report.call("init with padded sizes", lambda: quick(start)(jax.random.key(0), *traced), hint)
     if jax.tree.structure(padded) != jax.tree.structure(params):
-        report.say("init gives another structure among padding")
-        return
-    for (name, small), large in zip(_named(params), jax.tree.leaves(padded), strict=True):
-        small, large = np.asarray(small), np.array(large)
+        report.stop("init gives another structure among padding")
+    before = len(report.messages)
+    for (name, small), large in zip(named(params), jax.tree.leaves(padded), strict=True):
+        large = np.array(large)
         if small.ndim != large.ndim or any(a > b for a, b in zip(small.shape, large.shape, strict=True)):
             report.say(f"init gives {name} the shape {large.shape} among padding and {small.shape} alone")
             continue
         if not jnp.issubdtype(small.dtype, jnp.floating):
             continue
         inside = tuple(slice(n) for n in small.shape)
-        difference = _difference(large[inside], small)
-        if difference > _CLOSE:
+        off = difference(large[inside], small)
+        if off > CLOSE:
             report.say(
-                f"init gives {name} other entries among padding (width {sizes[1]} in a capacity of {sizes[1] + 4} is "
-                f"off by {difference:.2g}): an entry may depend on the key and its indices only, as those of "
-                "modejax.draws do, and a scale on Extent.size"
+                f"init gives {name} other entries among padding (width {sizes[1]} in a capacity of "
+                f"{sizes[1] + MORE[1]} is off by {off:.2g}): an entry may depend on the key and its indices "
+                "only, as those of modejax.draws do, and a scale on Extent.size"
             )
         large[inside] = 0
         if large.any():
             report.say(f"init leaves {name} up to {np.abs(large).max():.2g} on the padding; multiply by Extent.mask")
-    if report.messages:
-        return
-    x = _inputs(family, family.kernel(params), sizes[0], (_FEW,))
-    wide = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, more[0])])
-    z, expected = family.apply(padded, wide), family.apply(params, x)
-    if _difference(z[..., : sizes[1]], expected) > _CLOSE:
-        report.say(f"apply gives other outputs among padding, off by {_difference(z[..., : sizes[1]], expected):.2g}")
-    if np.asarray(z[..., sizes[1] :]).any():
+    if len(report.messages) == before:
+        _padded_application(report, family, params, padded, sizes)
+
+
+def _padded_application(
+    report: Report, family: Family, params: LayerParams, padded: LayerParams, sizes: tuple[int, int, int | None]
+) -> None:
+    """Compare outputs and gradients of a sound padded start with those of the start alone."""
+
+    @quick
+    def both(params: LayerParams, padded: LayerParams) -> tuple[Any, Any, list[Any]]:
+        x = inputs(family, family.kernel(params), sizes[0], (FEW,))
+        wide = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, MORE[0])])
+        leaves, loss = loss_of(family, padded, wide, sizes[1])
+        return family.apply(params, x), family.apply(padded, wide), jax.grad(loss)(leaves)
+
+    expected, z, slopes = jax.device_get(both(params, padded))
+    found = difference(z[..., : sizes[1]], expected)
+    if found > CLOSE:
+        report.say(f"apply gives other outputs among padding, off by {found:.2g}")
+    if z[..., sizes[1] :].any():
         report.say("apply gives padded units outputs that are not 0")
-    slope = jax.tree.leaves(_loss_gradient(family, padded, wide))
-    for (name, leaf), gradient in zip(_moving(family, padded), slope, strict=True):
-        if np.asarray(gradient)[np.asarray(_outside(leaf, name, params))].any():
+    alone = dict(named(params))
+    for (name, _), slope in zip(moving(family, padded), slopes, strict=True):
+        slope = np.array(slope)
+        slope[tuple(slice(n) for n in alone[name].shape)] = 0
+        if slope.any():
             report.say(f"{name} has a gradient on the padding, which training would move away from 0")
 
 
-def _outside(leaf: Any, name: str, params: LayerParams) -> np.ndarray:
-    """Return True on the padding of a leaf, whose own size is that of the parameters alone."""
-    small = dict(_named(params))[name]
-    outside = np.ones(leaf.shape, bool)
-    outside[tuple(slice(n) for n in small.shape)] = False
-    return outside
+def _application(report: Report, family: Family, fan_in: int, fan_out: int, modes: int | None) -> None:
+    """Compare `apply` with kernel and bias for any leading axes, and members of a batch with networks alone."""
+    batches = ((), (FEW,), (MANY,), (2, 3))
 
-
-def _application(report: _Report, family: Family, fan_in: int, fan_out: int, modes: int | None) -> None:
-    """Compare `apply` with kernel and bias for any leading axes."""
-    params = _moved(family, family.init(jax.random.key(2), fan_in, fan_out, modes))
-    kernel, bias = family.kernel(params), family.bias(params)
-    if bias is not None and bias.shape != (fan_out,):
-        report.say(f"bias has the shape {bias.shape}; expected (fan_out,) = ({fan_out},)")
-        return
-    for batch in ((), (_FEW,), (_MANY,), (2, 3)):
-        x = _inputs(family, kernel, fan_in, batch)
-        where = f"inputs of the shape {x.shape}"
-        z = report.call(f"apply to {where}", lambda x=x: family.apply(params, x))
+    def one(params: LayerParams, batch: tuple[int, ...]) -> tuple[Any, Any]:
+        kernel, bias = family.kernel(params), family.bias(params)
+        if bias is not None and bias.shape != (fan_out,):
+            report.stop(f"bias has the shape {bias.shape}; expected (fan_out,) = ({fan_out},)")
+        x = inputs(family, kernel, fan_in, batch)
+        z = report.call(f"apply to inputs of the shape {x.shape}", lambda: family.apply(params, x))
         if isinstance(family, ConvFamily):
             expected = by_lax(family.where, kernel, x)
-        elif family.space:
-            expected = report.call("apply_kernel", lambda x=x: family.apply_kernel(kernel, x))
         else:
-            expected = x @ kernel.T
+            expected = family.apply_kernel(kernel, x) if family.space else x @ kernel.T
         expected = plus_bias(expected, bias)
         if z.shape != expected.shape:
-            report.say(f"apply gives the shape {z.shape} for {where}; expected {expected.shape}")
-            return
-        if _difference(z, expected) > _CLOSE:
-            report.say(
-                f"apply differs from x W^T + b by {_difference(z, expected):.2g} ({fan_in} inputs, {fan_out} outputs, "
-                f"{where}); what apply does beyond kernel and bias is lost wherever the kernel stands for the layer"
+            report.stop(f"apply gives the shape {z.shape} for inputs of the shape {x.shape}; expected {expected.shape}")
+        return z, expected
+
+    @quick
+    def everything() -> tuple[list[tuple[Any, Any]], Any]:
+        keys = jax.random.split(jax.random.key(4), 2)
+        start = report.call("init under vmap", lambda: jax.vmap(lambda k: family.init(k, fan_in, fan_out, modes))(keys))
+        members = jax.vmap(lambda params: moved(family, params))(start)
+        alone = jax.tree.map(lambda leaf: leaf[1], members)
+        x = inputs(family, family.kernel(alone), fan_in, (FEW,))
+        together = report.call("apply under vmap", lambda: jax.vmap(family.apply, (0, None))(members, x))
+        return [one(alone, batch) for batch in batches], together[1]
+
+    pairs, member = jax.device_get(everything())
+    for batch, (z, expected) in zip(batches, pairs, strict=True):
+        if difference(z, expected) > CLOSE:
+            rows = f"leading axes {batch}" if batch else "a single example"
+            report.stop(
+                f"apply differs from x W^T + b by {difference(z, expected):.2g} ({fan_in} inputs, {fan_out} outputs, "
+                f"{rows}); what apply does beyond kernel and bias is lost wherever the kernel stands for the layer"
             )
-            return
+    if difference(member, pairs[1][0]) > CLOSE:
+        report.say("members of a batch give other outputs than the same networks alone")
 
 
-def _sum_of_modes(report: _Report, family: Family, params: LayerParams) -> None:
+def _sum_of_modes(report: Report, family: Family, params: LayerParams) -> None:
     """Compare the modes with the kernel, all of them and some."""
-    modes = family.modes(params)
-    if modes is None:
+
+    def matrix(params: LayerParams) -> Any:
+        kernel = family.kernel(params)
+        return kernel.reshape(len(kernel), -1)
+
+    def added(modes: Modes, weight: Any) -> Any:
+        return (modes.xi_out * weight[None, :]) @ modes.xi_in
+
+    def compared(params: LayerParams) -> tuple[Any, ...] | None:
+        params = moved(family, params)
+        modes = report.call("modes", lambda: family.modes(params))
+        if modes is None:
+            return None
+        kernel, count = matrix(params), modes.weight.shape[0]
+        shapes = (modes.xi_out.shape, modes.xi_in.shape, modes.active.shape)
+        if shapes != ((kernel.shape[0], count), (count, kernel.shape[1]), (count,)):
+            report.stop(f"modes have the shapes {shapes} of xi_out, xi_in and active for {count} weights")
+        keep = jnp.arange(count) % 2 == 0
+        cut = report.call("cut", lambda: family.cut(params, keep), "a family with modes needs it")
+        if jax.tree.structure(cut) != jax.tree.structure(params):
+            report.stop("cut returns another structure than the parameters")
+        kept = added(modes, jnp.where(keep, modes.weight, 0))
+        return added(modes, modes.weight), kernel, matrix(cut), kept
+
+    found = jax.device_get(quick(compared)(params))
+    if found is None:
         return
-    count = modes.weight.shape[0]
-    matrix = family.kernel(params)
-    matrix = matrix.reshape(len(matrix), -1)
-    shapes = (modes.xi_out.shape, modes.xi_in.shape, modes.active.shape)
-    if shapes != ((matrix.shape[0], count), (count, matrix.shape[1]), (count,)):
-        report.say(f"modes have the shapes {shapes} of xi_out, xi_in and active, which do not fit {count} weights")
-        return
-    added = (modes.xi_out * modes.weight[None, :]) @ modes.xi_in
-    if _difference(added, matrix) > _CLOSE:
-        report.say(f"the kernel differs from the sum of its modes by {_difference(added, matrix):.2g}")
-        return
-    keep = jnp.arange(count) % 2 == 0
-    cut = report.call("cut", lambda: jax.jit(family.cut)(params, keep), "a family with modes needs a method cut")
-    if jax.tree.structure(cut) != jax.tree.structure(params):
-        report.say("cut returns another structure than the parameters")
-        return
-    kept = (modes.xi_out * jnp.where(keep, modes.weight, 0)[None, :]) @ modes.xi_in
-    found = family.kernel(cut).reshape(matrix.shape)
-    if _difference(found, kept) > _CLOSE:
-        report.say(
-            f"cut to {int(keep.sum())} of {count} modes, the kernel differs from the sum of those by "
-            f"{_difference(found, kept):.2g}"
-        )
+    every, kernel, cut, kept = found
+    if difference(every, kernel) > CLOSE:
+        report.stop(f"the kernel differs from the sum of its modes by {difference(every, kernel):.2g}")
+    if difference(cut, kept) > CLOSE:
+        report.say(f"the kernel cut to some modes differs from the sum of those by {difference(cut, kept):.2g}")
 
 
-def _gradients(report: _Report, family: Family, params: LayerParams, fan_in: int) -> None:
+def _gradients(report: Report, family: Family, params: LayerParams, fan_in: int) -> None:
     """Compare gradients with central differences, leaf by leaf, along a direction."""
-    value = report.call("penalty", lambda: jnp.asarray(family.penalty(params)))
-    if value.shape != () or not np.isfinite(value):
-        report.say(f"penalty gives {value}; expected one finite number of the shape ()")
-        return
-    x = _inputs(family, family.kernel(params), fan_in, (_FEW,))
-    leaves, function = _loss(family, params, x)
-    found = report.call("the gradient", lambda: jax.grad(function)(leaves))
-    rng = np.random.default_rng(3)
-    for index, (name, leaf) in enumerate(_moving(family, params)):
-        slope = np.asarray(found[index])
+    rng, step = np.random.default_rng(3), 1e-6
+    trained = moving(family, params)
+    along = [jnp.asarray(rng.normal(size=leaf.shape)) for _, leaf in trained]
+
+    @quick
+    def compared(params: LayerParams) -> tuple[Any, ...]:
+        params = moved(family, params)
+        penalty = report.call("penalty", lambda: jnp.asarray(family.penalty(params)))
+        if penalty.shape != ():
+            report.stop(f"penalty has the shape {penalty.shape}; expected one number of the shape ()")
+        leaves, loss = loss_of(family, params, inputs(family, family.kernel(params), fan_in, (FEW,)))
+
+        def ahead(which: Any, size: Any) -> Any:
+            steps = [jnp.where(which == i, size, 0.0) * each for i, each in enumerate(along)]
+            return loss([leaf + each for leaf, each in zip(leaves, steps, strict=True)])
+
+        which = jnp.arange(len(leaves))
+        ends = [jax.vmap(ahead, (0, None))(which, sign * step) for sign in (1, -1)]
+        return penalty, jax.grad(loss)(leaves), (ends[0] - ends[1]) / (2 * step)
+
+    penalty, slopes, differences = jax.device_get(compared(params))
+    if not np.isfinite(penalty):
+        report.say(f"penalty gives {penalty}, which is not finite")
+    for (name, _), slope, direction, expected in zip(trained, slopes, along, differences, strict=True):
+        seen = float(np.sum(slope * np.asarray(direction)))
         if not np.isfinite(slope).all():
             report.say(f"the gradient of {name} is not finite")
-            continue
-        along, step = rng.normal(size=leaf.shape), 1e-6
-        ends = [
-            function([each + sign * step * along if i == index else each for i, each in enumerate(leaves)])
-            for sign in (1, -1)
-        ]
-        expected, seen = float(ends[0] - ends[1]) / (2 * step), float(np.sum(slope * along))
-        if abs(seen - expected) > 1e-5 * max(1.0, abs(expected)):
+        elif abs(seen - expected) > 1e-5 * max(1.0, abs(expected)):
             report.say(
                 f"the gradient of {name} along a direction is {seen:.6g}, but finite differences give {expected:.6g}; "
                 "a stop_gradient, or a rounding, lies between it and the output"
             )
 
 
-def _members(report: _Report, family: Family, fan_in: int, fan_out: int, modes: int | None) -> None:
-    """Compare members of a batch with the same networks alone."""
-    key = jax.random.split(jax.random.key(4), 2)
-    starts = report.call("init under vmap", lambda: jax.vmap(lambda k: family.init(k, fan_in, fan_out, modes))(key))
-    alone = family.init(key[1], fan_in, fan_out, modes)
-    x = _inputs(family, family.kernel(alone), fan_in, (_FEW,))
-    z = report.call("apply under vmap over members", lambda: jax.vmap(family.apply, (0, None))(starts, x))
-    if _difference(z[1], family.apply(alone, x)) > _CLOSE:
-        report.say("members of a batch give other outputs than the same networks alone")
-
-
-def _number(report: _Report, family: Family, params: LayerParams, sizes: tuple[int, int, int | None]) -> None:
+def _number(report: Report, family: Family, params: LayerParams, sizes: tuple[int, int, int | None]) -> None:
     """Check that the count is not above what is trained."""
     count = report.call("num_parameters", lambda: family.num_parameters(*sizes))
-    most = sum(leaf.size for _, leaf in _moving(family, params))
+    most = sum(leaf.size for _, leaf in moving(family, params))
     if not isinstance(count, int) or not 0 < count <= most:
         report.say(f"num_parameters gives {count!r}, but {most} entries are trained")
-
-
-def _inputs(family: Family, kernel: Any, fan_in: int, batch: tuple[int, ...]) -> jax.Array:
-    """Draw inputs with the leading axes of `batch`; images are a little larger than the window."""
-    space = tuple(n + 3 for n in kernel.shape[2:])
-    if isinstance(family, ConvFamily):
-        where = family.where
-        space = tuple((n - 1) * d + 4 for n, d in zip(where.window, where.kernel_dilation, strict=True))
-    return jnp.asarray(np.random.default_rng(5).normal(size=(*batch, *space, fan_in)))
-
-
-def _moved(family: Family, params: LayerParams) -> LayerParams:
-    """Return parameters a little off the start, so that biases, too, are not 0."""
-    rng = np.random.default_rng(6)
-
-    def move(leaf: Any, moves: bool) -> Any:
-        return leaf + 0.1 * jnp.asarray(rng.normal(size=leaf.shape)) if moves else leaf
-
-    return jax.tree.map(move, params, family.trainable(params))
-
-
-def _moving(family: Family, params: LayerParams) -> list[tuple[str, Any]]:
-    chosen = jax.tree.leaves(family.trainable(params))
-    return [pair for pair, moves in zip(_named(params), chosen, strict=True) if moves]
-
-
-def _loss(family: Family, params: LayerParams, x: jax.Array) -> tuple[list[Any], Callable[[list[Any]], jax.Array]]:
-    """Return the trained leaves and a loss of them without symmetries."""
-    leaves, tree = jax.tree.flatten(params)
-    chosen = jax.tree.leaves(family.trainable(params))
-
-    def loss(moving: list[Any]) -> jax.Array:
-        parts = iter(moving)
-        full = tree.unflatten([next(parts) if moves else leaf for leaf, moves in zip(leaves, chosen, strict=True)])
-        z = family.apply(full, x)
-        weight = jnp.asarray(np.random.default_rng(7).normal(size=z.shape))
-        return jnp.sum(jnp.sin(z) * weight) + family.penalty(full)
-
-    return [leaf for leaf, moves in zip(leaves, chosen, strict=True) if moves], loss
-
-
-def _loss_gradient(family: Family, params: LayerParams, x: jax.Array) -> list[Any]:
-    leaves, loss = _loss(family, params, x)
-    return jax.grad(loss)(leaves)
-
-
-def _named(params: LayerParams) -> list[tuple[str, Any]]:
-    paths = jax.tree_util.tree_leaves_with_path(params)
-    return [(jax.tree_util.keystr(path).lstrip("."), leaf) for path, leaf in paths]
-
-
-def _difference(one: Any, other: Any) -> float:
-    """Return the largest difference, in units of the largest of the second where that is above 1."""
-    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    if one.size == 0:
-        return 0.0
-    found = float(np.max(np.abs(one - other)) / max(1.0, float(np.max(np.abs(other)))))
-    return found if np.isfinite(found) else float("inf")

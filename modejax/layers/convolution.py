@@ -36,7 +36,8 @@ __all__ = [
 ]
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
-"""`SAME` keeps the size (at stride 1), `VALID` adds nothing, pairs add (before, behind) along each dimension."""
+"""`SAME` keeps the size (at stride 1; of the input with its zeros between, where it is dilated), `VALID` adds nothing,
+pairs add (before, behind) along each dimension."""
 
 
 class Geometry(NamedTuple):
@@ -279,8 +280,9 @@ def _around(where: Geometry, space: Sequence[int]) -> list[tuple[int, int]]:
     """Return what the padding adds before and behind each dimension of space, in entries."""
     if not isinstance(where.padding, str):
         return list(where.padding)
+    wide = [(n - 1) * step + 1 for n, step in zip(space, where.input_dilation, strict=True)]
     reach = [(n - 1) * step + 1 for n, step in zip(where.window, where.kernel_dilation, strict=True)]
-    return list(lax.padtype_to_pads(space, reach, where.strides, where.padding))
+    return list(lax.padtype_to_pads(wide, reach, where.strides, where.padding))
 
 
 def _is_size(value: Any) -> bool:

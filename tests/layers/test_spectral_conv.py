@@ -53,7 +53,7 @@ def test_start_counts_and_frozen_leaves():
     layer, params = drawn()
     assert layer.num_parameters(3, 5) == 3 + 5 + 5
     assert layer.trainable(params).phi is False
-    both = SpectralConv((3, 2), eigenvectors="trained", bias=False)
+    both = SpectralConv((3, 2), eigenvectors="trained", use_bias=False)
     assert both.num_parameters(3, 5) == 3 + 5 + 90
     wide = SpectralConv((3, 3)).init(jax.random.key(0), 40, 50).phi
     # He: variance 2 / (9 * 40); the variance of 18000 normal numbers has the relative error sqrt(2 / 18000), 5 of them.
