@@ -24,16 +24,11 @@ CONFIG = SweepConfig(widths=(5, 9), modes=(3,), seeds=1, epochs=2, batch_size=20
 
 @dataclasses.dataclass(frozen=True)
 class Doubled(layers.Mode):
-    """Twice a mode layer."""
+    """A mode layer that starts with twice the weights."""
 
-    def apply(self, params, x):
-        return 2 * super().apply(params, x)
-
-    def kernel(self, params):
-        return 2 * super().kernel(params)
-
-    def modes(self, params):
-        return super().modes(params)._replace(weight=2 * params.sigma)
+    def init(self, key, fan_in, fan_out, modes=None):
+        params = super().init(key, fan_in, fan_out, modes)
+        return params._replace(sigma=2 * params.sigma)
 
 
 @dataclasses.dataclass(frozen=True)
