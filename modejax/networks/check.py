@@ -184,7 +184,8 @@ def _maps(network: Network, params: Params, outputs: Any, x: Any) -> list[str]:
         try:
             for index, each in enumerate(every.values()):
                 z = network.by_kernel(each.kernel, h, index)
-                h = network.finish(params, z if each.bias is None else z + each.bias, h, index)
+                bias = 0 if each.bias is None else each.bias.reshape((1,) * (z.ndim - 1) + (-1,))
+                h = network.finish(params, z + bias, h, index)
         except (ValueError, TypeError):
             return [*found, "the maps cannot be applied one by one by `by_kernel` and `finish`"]
         difference = _apart(h, outputs)
