@@ -1,6 +1,7 @@
 """What the user brings from Python: taken where it is sound, refused with its reason where it is not."""
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,12 @@ class Doubled(layers.Mode):
         return params._replace(sigma=2 * params.sigma)
 
 
+class DrawnParams(NamedTuple):
+    """A matrix."""
+
+    weight: Any
+
+
 @dataclasses.dataclass(frozen=True)
 class Drawn(layers.Family):
     """A family of ten lines: a matrix of normal numbers."""
@@ -38,10 +45,10 @@ class Drawn(layers.Family):
     def init(self, key, fan_in, fan_out, modes=None):
         del modes
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
-        return normal_matrix(key, fan_out, fan_in) / jnp.sqrt(fan_in.size)
+        return DrawnParams(normal_matrix(key, fan_out, fan_in) / jnp.sqrt(fan_in.size))
 
     def kernel(self, params):
-        return params
+        return params.weight
 
 
 @pytest.mark.parametrize("layer", [Doubled(), Drawn()], ids=lambda each: type(each).__name__)
