@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import os
 import platform
@@ -18,18 +17,13 @@ import jax
 import jax.numpy as jnp
 
 from modejax import SweepConfig
+from modejax._versions import versions
 from modejax.data import Dataset, load_dataset
 from modejax.errors import InputError
 from modejax.sweep.arrays import program_spec
+from modejax.sweep.inputs import device_data, make_clock, member_arrays
 from modejax.sweep.plan import Plan, make_plan
-from modejax.sweep.program import (
-    Program,
-    device_data,
-    make_clock,
-    make_program,
-    member_arrays,
-    precision_scope,
-)
+from modejax.sweep.program import Program, make_program, precision_scope
 
 SCHEMA = 1
 RESULTS = Path(__file__).parent / "results"
@@ -98,7 +92,7 @@ class Timed:
         with precision_scope(self.scope):
             self.program: Program = make_program(program_spec(self.plan, dataset))
             self.members = member_arrays(self.plan, self.program)
-            self.data = device_data(dataset, self.program)
+            self.data = device_data(self.plan, dataset, self.program)
         self.reset()
 
     def reset(self) -> None:
@@ -109,9 +103,8 @@ class Timed:
 
     def run(self, epochs: int, *, truncate: bool = False) -> tuple[float, Any]:
         """Run one call of the program; return its seconds and its records."""
-        config = self.plan.config
         with precision_scope(self.scope):
-            clock = make_clock(self.program, self.epoch, epochs, config, truncate=truncate)
+            clock = make_clock(self.plan, self.program, self.epoch, epochs, truncate=truncate)
             began = time.perf_counter()
             self.states, records = self.program.compiled(self.states, self.members, self.data, clock)
             jax.block_until_ready((self.states, records))
@@ -141,7 +134,7 @@ def facts() -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "commit": commit.stdout.strip(),
-        "versions": {name: importlib.metadata.version(name) for name in ("modejax", "jax", "jaxlib", "numpy")},
+        "versions": versions("modejax", "jax", "jaxlib", "numpy"),
         "python": platform.python_version(),
         "platform": jax.default_backend(),
         "devices": [device.device_kind for device in jax.devices()],
