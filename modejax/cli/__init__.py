@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
-        from importlib.metadata import version
+        from modejax._versions import version
 
         print(f"modejax {version('modejax')}")
         return 0

@@ -8,7 +8,6 @@ that is done.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import math
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from modejax._versions import versions
 from modejax.errors import InputError
 
 __all__ = ["fingerprint", "newest", "restore", "save"]
@@ -36,8 +36,9 @@ def fingerprint(facts: Any) -> str:
     Returns:
         The SHA-256 digest in hexadecimal.
     """
-    versions = {name: importlib.metadata.version(name) for name in ("modejax", "jax", "jaxlib")}
-    return hashlib.sha256(json.dumps([_FORMAT, versions, facts], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([_FORMAT, versions("modejax", "jax", "jaxlib"), facts], sort_keys=True).encode()
+    ).hexdigest()
 
 
 def _digest(array: np.ndarray) -> str:
