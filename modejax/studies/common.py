@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modejax import _versions
 from modejax._files import replaced
-from modejax._versions import versions
 from modejax.errors import InputError
 from modejax.plots.settings import own_style
 from modejax.studies.files import write_text
@@ -107,7 +107,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[s
 def versions() -> dict[str, str]:
     """Return the versions of the packages that made a result."""
     packages = ("modejax", "jax", "jaxlib", "optax", "numpy", "scipy")
-    return versions(*packages) | {"python": platform.python_version()}
+    return _versions.versions(*packages) | {"python": platform.python_version()}
 
 
 def save_figure(path: Path, figure: Figure) -> None:
