@@ -16,8 +16,6 @@ from modejax.errors import InputError
 from modejax.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
-    import pandas
-
     from modejax.runs.run import Run
 
 __all__ = ["ShowCommand", "next_command", "print_run"]
@@ -238,27 +236,12 @@ def _print_several(runs: Sequence[Run], names: Sequence[str], *, as_json: bool) 
 
 
 def _aggregated(run: Run) -> list[dict[str, Any]]:
-    """Return one row for each arm and cell of a run, over its seeds."""
-    from modejax.plots.members import measure_of
+    """Return the rows of a run's table, each with its place in the grid of its arm."""
+    from modejax import plots
+    from modejax.plots.rows import row_axes
 
-    rows = []
-    table: pandas.DataFrame = run.table()
-    for arm in run.arms:
-        measure = measure_of(run[arm])
-        grid = [str(name) for name in run[arm].status.dims if name != "seed"]
-        for key, part in table[table.arm == arm].groupby(grid, sort=False):
-            values = measure.scale * part[measure.test][part.status == 0].dropna()
-            rows.append(
-                {
-                    "arm": arm,
-                    "at": dict(zip(grid, key, strict=True)),
-                    "measure": measure.test,
-                    "mean": float(values.mean()) if len(values) else None,
-                    "sd": float(values.std()) if len(values) > 1 else None,
-                    "diverged": int((part.status == 1).sum()),
-                }
-            )
-    return rows
+    names = ("width", "modes", *row_axes(run))
+    return [row | {"at": {n: row[n] for n in names if row[n] is not None}} for row in plots.table(run)]
 
 
 def _telling_axes(tables: Sequence[Sequence[dict[str, Any]]]) -> list[str]:

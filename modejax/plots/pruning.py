@@ -156,8 +156,8 @@ def plot_node_scores(
         here = data.isel(hidden_layer=layer)
         everything = here.values[np.isfinite(here.values)]
         edges = np.linspace(0, everything.max() if everything.size and everything.max() > 0 else 1, 41)
-        for at, epoch in enumerate(epochs):
-            values = here.isel(truncation_epoch=at).values
+        for index, epoch in enumerate(epochs):
+            values = here.isel(truncation_epoch=index).values
             label = f"_{epoch}" if colours.many else f"epoch {epoch}"
             values = values[np.isfinite(values)]
             if values.size:

@@ -47,7 +47,8 @@ def use_compile_cache(wanted: bool = True) -> Iterator[Path | None]:
     switch = os.environ.get(SWITCH, "on").lower()
     if switch not in ("on", "off"):
         raise InputError(f"the environment variable {SWITCH} is {switch!r}; allowed: on, off")
-    of_user = jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache
+    here = {name: getattr(jax.config, name) for name in ("jax_compilation_cache_dir", "jax_enable_compilation_cache")}
+    of_user = here["jax_compilation_cache_dir"] is not None or not here["jax_enable_compilation_cache"]
     folder = _folder() if wanted and switch == "on" and not of_user else None
     if folder is None:
         yield None

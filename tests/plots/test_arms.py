@@ -25,7 +25,7 @@ def test_arms_are_drawn_against_parameters(build):
     result = build(widths=(8, 16), modes=(2, 5), seeds=3, arms={"wide": {"layer": "dense", "widths": (30, 40)}})
     ax = plots.plot_arms(result)
     assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["mode", "wide", "dense baseline"]
-    drawn = [container.lines[0] for container in ax.containers]
+    drawn = [container.lines[0] for container in ax.containers]  # pyright: ignore
     assert len(drawn) == 2 + 1 + 1  # a line a width where modes vary
     wide = result["wide"]
     np.testing.assert_array_equal(drawn[2].get_xdata(), wide.num_parameters.values[:, 0])
