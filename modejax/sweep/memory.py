@@ -46,11 +46,11 @@ def launch_memory(
 
     State and data are counted exactly. The temporaries are a model of what XLA keeps at once, with factors taken from
     its own account (`compiled.memory_analysis()`) of twenty sweeps on CPU, depths 1 to 5: while modes are added one by
-    one, 3 + 1.1 depth numbers a unit of a layer for each row of a test block (of a convolution a unit is a channel at a
-    place, and its laid-out patches come once besides; a skip keeps one number a unit more), and three copies of the
-    parameters, which are ranked; in a training step two copies of the parameters and twice the activations of a batch; while nodes are dropped
-    3.8 + 0.6 depth numbers a unit for each row of a block, while weights are cut 2.5 and two copies of the parameters.
-    The predicted total was 0.82 to 1.17 of XLA's.
+    one, 3 + 1.1 depth numbers a unit of a layer for each row of a test block (of a convolution a unit is a channel at
+    a place, and its laid-out patches come once besides; a skip keeps one number a unit more), and three copies of the
+    parameters, which are ranked; in a training step two copies of the parameters and twice the activations of a batch;
+    while nodes are dropped 3.8 + 0.6 depth numbers a unit for each row of a block, while weights are cut 2.5 and two
+    copies of the parameters. The predicted total was 0.82 to 1.17 of XLA's.
 
     Args:
         buckets: the padded networks of one launch.
