@@ -101,7 +101,7 @@ def next_command(config: SweepConfig, folder: Path) -> str:
         >>> next_command(SweepConfig(), Path("runs/a"))
         'modejax sweep --network tied'
         >>> next_command(SweepConfig(dataset="mnist", learning_rates=(0.01, 0.1)), Path("runs/a"))
-        'modejax sweep --dataset mnist --learning-rates 0.01 0.1 --validation 0.1'
+        'modejax sweep --learning-rates 0.01 0.1 --dataset mnist --validation 0.1'
     """
     if config.arms or "custom" in (config.network, config.layer, config.optimiser) or config.axes:
         return f"modejax show {shlex.quote(str(folder))} OTHER_RUN"
