@@ -185,7 +185,7 @@ def conv(
         >>> from modejax import layers
         >>> network = conv((28, 28, 1), (8, 8), 10, layers.ModeConv((3, 3)), layers.Mode(), 4, norm="layer")
         >>> network.apply(network.init(jax.random.key(0)), jnp.ones((5, 784))).shape, network.num_parameters()
-        ((5, 10), 536)
+        ((5, 10), 504)
     """
     check_activation(activation)
     shape, extents = tuple(image_shape), tuple(as_extent(each) for each in channels)
