@@ -163,11 +163,12 @@ def test_the_command_reads_a_file(tmp_path, capsys):
 def test_the_command_reads_a_run(tmp_path, capsys, monkeypatch):
     from modejax import SweepConfig, run_sweep
 
-    config = SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none")
+    config = SweepConfig(widths=(8, 12), modes=(2,), seeds=2, epochs=1, baseline="none")
     run_sweep(config, out=tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     assert main(["interpolate", "run", "--points", "100"]) == 0
-    assert "width" in capsys.readouterr().out
+    head = next(line for line in capsys.readouterr().out.splitlines() if "rank_1e-03" in line)
+    assert head.split()[:4] == ["width", "seeds", "layer", "m"]  # what does not vary has no column
     assert main(["interpolate", "run", "--out", "run/inside"]) == 2
     assert "or into it" in capsys.readouterr().err
     with (tmp_path / "runs" / "interpolate-run-001" / "layers.csv").open() as file:
