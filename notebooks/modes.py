@@ -21,7 +21,6 @@
 # %%
 # %matplotlib inline
 import os
-import tempfile
 
 import jax
 
@@ -30,9 +29,8 @@ jax.config.update("jax_num_cpu_devices", os.cpu_count())
 
 import matplotlib.pyplot as plt
 import numpy as np
-from modejax.sweep.removal import removal_curves
 
-from modejax import SweepConfig, load_dataset, load_networks, run_sweep
+from modejax import SweepConfig, load_dataset, removal_curves, run_sweep
 from modejax.modes import (
     class_overlap,
     compare_fits,
@@ -57,16 +55,15 @@ def figure(columns=1, width=5.4):
 # %% [markdown]
 # ## Four networks
 #
-# One sweep, four seeds, $N = 48$ units in both hidden layers, $P = 30$ modes in each map. The run folder keeps the trained networks.
+# One sweep, four seeds, $N = 48$ units in both hidden layers, $P = 30$ modes in each map. The run keeps the trained networks.
 
 # %%
-run = tempfile.mkdtemp()
 config = SweepConfig(
     widths=(48,), modes=(30,), seeds=4, epochs=40, halve_every=10, batch_size=50, baseline="none", kept=(0,)
 )
-result = run_sweep(config, out=run)
-members = load_networks(run)
-print(100 * result.test_accuracy.isel(epoch=-1).values.ravel().round(4))
+run = run_sweep(config, progress=False)
+members = run.networks()
+print(100 * run.first.test_accuracy.isel(epoch=-1).values.ravel().round(4))
 
 # %% [markdown]
 # ## How large is a mode?
@@ -113,11 +110,12 @@ plot_removal(removed.isel(width=0, modes=0, learning_rate=0, weight_decay=0, dro
 grid = run_sweep(
     SweepConfig(
         widths=(8, 16, 32, 64), modes=(2, 4, 7, 12, 20), seeds=4, epochs=20, batch_size=50, kept=(0,), buckets="one"
-    )
+    ),
+    progress=False,
 )
 left, right = figure(2)
 for ax, (definition, level) in zip((left, right), (("dense", 4.0), ("fixed", 88.0)), strict=True):
-    least = least_modes(grid, definition, level)
+    least = least_modes(grid.result, definition, level)
     plot_least_modes(ax, least, growth_fits(least), most=20)
 
 # %% [markdown]

@@ -92,10 +92,15 @@ shared = {
 }
 two = run_sweep(
     SweepConfig(
-        **shared, layer="spectral", learning_rates=(0.015,), baseline_learning_rate=0.005, baseline_weight_decay=0.0
-    )
+        **shared,
+        layer="spectral",
+        learning_rates=(0.015,),
+        baseline_learning_rates=(0.005,),
+        baseline_weight_decays=(0.0,),
+    ),
+    progress=False,
 )
-plot_accuracy(two).figure
+plot_accuracy(two.result).figure
 # %% [markdown]
 # Two sets of eigenvalues are far from dense when the network is narrow and come closer with the width. Which of the
 # variants fill the gap?
@@ -106,12 +111,12 @@ for variant, rate in (("single_set", 0.015), ("svd", 0.015), ("qr_triangular", 0
     config = SweepConfig(
         **shared, layer="spectral", layer_options=(f"variant={variant}",), learning_rates=(rate,), baseline="none"
     )
-    results[variant] = run_sweep(config)
+    results[variant] = run_sweep(config, progress=False)
 print(f"{'trained at N = 128':>32}   accuracy (%) at N = {shared['widths']}")
 for variant in ("single_set", "two_set", "svd", "qr_triangular"):
-    final = 100 * results[variant].test_accuracy.isel(epoch=-1, modes=0, learning_rate=0, weight_decay=0)
+    final = 100 * results[variant].first.test_accuracy.isel(epoch=-1, modes=0, learning_rate=0, weight_decay=0)
     cells = [f"{float(each.mean()):.1f} +- {float(each.std(ddof=1)):.1f}" for each in final]
-    print(f"{variant:>14} {int(results[variant].num_parameters[-1, 0]):>17,}   {'   '.join(cells)}")
+    print(f"{variant:>14} {int(results[variant].first.num_parameters[-1, 0]):>17,}   {'   '.join(cells)}")
 
 # %% [markdown]
 # ## 3. Sparse weights
@@ -139,7 +144,7 @@ kinds = {
 }
 figure, ax = plt.subplots(figsize=(6, 3.8), dpi=80, layout="constrained")
 for name, options in kinds.items():
-    plot_sparsity(run_sweep(SweepConfig(**sparse, **options)), ax)
+    plot_sparsity(run_sweep(SweepConfig(**sparse, **options), progress=False).result, ax)
     ax.lines[-1].set_label(name)
 for line, colour in zip(ax.lines, ("tab:blue", "tab:orange", "tab:green"), strict=True):
     line.set_color(colour)
@@ -165,15 +170,16 @@ pruned = run_sweep(
         activation="elu",
         learning_rates=(0.001,),
         weight_decays=(0.0,),
-        baseline_weight_decay=0.0,
+        baseline_weight_decays=(0.0,),
         prune=("eigenvalue", "incoming", "random"),
         truncate_every=5,
-    )
+    ),
+    progress=False,
 )
-plot_pruning(pruned)[0].figure
+plot_pruning(pruned.result)[0].figure
 # %% [markdown]
 # The scores themselves are kept at every epoch at which curves are taken: the histogram of eigenvalues over training. No mass
 # of small eigenvalues parts from the others here: without a penalty all nodes are used.
 
 # %%
-plot_node_scores(pruned)[0].figure
+plot_node_scores(pruned.result)[0].figure

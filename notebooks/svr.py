@@ -42,7 +42,6 @@ from modejax.plots import (
     write_svr_html,
 )
 from modejax.svr import members, near_kernel, near_kernel_block, null, svr
-from modejax.sweep.trained import load_networks
 
 # %% [markdown]
 # ## 1. What chance gives
@@ -69,7 +68,6 @@ print(f"128 channels, 128 x 128 edges, Bonferroni: a cosine of {limit.cosine:.3f
 # lines are larger edges, blue neurons feed the leading neurons of the next layer.
 
 # %%
-folder = Path(tempfile.mkdtemp()) / "run"
 config = SweepConfig(
     layer="dense",
     modes=None,
@@ -81,8 +79,7 @@ config = SweepConfig(
     baseline="none",
     kept=(),
 )
-result = run_sweep(config, out=folder)
-nets = load_networks(folder)
+nets = run_sweep(config, progress=False).networks()
 largest = nets[-1]
 start = largest.network.init(jax.random.key(0))
 graphs = [svr([np.asarray(kernel) for kernel in largest.network.kernels(params)]) for params in (start, largest.params)]
@@ -98,7 +95,7 @@ for ax, graph, title in zip(axes, graphs, ("untrained", "trained"), strict=True)
 graphs[1].table(correction="bonferroni", level=0.05).round(3).head()
 
 # %%
-page = write_svr_html(graphs[1], folder / "graph.html")
+page = write_svr_html(graphs[1], Path(tempfile.mkdtemp()) / "graph.html")
 print(page.name, f"{page.stat().st_size / 1e6:.1f} MB, opens offline;", len(svr_figure(graphs[1]).data), "traces")
 
 # %% [markdown]

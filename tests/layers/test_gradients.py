@@ -20,7 +20,7 @@ NETWORKS = {
     "mode scaled": lambda activation: networks.mlp(SIZES, layers.Mode(gauge="scaled"), MODES, activation),
     "low_rank": lambda activation: networks.mlp(SIZES, layers.LowRank(), MODES, activation),
     "svd cut": lambda activation: networks.mlp(SIZES, layers.SVD(), MODES, activation),
-    "tied": lambda activation: networks.tied_mode_mlp(SIZES, MODES, activation),
+    "tied": lambda activation: networks.tied(SIZES, MODES, activation),
 }
 
 
