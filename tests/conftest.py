@@ -22,14 +22,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
 
 
-_LONG_EXAMPLES = re.compile(r"\b(run_sweep|run_members|predicted_plateaus|learning_rate_limit)\(")
+_LONG_EXAMPLES = re.compile(r"\b(run_sweep|run_members|predicted_plateaus|learning_rate_limit|check_network|check_family)\(")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Make slow ones of what takes long: examples of docstrings that train or solve something, and two notebooks."""
+    """Make slow ones of what takes long: examples of docstrings that train or solve something, and three notebooks."""
     for item in items:
-        if item.name in ("modes.ipynb", "spectral.ipynb"):
+        if item.name in ("modes.ipynb", "networks.ipynb", "spectral.ipynb"):
             item.add_marker("slow")
         if isinstance(item, pytest.DoctestItem) and any(
             _LONG_EXAMPLES.search(each.source) for each in item.dtest.examples
