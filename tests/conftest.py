@@ -37,6 +37,19 @@ def pytest_collection_modifyitems(items):
             item.add_marker("slow")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_that_are_let_go():
+    """Forget compiled programs behind a file of tests where they have come to fill much memory."""
+    yield
+    import psutil
+
+    if psutil.Process().memory_info().rss > 3 * 2**30:
+        from modejax.sweep.program import make_program
+
+        make_program.cache_clear()
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def blobs():
     """Three noisy clusters in 6 dimensions: 240 training and 70 test examples."""
