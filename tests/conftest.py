@@ -22,7 +22,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
 
 
-_LONG_EXAMPLES = re.compile(r"\b(run_sweep|run_members|predicted_plateaus|learning_rate_limit|check_network|check_family)\(")
+_LONG_EXAMPLES = re.compile(
+    r"\b(run_sweep|run_members|predicted_plateaus|learning_rate_limit|check_network|check_family)\("
+)
 
 
 @pytest.hookimpl(tryfirst=True)
