@@ -193,7 +193,8 @@ def open_run(folder: str | Path, *, network: Any = None, layer: Family | None = 
     stored = read_json(folder, "config.json", marker=marker)
     result = read_netcdf(folder, "result.nc", marker=marker)
     check_config(result.attrs.get("config"), stored, folder, ignore=GUARDS_NOTHING)
-    config = SweepConfig.from_fields(stored)
+    # As it was asked for: config.json also holds the launches that memory made necessary.
+    config = SweepConfig.from_json(result.attrs["config"])
     if set(result.children) != {arm.name for arm in config.all_arms}:
         raise InputError(f"the result in {folder} has other arms than its config; restore the folder from a copy")
     return Run(config, result, [Stored(folder, Custom(network=network, layer=layer))], folder)
