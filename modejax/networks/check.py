@@ -130,9 +130,33 @@ def _padding(padded: Network, params: Params, outputs: Any, x: Any, sizes: tuple
         rest[inside] = 0
         if np.any(rest):
             found.append(f"width {width} {here}: padding of {name} is not 0")
+    found += _still_padding(padded, params, wide, x, f"width {width} {here}")
     difference = _apart(jax.jit(padded.apply)(wide, x), outputs)
     if difference > _CLOSE:
         found.append(f"width {width} gives other outputs {here} (by up to {difference:.2g})")
+    return found
+
+
+def _still_padding(padded: Network, params: Params, wide: Params, x: Any, here: str) -> list[str]:
+    """Say whether training would move the padding: a padded unit that acts gives its outgoing weights a gradient."""
+    trained = jax.tree.leaves(padded.trainable(wide))
+    leaves, tree = jax.tree.flatten(wide)
+    floats = [index for index, leaf in enumerate(leaves) if np.issubdtype(leaf.dtype, np.floating)]
+
+    def loss(moved: list[Any]) -> Any:
+        every = list(leaves)
+        for index, leaf in zip(floats, moved, strict=True):
+            every[index] = leaf
+        return jnp.sum(jnp.sin(padded.apply(tree.unflatten(every), x)))
+
+    gradient = jax.jit(jax.grad(loss))([leaves[index] for index in floats])
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(wide)]
+    found = []
+    for index, slope in zip(floats, gradient, strict=True):
+        rest = np.array(slope, np.float64)
+        rest[tuple(slice(n) for n in np.shape(jax.tree.leaves(params)[index]))] = 0
+        if trained[index] and np.any(rest):
+            found.append(f"{here}: {paths[index]} has a gradient on its padding, which training would move away from 0")
     return found
 
 

@@ -186,7 +186,7 @@ class WrongModes(layers.Mode):
     ("given", "message"),
     [
         ({"network": lambda sizes, modes: MLP}, "the network's factory asks for 'sizes'; it can have features"),
-        ({"network": of(Leaky)}, "width 4 gives other outputs in a capacity of 8"),
+        ({"network": of(Leaky)}, "has a gradient on its padding, which training would move away from 0"),
         ({"network": of(Hidden)}, "`apply` differs from what kernels and biases give, stage by stage"),
         ({"network": lambda width, modes: ByCapacity(width)}, "starts with other entries of"),
         ({"network": lambda width: networks.mlp([6, width, 3], layers.Dense())}, "asks for no modes, got modes=(3,)"),

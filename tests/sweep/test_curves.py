@@ -66,8 +66,9 @@ def test_truncation_curves_equal_a_slow_evaluation(finished, sweep, name):
     config = plan.config
     arm = [each.name for each in plan.arms].index(name)
     record = outcome.records[arm]
-    x, y = jnp.asarray(dataset.x_test.astype(np.float64) * dataset.scale), dataset.y_test
+    y = dataset.y_test
     with precision_scope("float64"):
+        x = jnp.asarray(dataset.x_test.astype(np.float64) * dataset.scale)
         for member, trained in enumerate(trained_networks(plan, outcome.states, arm)):
             network, params = trained.network, trained.params
             kernels = [np.asarray(kernel) for kernel in network.kernels(params)]
@@ -91,7 +92,7 @@ def test_truncation_curves_equal_a_slow_evaluation(finished, sweep, name):
                 h = network.enter(x)
                 for index, kernel in enumerate(cut_kernels):
                     z = network.by_kernel(jnp.asarray(kernel), h, index)
-                    z = z if biases[index] is None else z + biases[index]
+                    z = z if biases[index] is None else z + biases[index].reshape((1,) * (z.ndim - 1) + (-1,))
                     h = network.finish(params, z, h, index)
                 return float((np.asarray(h).argmax(axis=1) == y).mean())
 
