@@ -150,7 +150,8 @@ def places_in_order(modes: Modes, scores: Float[Array, " modes"], cut: Cut = "ke
         [1, 0]
     """
     order = _order(modes, scores, cut)
-    return jnp.zeros_like(order).at[order].set(jnp.arange(len(order), dtype=order.dtype))
+    places = jnp.arange(len(order), dtype=jnp.int32)
+    return jnp.zeros(len(order), jnp.int32).at[order].set(places)
 
 
 def _order(modes: Modes, scores: Float[Array, " modes"], cut: Cut) -> Int[Array, " modes"]:

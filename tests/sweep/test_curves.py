@@ -214,7 +214,7 @@ def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
     plan = make_plan(config, blobs)
     outcome = execute(plan, blobs)
     tree = assemble(plan, blobs, outcome.records, outcome.timing)
-    x = jnp.asarray(blobs.x_test, jnp.float64)
+    x = blobs.x_test.astype(np.float64)
 
     def outputs(network, params):
         return np.asarray(network.apply(params, x))
@@ -275,15 +275,15 @@ def test_the_channels_of_a_conv_net_are_pruned(tiles):
     )
     plan = make_plan(config, tiles)
     outcome = execute(plan, tiles)
-    x = jnp.asarray(tiles.x_test, jnp.float64) * tiles.scale
+    x = tiles.x_test.astype(np.float64) * tiles.scale
     with precision_scope("float64"):
         for member, trained in enumerate(trained_networks(plan, outcome.states)):
             network, params = trained.network, trained.params
             kept = kept_nodes(node_scores(network, params, "throughput"), network.units[1:-1], 50)  # pyright: ignore
-            h = network.enter(x)
+            h = network.enter(jnp.asarray(x))
             for index in range(3):
                 h = network.between(params, h, index, index + 1)
-                h = h * kept[index] if index < 2 else h
+                h = np.asarray(h) * np.asarray(kept[index]) if index < 2 else h
             right = float((np.asarray(h).argmax(axis=1) == tiles.y_test).mean())
             assert outcome.records[0].pruning_accuracy[member, 0, 0, 1] == pytest.approx(right, abs=1e-12)
             whole = float((trained.network.apply(params, x).argmax(axis=1) == tiles.y_test).mean())
