@@ -167,12 +167,12 @@ def crossed(width, modes):
 
 
 def test_a_network_of_the_user_that_is_no_chain_has_curves(blobs):
-    config = dataclasses.replace(BASE, network="custom", modes=(2, 4))
+    config = dataclasses.replace(BASE, network="custom", modes=(2, 4), name="")
     plan = make_plan(config, blobs, Custom(network=crossed))
     outcome = execute(plan, blobs)
     tree = assemble(plan, blobs, outcome.records, outcome.timing)
     assert tree.children["custom"].map_name.values.tolist() == ["left_map1", "left_map2", "right_map1", "right_map2"]
-    record, x = outcome.records[0], jnp.asarray(blobs.x_test, jnp.float64)
+    record, x = outcome.records[0], blobs.x_test.astype(np.float64)
     with precision_scope("float64"):
         for member, trained in enumerate(trained_networks(plan, outcome.states)):
             ranks = []
@@ -286,5 +286,5 @@ def test_the_channels_of_a_conv_net_are_pruned(tiles):
                 h = np.asarray(h) * np.asarray(kept[index]) if index < 2 else h
             right = float((np.asarray(h).argmax(axis=1) == tiles.y_test).mean())
             assert outcome.records[0].pruning_accuracy[member, 0, 0, 1] == pytest.approx(right, abs=1e-12)
-            whole = float((trained.network.apply(params, x).argmax(axis=1) == tiles.y_test).mean())
+            whole = float((np.asarray(network.apply(params, x)).argmax(axis=1) == tiles.y_test).mean())
             np.testing.assert_allclose(outcome.records[0].pruning_accuracy[member, 0, :, 0], whole, atol=1e-12)
