@@ -169,7 +169,8 @@ def test_a_number_of_the_user_reaches_the_network_that_asks_for_it(blobs):
 def test_a_factory_that_asks_for_what_is_not_there_is_told(blobs):
     from modejax.errors import InputError
 
-    with pytest.raises(InputError, match=r"asks for 'gian'; it can have .*gain.*, or a number axis that the config names \(axes="):
+    message = r"asks for 'gian'; it can have .*gain.*, or a number axis that the config names \(axes="
+    with pytest.raises(InputError, match=message):
         run_sweep(
             SweepConfig(axes=("gain=1,2",)), dataset=blobs, network=lambda features, gian: Gained(features, 3, gian)
         )
