@@ -73,7 +73,7 @@ SWEEPS = {
     "many images": ("tiles", dataclasses.replace(IMAGES, arms=IMAGES_MANY, baseline="dense")),
     "drawn images": ("tiles", dataclasses.replace(IMAGES, batches="per_seed", seeds=2, train_examples=(20, 100))),
 }
-SLOW = ("many", "many images", "drawn images")
+SLOW = ("drawn", "images", "many", "many images", "drawn images")
 
 
 @functools.cache
