@@ -299,7 +299,8 @@ def drop_nodes(network: Chain, params: Params, kept: Sequence[Bool[Array, " unit
 
 def _cut(part: Any, columns: Bool[Array, " fan_in"], rows: Bool[Array, " fan_out"]) -> Any:
     both = rows[:, None] & columns[None, :]
-    bias = None if part.bias is None else jnp.where(rows, part.bias, 0)
+    bias = getattr(part, "bias", None)
+    bias = None if bias is None else jnp.where(rows, bias, 0)
     if isinstance(part, DenseParams):
         return part._replace(weight=jnp.where(both, part.weight, 0), bias=bias)
     if isinstance(part, SpectralParams) and isinstance(part.phi, jax.Array | np.ndarray):

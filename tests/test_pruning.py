@@ -158,7 +158,7 @@ def test_pruned_channels_are_set_to_0_behind_the_activation(name):
         for index in range(len(kernels)):
             h = network.between(params, h, index, index + 1)
             if index < len(scores):
-                h = h * (np.asarray(scores[index]) >= percentile)
+                h = jnp.asarray(np.asarray(h) * (np.asarray(scores[index]) >= percentile))
         h = np.asarray(h)
         assert int(right) == int(((h.argmax(axis=1) == y) & counts).sum())
         logs = h[np.arange(100), y] - np.log(np.exp(h).sum(axis=1))
@@ -181,7 +181,8 @@ def test_weights_are_cut_in_every_map_by_itself(name):
                 kernel = np.where(abs(kernel) > np.percentile(abs(kernel), percentile), kernel, 0)
             z = network.by_kernel(jnp.asarray(kernel), h, index)
             bias = network.biases(params)[index]
-            h = network.finish(params, z if bias is None else z + bias, h, index)
+            z = z if bias is None else z + bias.reshape((1,) * (z.ndim - 1) + (-1,))
+            h = network.finish(params, z, h, index)
         assert int(right) == int((np.asarray(h).argmax(axis=1) == y).sum())
     assert len(set(np.asarray(curve.loss).round(6).tolist())) == 3
 

@@ -345,7 +345,7 @@ def test_the_curves_of_several_members_at_once_are_those_of_each(float64):
 
     def curves(params, kept):
         order = [ranked(m, importance(m)) for m in network.modes(params) if m is not None]
-        return kept_curves(network, cross_entropy, params, order, data, kept)
+        return kept_curves(network, cross_entropy, params, order, data, kept)  # pyright: ignore
 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
     for kept in (None, [1, 3]):
@@ -442,8 +442,8 @@ def test_nested_curves_are_those_of_a_whole_evaluation_of_each_cut(name, cut, fl
     modes = network.modes(params)
     scores = [None if m is None else mode_scores(m, "size") for m in modes]
     pairs = list(zip(modes, scores, strict=True))
-    order = [None if m is None else ranked(m, s, cut) for m, s in pairs]
-    places = [None if m is None else places_in_order(m, s, cut) for m, s in pairs]
+    order = [None if m is None else ranked(m, s, cut) for m, s in pairs]  # pyright: ignore
+    places = [None if m is None else places_in_order(m, s, cut) for m, s in pairs]  # pyright: ignore
     fast = jax.jit(lambda p: kept_curves(network, cross_entropy, p, order, data))(params)
     whole = jax.jit(lambda p: kept_curves(Whole(network), cross_entropy, p, order, data, places=places))(params)
     np.testing.assert_array_equal(fast.layer, whole.layer)
@@ -462,13 +462,20 @@ def test_nested_curves_are_those_of_a_whole_evaluation_of_each_cut(name, cut, fl
                 kept.append(None)
                 continue
             chosen = np.argsort(-np.asarray(s) if cut == "keep-leading" else np.asarray(s), stable=True)[:k]
-            kept.append(jnp.asarray(np.isin(np.arange(len(s)), chosen)))
+            kept.append(jnp.asarray(np.isin(np.arange(len(s)), chosen)))  # pyright: ignore
         assert int(fast.together[k]) == right(kept)
         for index, keep in enumerate(kept):
             whole_map = [None if each is None else jnp.full(each.shape, True) for each in kept]
             alone = [keep if index == j else whole_map[j] for j in range(len(kept))]
             assert int(fast.layer[index, k]) == (-1 if keep is None else right(alone))
-    assert len(np.unique(fast.together)) > 1
+    # Answers may be the same for every cut; losses are not.
+    losses = [
+        jax.jit(lambda p, n=n: kept_curves(n, cross_entropy, p, order, data, places=places, measure="loss"))(params)
+        for n in (network, Whole(network))
+    ]
+    np.testing.assert_allclose(losses[0].together, losses[1].together, rtol=1e-10)
+    np.testing.assert_allclose(losses[0].layer, losses[1].layer, rtol=1e-10)
+    assert len(np.unique(np.asarray(losses[0].together).round(6))) > 1
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv"])

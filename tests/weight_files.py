@@ -89,7 +89,7 @@ def torch_bytes(content, root="archive", monkeypatch=None):
         function = types.FunctionType((lambda *_: None).__code__, {}, name)
         function.__module__, function.__qualname__ = "torch._utils", name
         setattr(utils, name, function)
-    torch._utils = utils
+    torch._utils = utils  # pyright: ignore
     kept = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
     storages = {}
 

@@ -95,7 +95,7 @@ def build_modes_pair(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, see
                 raise InputError(f"the map has more than {rank} modes (relative singular value {s[rank] / s[0]:.3g})")
             factors = ModeParams(U[:, :rank], s[:rank], Vt[:rank], None, np.ones(rank, bool))  # pyright: ignore
             parts.append(BiasedParams(factors, part.bias))
-    sizes = [size.capacity for size in network.units]
+    sizes = [size.capacity for size in network.units]  # pyright: ignore
     families = [Biased(Mode()), Biased(Mode()), Dense(use_bias=True)]
     return Built(mlp(sizes, families, [*ranks, None]), (*parts, params[2]))
 

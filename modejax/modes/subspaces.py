@@ -250,9 +250,9 @@ def hidden_activity(network: Network, params: Any, x: Any) -> list[Float[np.ndar
 
     @jax.jit
     def all_layers(params: Any, x: Any) -> list[Any]:
-        h, found = network.enter(x), []
-        for index in range(len(network.units) - 2):
-            h = network.between(params, h, index, index + 1)
+        h, found = network.enter(x), []  # pyright: ignore
+        for index in range(len(network.units) - 2):  # pyright: ignore
+            h = network.between(params, h, index, index + 1)  # pyright: ignore
             found.append(h)
         return found
 

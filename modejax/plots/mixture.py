@@ -46,7 +46,7 @@ def plot_decision(ax: Axes, network: Network, params: Any, x: np.ndarray, cluste
     """
     import jax.numpy as jnp
 
-    if (network.sizes[0].capacity, network.sizes[-1].capacity) != (2, 1):
+    if (network.units[0].capacity, network.units[-1].capacity) != (2, 1):  # pyright: ignore
         raise InputError("a decision map needs a network with two inputs and one output")
     grid = np.linspace(-1.3, 1.3, 121, dtype=np.float32)
     plane = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)

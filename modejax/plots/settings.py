@@ -39,5 +39,5 @@ def own_style() -> Iterator[None]:
 
     with matplotlib.rc_context():
         fixed = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
-        matplotlib.rcParams.update(fixed)
+        matplotlib.rcParams.update(fixed)  # pyright: ignore
         yield

@@ -160,7 +160,7 @@ def _classifiers(folder: Path, count: int, records: list[dict[str, Any]]) -> lis
                 H = one_hot(y, int(y.max()) + 1)
                 Phi = hidden_units(*built, X)[0][1].Phi
                 errors = [float(np.abs(outputs(*built, X, float32=single) - H).max()) for single in (False, True)]
-                widths = [size.capacity for size in built.network.units][1:-1]
+                widths = [size.capacity for size in built.network.units][1:-1]  # pyright: ignore
                 got.append((widths[0], widths[1], float((Phi > 1e-9).mean()), *errors))
                 records.append({"what": f"{kind}, {name}", "seed": seed, "widths": "-".join(map(str, widths)), "density": got[-1][2], "error": errors[0], "error_float32": errors[1]})  # fmt: skip  # noqa: E501
             a, b, density, error, single = zip(*got, strict=True)
@@ -176,7 +176,7 @@ def _classifiers(folder: Path, count: int, records: list[dict[str, Any]]) -> lis
         for row, (X, labels) in enumerate((_data("two rings", 0), (clusters, y))):
             for column, (name, build) in enumerate(CLASSIFIERS.items()):
                 built = build(X, labels)
-                widths = [size.capacity for size in built.network.units][1:-1]
+                widths = [size.capacity for size in built.network.units][1:-1]  # pyright: ignore
                 title = f"{name}, widths {', '.join(map(str, widths))}"
                 plot_regions(axes[row, column], lambda x, built=built: outputs(*built, x), X, labels, title)
 
@@ -197,7 +197,7 @@ def _images(quick: bool, records: list[dict[str, Any]]) -> list[str]:
         seconds = time.perf_counter() - began
         errors = [float(np.abs(outputs(*built, X, float32=single) - one_hot(y, K)).max()) for single in (False, True)]
         right = float((outputs(*built, test).argmax(axis=1) == data.y_test).mean())
-        widths = [size.capacity for size in built.network.units]
+        widths = [size.capacity for size in built.network.units]  # pyright: ignore
         largest = max(float(np.abs(part.weight).max()) for part in built.params)
         records.append({"what": f"{data.name}, {name}", "widths": "-".join(map(str, widths)), "seconds": seconds, "error": errors[0], "error_float32": errors[1], "test_accuracy": right, "largest_weight": largest})  # fmt: skip  # noqa: E501
         rows.append([name, "-".join(map(str, widths)), f"{seconds:.2f}", f"{errors[0]:.1e}", f"{errors[1]:.1e}", f"{largest:.2g}", f"{100 * right:.1f} %"])  # fmt: skip  # noqa: E501

@@ -85,7 +85,7 @@ def run(
     decoded = outputs(*built, X)
     test = digits.x_test * digits.scale
     off = outputs(*built, test)
-    size = [each.capacity for each in built.network.units]
+    size = [each.capacity for each in built.network.units]  # pyright: ignore
     error = float(np.abs(decoded - X).max())
     new = float(((off - test) ** 2).mean() / ((test - X.mean(axis=0)) ** 2).mean())
     lines += [

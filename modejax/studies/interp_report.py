@@ -84,7 +84,7 @@ def _run(path: Path, points: int) -> Source:
     X, y = data.x_train[:points].astype(np.float64) * data.scale, data.y_train[:points]
     labels = None if data.targets == "values" else (y > 0 if data.targets == "signs" else y).astype(np.int64)
     one = labels is None or data.targets == "signs"
-    Y = y[:, None].astype(np.float64) if one else one_hot(labels, data.num_classes)
+    Y = y[:, None].astype(np.float64) if one else one_hot(labels, data.num_classes)  # pyright: ignore
     names = [dict(each.at) for each in trained]
     return Source(names, [(t.network, t.params) for t in trained], X, Y, labels)
 

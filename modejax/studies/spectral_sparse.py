@@ -106,7 +106,7 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
             final = result.pruning_accuracy.sel(score="weights").isel(truncation_epoch=-1, **one)
             final = final.rename(percentile="sparsity")
         else:
-            final = final_accuracy(result).isel(**one)
+            final = final_accuracy(result).isel(**one)  # pyright: ignore
         for sparsity in shared.sparsities:
             for seed in shared.seed_numbers:
                 rows.append(Row(family.name, sparsity, seed, float(final.sel(sparsity=sparsity, seed=seed))))

@@ -110,7 +110,7 @@ def _exponent(tail: np.ndarray) -> float:
         size = math.log(span) if abs(a * span) < 1e-9 else math.log(abs(math.expm1(a * span) / a))
         return alpha * mean + size
 
-    return float(minimize_scalar(loss, bounds=(-5.0, 30.0), method="bounded").x)
+    return float(minimize_scalar(loss, bounds=(-5.0, 30.0), method="bounded").x)  # pyright: ignore
 
 
 def _distance(tail: np.ndarray, alpha: float) -> float:

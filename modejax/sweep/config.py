@@ -375,7 +375,7 @@ def _arm_texts(arms: Any) -> tuple[str, ...]:
         for field, value in fields.items():
             if isinstance(value, Mapping):
                 value = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in value.items()]
-            value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+            value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy  # pyright: ignore
             entries = value if isinstance(value, list | tuple | range) else (value,)
             parts = [str(each).lower() if isinstance(each, bool) else str(each) for each in entries]
             words.append(f"{field}={','.join(parts)}")

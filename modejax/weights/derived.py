@@ -61,7 +61,7 @@ def compose(derived: Derived, arrays: Mapping[str, Any]) -> np.ndarray:
                 assert second is not None
                 return first / _sigma(first, second)
             case "mask":
-                return first * second
+                return first * second  # pyright: ignore
             case "scaled":
                 assert second is not None
                 return first * (second if second.size == 1 else second.reshape(-1, *(1,) * (first.ndim - 1)))

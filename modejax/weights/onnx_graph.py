@@ -52,7 +52,7 @@ class _Values:
         match node.op:
             case "Identity" | "Cast":
                 self.shapes[out], self.load[out] = shape, read
-                self.alias[out] = self.alias.get(first, first)
+                self.alias[out] = self.alias.get(first, first)  # pyright: ignore
             case "Transpose":
                 turn = node.attributes.get("perm") or list(range(len(shape)))[::-1]
                 if sorted(turn) == list(range(len(shape))):

@@ -38,7 +38,7 @@ SMALL = X[:60, :4], Y[:60]
 @pytest.mark.parametrize("theta", [0.0, 0.25])
 def test_hinges_interpolate_with_n_minus_1_units_and_a_triangle(theta):
     built = build_hinge(X, Y, theta=theta)
-    assert [size.capacity for size in built.network.units] == [5, 199, 3]
+    assert [size.capacity for size in built.network.units] == [5, 199, 3]  # pyright: ignore
     assert np.abs(outputs(*built, X) - Y).max() < 1e-9
     units = hidden_units(*built, X)[0][0]
     A = act_mask(units.Z)
@@ -104,7 +104,7 @@ def test_a_ray_and_the_origin_do_not_disturb_the_lift():
 
 def test_affine_blocks():
     built = build_affine_blocks(*SMALL)
-    assert built.network.units[1].capacity == 59
+    assert built.network.units[1].capacity == 59  # pyright: ignore
     assert np.abs(outputs(*built, SMALL[0]) - SMALL[1]).max() < 1e-9
     record = layer_report(*built, *SMALL, tolerance=1e-9)[0]
     assert (record["class"], record["rank_1e-10"], record["blocks"]) == ("B", 60, "12 blocks")
@@ -116,7 +116,7 @@ def test_affine_blocks():
 
 def test_a_remainder_makes_a_smaller_block():
     built = build_affine_blocks(X[:23], Y[:23])
-    assert built.network.units[1].capacity == 22
+    assert built.network.units[1].capacity == 22  # pyright: ignore
     assert np.abs(outputs(*built, X[:23]) - Y[:23]).max() < 1e-9
 
 

@@ -33,7 +33,7 @@ X, Y = rng.standard_normal((60, 5)), rng.standard_normal((60, 3))
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 60])
 def test_two_sided_hinges_interpolate_and_span_what_hinges_span(n):
     built = build_two_sided_hinge(X[:n], Y[:n])
-    assert built.network.units[1].capacity == n - 1
+    assert built.network.units[1].capacity == n - 1  # pyright: ignore
     assert np.abs(outputs(*built, X[:n]) - Y[:n]).max() < 1e-9
     both = [interp_matrix(hidden_units(*b, X[:n])[0][0].Phi) for b in (built, build_hinge(X[:n], Y[:n]))]
     assert [nrank(G) for G in both] == [n, n]

@@ -74,7 +74,7 @@ def test_a_layer_multiplies_by_its_kernel(name, rows, float64):
     kernel = reference_kernel(params)
     np.testing.assert_allclose(family.kernel(params), kernel, rtol=0, atol=1e-12)
     x = np.random.default_rng(1).normal(size=(rows, FAN_IN))
-    expected = x @ kernel.T
+    expected = x @ kernel.T  # pyright: ignore
     assert (family.bias(params) is not None) == ("bias" in name)
     if "bias" in name:
         expected = expected + np.asarray(params.bias)

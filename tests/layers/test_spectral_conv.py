@@ -28,7 +28,7 @@ def test_it_is_an_ordinary_convolution_between_scaled_channels(padding, strides)
         return jnp.moveaxis(jax.lax.conv_general_dilated(first, params.phi, (strides, strides), padding)[0], 0, -1)
 
     scaled = convolved(params.lambda_in[None, None] * x) - params.lambda_out[None, None] * convolved(x)
-    np.testing.assert_allclose(layer.apply(params, x), scaled + params.bias[None, None], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer.apply(params, x), scaled + params.bias[None, None], rtol=0, atol=1e-12)  # pyright: ignore
 
 
 def test_each_place_of_the_window_is_a_two_set_map():

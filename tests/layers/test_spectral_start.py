@@ -109,7 +109,7 @@ def test_the_svd_start_is_that_of_a_normal_matrix():
 @pytest.mark.parametrize("sizes", [(5, 3), (3, 5), (6, 6), (1, 4)])
 def test_the_singular_values_are_distributed_as_those_of_normal_matrices(sizes):
     count = 3000
-    drawn = jax.jit(jax.vmap(lambda seed: make("svd").init(jax.random.key(seed), *sizes).phi.s))(jnp.arange(count))
+    drawn = jax.jit(jax.vmap(lambda seed: make("svd").init(jax.random.key(seed), *sizes).phi.s))(jnp.arange(count))  # pyright: ignore
     found = np.linalg.svd(np.random.default_rng(3).normal(size=(count, *sizes)), compute_uv=False)
     for ours, theirs in zip(np.asarray(drawn).T / 0.036, found.T, strict=True):
         compared: Any = stats.ks_2samp(ours, theirs)
@@ -135,7 +135,7 @@ def test_large_factors_are_those_of_lapack(float64):
 
 def test_singular_values_of_a_large_start_are_accurate(float64):
     """The ends and the mean square of 200 values are those that the law of large numbers gives them."""
-    s = jax.jit(lambda: make("svd").init(jax.random.key(0), 300, 200).phi.s)() / 0.036
+    s = jax.jit(lambda: make("svd").init(jax.random.key(0), 300, 200).phi.s)() / 0.036  # pyright: ignore
     # Marchenko and Pastur: a 300 x 200 matrix has the edges sqrt(300) +- sqrt(200); the mean square is 300.
     assert abs(float(s[0]) - (300**0.5 + 200**0.5)) < 1
     assert abs(float(s[-1]) - (300**0.5 - 200**0.5)) < 1

@@ -150,7 +150,7 @@ def as_mlp(kind):
         (lambda width, modes: layers.Mode(), "the factory must return a modejax.networks.Network, got Mode"),
         (lambda width, modes: MLP, "the factory must return a modejax.networks.Network, got <class"),
         (
-            lambda width, modes: mlp([6, width], layers.Mode(), modes)(3),
+            lambda width, modes: mlp([6, width], layers.Mode(), modes)(3),  # pyright: ignore
             "a network of width 4 cannot be made or applied",
         ),
     ],

@@ -269,7 +269,7 @@ def test_what_is_no_layer_is_refused():
         ([layers.Dense(), None], "a layer is a family such as layers.Mode"),
     ):
         with pytest.raises(InputError, match=message):
-            mlp([4, 3, 2], wrong)
+            mlp([4, 3, 2], wrong)  # pyright: ignore
     with pytest.raises(InputError, match="needs a number of modes, got none"):
         mlp([4, 3, 2], layers.Mode())
     with pytest.raises(InputError, match="has 2 maps, got 3 numbers of modes"):

@@ -57,7 +57,7 @@ def test_accuracy_against_sparsity(sparse):
     ax = plot_against(sparse, "sparsity", modes=0)
     for line, width in zip(ax.lines, (6, 9), strict=True):
         expected = 100 * sparse.first.test_accuracy.sel(width=width).isel(epoch=-1).mean("seed").values.ravel()
-        np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)
+        np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)  # pyright: ignore
     own = Figure().subplots()
     assert plot_against(sparse, "sparsity", own) is own
     # The baseline has no masks and is not drawn.

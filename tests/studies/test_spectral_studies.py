@@ -107,7 +107,7 @@ def test_a_student_adds_its_nodes_and_a_teacher_is_a_student():
         assert not any(jax.tree.leaves(layer.trainable(params)))
         assert float(layer.penalty(params)) == 0
         hidden = layer.init(jax.random.key(0), 3, 4)
-        assert float(layer.penalty(hidden)) == pytest.approx(0.1 * float(jnp.sum(hidden.phi**2)))
+        assert float(layer.penalty(hidden)) == pytest.approx(0.1 * float(jnp.sum(hidden.phi**2)))  # pyright: ignore
     assert (layer.num_parameters(10, 7), layer.num_parameters(7, 1)) == (77, 0)
     data = spectral_student.teacher_data(3, n_train=50, n_test=20)
     assert (data.y_train >= 0).all()

@@ -71,8 +71,8 @@ def test_through_maps_between_several_axes():
             self.out = nnx.LinearGeneral((6, 8), OUT, axis=(-2, -1), rngs=rngs)
 
     net = Net(nnx.Rngs(0))
-    net.value.kernel.set_value(writer.T.reshape(D, 6, 8).astype("f4"))
-    net.out.kernel.set_value(reader.T.reshape(6, 8, OUT).astype("f4"))
+    net.value.kernel.set_value(writer.T.reshape(D, 6, 8).astype("f4"))  # pyright: ignore
+    net.out.kernel.set_value(reader.T.reshape(6, 8, OUT).astype("f4"))  # pyright: ignore
     check(svr(net))
     arrays = {f"{name}.kernel": writer.T.reshape(D, 6, 8) for name in ("query", "key", "value")}
     arrays |= {f"{name}.bias": np.zeros((6, 8)) for name in ("query", "key", "value")}

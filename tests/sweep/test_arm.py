@@ -169,7 +169,7 @@ def test_numbers_of_numpy_lists_and_arrays_are_taken():
     )
     assert arm == plain
     assert hash(arm) == hash(plain)
-    assert {type(value) for value in (*arm.widths, *arm.modes, *arm.train_examples, arm.depth)} == {int}
+    assert {type(value) for value in (*arm.widths, *arm.modes, *arm.train_examples, arm.depth)} == {int}  # pyright: ignore
     assert {type(value) for value in (*arm.learning_rates, *arm.label_noise, arm.warm_up)} == {float}
 
 

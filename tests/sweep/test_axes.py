@@ -148,7 +148,7 @@ def test_a_number_of_the_user_reaches_the_network_that_asks_for_it(blobs):
         seeds=1,
         epochs=2,
         batch_size=20,
-        axes={"gain": (-0.5, 2)},
+        axes={"gain": (-0.5, 2)},  # pyright: ignore
         learning_rates=(0.05, 0.1),  # pyright: ignore
     )
     run = run_sweep(config, dataset=blobs, network=network)

@@ -43,7 +43,7 @@ def test_it_can_be_switched_off(folder, monkeypatch, how):
     if how == "variable":
         monkeypatch.setenv(cache.SWITCH, "off")
     names = {"set by the user": ("jax_compilation_cache_dir", str(folder.parent / "own"))}
-    names["switched off in JAX"] = ("jax_enable_compilation_cache", False)
+    names["switched off in JAX"] = ("jax_enable_compilation_cache", False)  # pyright: ignore
     changed = names.get(how)
     before = changed and getattr(jax.config, changed[0])
     try:

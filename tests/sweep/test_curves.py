@@ -89,11 +89,11 @@ def test_truncation_curves_equal_a_slow_evaluation(finished, sweep, name):
                 )
 
             def accuracy(cut_kernels, network=network, params=params, biases=biases):
-                h = network.enter(x)
+                h = network.enter(x)  # pyright: ignore
                 for index, kernel in enumerate(cut_kernels):
-                    z = network.by_kernel(jnp.asarray(kernel), h, index)
+                    z = network.by_kernel(jnp.asarray(kernel), h, index)  # pyright: ignore
                     z = z if biases[index] is None else z + biases[index].reshape((1,) * (z.ndim - 1) + (-1,))
-                    h = network.finish(params, z, h, index)
+                    h = network.finish(params, z, h, index)  # pyright: ignore
                 return float((np.asarray(h).argmax(axis=1) == y).mean())
 
             maps = range(len(kernels))
@@ -177,8 +177,8 @@ def test_a_network_of_the_user_that_is_no_chain_has_curves(blobs):
         for member, trained in enumerate(trained_networks(plan, outcome.states)):
             ranks = []
             for each in trained.network.modes(trained.params):
-                norms = np.linalg.norm(each.xi_out, axis=0) + np.linalg.norm(each.xi_in, axis=1)
-                weight = np.abs(each.weight)
+                norms = np.linalg.norm(each.xi_out, axis=0) + np.linalg.norm(each.xi_in, axis=1)  # pyright: ignore
+                weight = np.abs(each.weight)  # pyright: ignore
                 ranks.append(np.argsort(np.argsort(-(weight.mean() / norms.mean() * norms + weight))))
             for k in range(trained.modes + 1):
                 keep = [jnp.asarray(rank < k) for rank in ranks]
@@ -233,11 +233,11 @@ def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
                     for score in set(known) & {"eigenvalue", "incoming"}:
                         cell = here.sel(score=score, percentile=percentile)
                         ranks = node_scores(trained.network, trained.params, score)  # pyright: ignore
-                        kept = kept_nodes(ranks, trained.network.units[1:-1], percentile)
-                        logits = outputs(trained.network, drop_nodes(trained.network, trained.params, kept))
+                        kept = kept_nodes(ranks, trained.network.units[1:-1], percentile)  # pyright: ignore
+                        logits = outputs(trained.network, drop_nodes(trained.network, trained.params, kept))  # pyright: ignore
                         expected = (logits.argmax(axis=1) == blobs.y_test).mean()
                         assert float(cell.pruning_accuracy) == pytest.approx(expected, abs=1e-12)
-                        loss = float(jax.vmap(LOSSES["classes"].value)(logits, jnp.asarray(blobs.y_test)).mean())
+                        loss = float(jax.vmap(LOSSES["classes"].value)(logits, jnp.asarray(blobs.y_test)).mean())  # pyright: ignore
                         assert float(cell.pruning_loss) == pytest.approx(loss, abs=1e-10)
                     h = blobs.x_test.astype(np.float64)
                     biases = trained.network.biases(trained.params)
@@ -280,9 +280,9 @@ def test_the_channels_of_a_conv_net_are_pruned(tiles):
         for member, trained in enumerate(trained_networks(plan, outcome.states)):
             network, params = trained.network, trained.params
             kept = kept_nodes(node_scores(network, params, "throughput"), network.units[1:-1], 50)  # pyright: ignore
-            h = network.enter(jnp.asarray(x))
+            h = network.enter(jnp.asarray(x))  # pyright: ignore
             for index in range(3):
-                h = network.between(params, h, index, index + 1)
+                h = network.between(params, h, index, index + 1)  # pyright: ignore
                 h = np.asarray(h) * np.asarray(kept[index]) if index < 2 else h
             right = float((np.asarray(h).argmax(axis=1) == tiles.y_test).mean())
             assert outcome.records[0].pruning_accuracy[member, 0, 0, 1] == pytest.approx(right, abs=1e-12)

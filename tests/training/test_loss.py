@@ -34,7 +34,7 @@ def test_the_decision_is_the_largest_logit(logits, label):
 
 def test_of_equal_logits_the_first_decides():
     z = jnp.array([1.0, 5.0, 5.0, -2.0])
-    assert [bool(cross_entropy.correct(z, jnp.int32(label))) for label in range(4)] == [False, True, False, False]
+    assert [bool(cross_entropy.correct(z, jnp.int32(label))) for label in range(4)] == [False, True, False, False]  # pyright: ignore
 
 
 def test_the_gradient_of_cross_entropy_is_the_error_of_the_probabilities():
@@ -61,12 +61,12 @@ def test_squared_error_decides_by_the_sign_and_an_output_of_0_is_wrong(output, l
     for dtype in (jnp.int32, jnp.int8):
         z, y = jnp.array([output]), jnp.asarray(label, dtype)
         assert float(squared_error.value(z, y)) == value
-        assert bool(squared_error.correct(z, y)) == right
+        assert bool(squared_error.correct(z, y)) == right  # pyright: ignore
 
 
 def test_an_output_that_is_no_number_is_wrong():
     nan = jnp.array([jnp.nan])
-    assert not any(bool(squared_error.correct(nan, jnp.int32(label))) for label in (-1, 1))
+    assert not any(bool(squared_error.correct(nan, jnp.int32(label))) for label in (-1, 1))  # pyright: ignore
 
 
 def test_each_kind_of_target_has_its_loss():

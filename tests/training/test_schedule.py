@@ -64,7 +64,7 @@ def test_every_schedule_starts_at_the_rate_and_is_a_schedule_of_optax(name, floa
     }[name]
     found = rates(name, every=2, dtype=jnp.float64).ravel()
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        expected = [float(theirs(step)) for step in range(total)]
+        expected = [float(theirs(step)) for step in range(total)]  # pyright: ignore
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert found[0] == 0.003
 

@@ -125,7 +125,7 @@ def test_a_pre_activation_norm_does_not_turn_a_convolution():
 
 def test_depthwise_convolutions_stay_dense_and_are_counted_as_none(tmp_path, capsys):
     path = tmp_path / "g.npz"
-    np.savez(path, **{"a.kernel": r(3, 3, 3, 16), "dw.kernel": r(3, 3, 1, 16), "b.kernel": r(1, 1, 16, 32)})
+    np.savez(path, **{"a.kernel": r(3, 3, 3, 16), "dw.kernel": r(3, 3, 1, 16), "b.kernel": r(1, 1, 16, 32)})  # pyright: ignore
     assert decompose(path, "--modes", "4") == 0
     said = capsys.readouterr().out
     assert "left dense: dw (a convolution in 16 groups" in said
@@ -348,7 +348,7 @@ def test_other_byte_orders_long_doubles_and_small_floats_are_read_exactly(tmp_pa
     assert weights["b.weight"].dtype == np.float64
     assert decompose(tmp_path / "be.npz", "--modes", "2") == 0
     fine = np.full((2, 2), 1, np.longdouble) + np.finfo(np.longdouble).eps
-    np.savez(tmp_path / "ld.npz", **{"a.weight": fine})
+    np.savez(tmp_path / "ld.npz", **{"a.weight": fine})  # pyright: ignore
     if np.finfo(np.longdouble).eps < np.finfo(float).eps:
         assert decompose(tmp_path / "ld.npz", "--modes", "1") == 2
         assert "does not hold exactly" in capsys.readouterr().err

@@ -273,7 +273,7 @@ def test_stacks_are_taken_apart_by_their_biases_and_norms_and_written_back():
 
 def test_damaged_files_of_every_format_are_refused_in_words(tmp_path, capsys):
     good = {}
-    np.savez(tmp_path / "n.npz", **{"fc.weight": r(4, 3)})
+    np.savez(tmp_path / "n.npz", **{"fc.weight": r(4, 3)})  # pyright: ignore
     save_file({"fc.weight": r(4, 3)}, tmp_path / "n.safetensors")
     (tmp_path / "n.pt").write_bytes(torch_bytes({"fc.weight": Tensor(r(4, 3))}))
     (tmp_path / "n.onnx").write_bytes(onnx_bytes([node("Gemm", ["x", "w"], ["y"])], {"w": r(4, 3)}))
@@ -323,7 +323,7 @@ def test_names_with_formulas_html_and_settings_of_the_user_do_no_harm(tmp_path, 
 
     names = ("a$_{x.weight", "<script>alert(1)</script>.weight", "é" * 80 + ".weight")
     weights = dict(zip(names, (r(6, 4), r(5, 6), r(3, 5)), strict=True))
-    np.savez(tmp_path / "n.npz", **{name.replace("/", "|"): each for name, each in weights.items()})
+    np.savez(tmp_path / "n.npz", **{name.replace("/", "|"): each for name, each in weights.items()})  # pyright: ignore
     with matplotlib.rc_context({"text.usetex": True, "font.family": "serif"}):
         assert main(["svr", str(tmp_path / "n.npz"), "--out", str(tmp_path / "svr"), "--layers", "--explain"]) == 0
         assert main(["decompose", str(tmp_path / "n.npz"), "--energy", "0.9", "--out", str(tmp_path / "d")]) == 0

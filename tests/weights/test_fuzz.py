@@ -97,7 +97,7 @@ def run(folder, entries, around, choice, form) -> None:
     path = folder / f"n.{form}"
     try:
         if form == "npz":
-            np.savez(path, **{key.replace("/", "|").replace("\0", "0"): each for key, each in wrapped.items()})
+            np.savez(path, **{key.replace("/", "|").replace("\0", "0"): each for key, each in wrapped.items()})  # pyright: ignore
         elif form == "safetensors":
             save_file({key: np.ascontiguousarray(each) for key, each in wrapped.items() if each.dtype.isnative}, path)
         else:
