@@ -23,7 +23,7 @@ def ones(name: str, size: int) -> dict[str, np.ndarray]:
 
 
 def decompose(path, *words: str) -> int:
-    return main(["decompose", str(path), "--out", str(path.parent / "out"), *words])
+    return main(["decompose", str(path), "--out", str(path.parent / "out"), "--overwrite", *words])
 
 
 def shapes(weights, **options) -> dict[str, tuple[int, ...]]:
@@ -358,7 +358,7 @@ def test_other_byte_orders_long_doubles_and_small_floats_are_read_exactly(tmp_pa
         np.testing.assert_array_equal(read_weights(path)["a.weight"].astype("f4"), a.astype(kind).astype("f4"))
         assert decompose(path, "--modes", "2") == 0
         assert read_weights(tmp_path / "out" / "dense.safetensors")["a.weight"].dtype == kind
-        assert main(["svr", str(path), "--out", str(tmp_path / "svr")]) == 0
+        assert main(["svr", str(path), "--out", str(tmp_path / "svr"), "--overwrite"]) == 0
 
 
 def test_types_that_numpy_forgets_and_complex_numbers_are_named(tmp_path):

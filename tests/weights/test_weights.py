@@ -70,7 +70,7 @@ def test_norms_are_told_from_kernels_in_flax_linen_keras_and_torch_names():
     keras = {f"bn.{part}": np.ones(3) for part in ("gamma", "beta", "moving_mean", "moving_variance")}
     for arrays in (torch, linen, keras):
         (norm,) = find_norms({key: np.shape(each) for key, each in arrays.items()})
-        assert None not in norm
+        assert None not in (norm.name, norm.scale, norm.bias, norm.mean, norm.var)
     assert find_norms({"ln.scale": (3,)})[0].mean is None
 
 
