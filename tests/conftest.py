@@ -29,9 +29,9 @@ _LONG_EXAMPLES = re.compile(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Make slow ones of what takes long: examples of docstrings that train or solve something, and three notebooks."""
+    """Make slow ones of what takes long: examples of docstrings that train or solve something, and notebooks that train."""
     for item in items:
-        if item.name in ("modes.ipynb", "networks.ipynb", "spectral.ipynb"):
+        if item.name in ("modes.ipynb", "networks.ipynb", "quickstart.ipynb", "spectral.ipynb", "svr.ipynb"):
             item.add_marker("slow")
         if isinstance(item, pytest.DoctestItem) and any(
             _LONG_EXAMPLES.search(each.source) for each in item.dtest.examples
