@@ -59,7 +59,9 @@ def test_the_epochs_of_curves(finished):
     assert finished("leading")[0].truncation_epochs == (2, 3)
 
 
-@pytest.mark.parametrize(("sweep", "name"), ARMS)
+@pytest.mark.parametrize(
+    ("sweep", "name"), [ARMS[0], *(pytest.param(*arm, marks=pytest.mark.slow) for arm in ARMS[1:])]
+)
 def test_truncation_curves_equal_a_slow_evaluation(finished, sweep, name):
     """Modes are ranked with NumPy and kernels rebuilt from those kept, stage by stage, for each number of modes."""
     plan, dataset, outcome = finished(sweep)
@@ -166,6 +168,7 @@ def crossed(width, modes):
     return Crossed(left, right)
 
 
+@pytest.mark.slow
 def test_a_network_of_the_user_that_is_no_chain_has_curves(blobs):
     config = dataclasses.replace(BASE, network="custom", modes=(2, 4), name="")
     plan = make_plan(config, blobs, Custom(network=crossed))
@@ -258,6 +261,7 @@ def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
         assert "node_score" not in tree.children["baseline"]
 
 
+@pytest.mark.slow
 def test_the_channels_of_a_conv_net_are_pruned(tiles):
     config = SweepConfig(
         network="conv",

@@ -127,6 +127,7 @@ def test_starts_that_do_not_fit_are_refused(blobs):
         execute(plan, blobs, start=narrow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["none", "dynamic"])
 def test_the_best_epoch_on_held_out_examples_is_kept(blobs, mask):
     # A rate at which the accuracy goes up and down.

@@ -73,7 +73,7 @@ SWEEPS = {
     "many images": ("tiles", dataclasses.replace(IMAGES, arms=IMAGES_MANY, baseline="dense")),
     "drawn images": ("tiles", dataclasses.replace(IMAGES, batches="per_seed", seeds=2, train_examples=(20, 100))),
 }
-SLOW = ("drawn", "images", "many", "many images", "drawn images")
+SLOW = ("vectors", "drawn", "images", "many", "many images", "drawn images")
 
 
 @functools.cache
@@ -203,6 +203,7 @@ def test_no_communication_between_members(finished):
         assert collective not in text
 
 
+@pytest.mark.slow
 def test_a_sweep_is_traced_once_and_other_values_reuse_the_program(blobs, monkeypatch):
     chex.clear_trace_counter()
     traced = chex.assert_max_traces(program_module._run_chunk, n=1)
@@ -232,6 +233,7 @@ def test_a_sweep_is_traced_once_and_other_values_reuse_the_program(blobs, monkey
         execute(make_plan(dataclasses.replace(first, seeds=3), blobs), blobs)
 
 
+@pytest.mark.slow
 def test_a_diverged_member_is_flagged_and_the_others_keep_their_bits(blobs):
     runs = []
     for other in (1e3, 0.02):
