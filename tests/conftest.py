@@ -26,12 +26,14 @@ _LONG_EXAMPLES = re.compile(
     r"\b(run_sweep|run_members|predicted_plateaus|learning_rate_limit|check_network|check_family)\("
 )
 
+_LONG_NOTEBOOKS = ("modes", "networks", "quickstart", "spectral", "svr")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Make slow ones of what takes long: examples of docstrings that train or solve something, and notebooks that train."""
     for item in items:
-        if item.name in ("modes.ipynb", "networks.ipynb", "quickstart.ipynb", "spectral.ipynb", "svr.ipynb"):
+        if item.name.removesuffix(".ipynb") in _LONG_NOTEBOOKS:
             item.add_marker("slow")
         if isinstance(item, pytest.DoctestItem) and any(
             _LONG_EXAMPLES.search(each.source) for each in item.dtest.examples
