@@ -31,7 +31,7 @@ _LONG_NOTEBOOKS = ("modes", "networks", "quickstart", "spectral", "svr")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Make slow ones of what takes long: examples of docstrings that train or solve something, and notebooks that train."""
+    """Make slow ones of what takes long: examples that train or solve something, and notebooks that train."""
     for item in items:
         if item.name.removesuffix(".ipynb") in _LONG_NOTEBOOKS:
             item.add_marker("slow")
