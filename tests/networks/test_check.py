@@ -87,7 +87,8 @@ class ByCapacity(Matrix):
     """A start that depends on the capacity."""
 
     def init(self, key):
-        drawn = jax.random.normal(key, (self.width.capacity, 6)) * self.width.mask.astype(float)[:, None]
+        # The last axis is the padded one: where the first is, JAX draws the same entries for any size.
+        drawn = jax.random.normal(key, (6, self.width.capacity)).T * self.width.mask.astype(float)[:, None]
         return drawn, super().init(key)[1]
 
 
