@@ -142,7 +142,7 @@ def as_mlp(kind):
         (Narrow, "7 inputs give outputs of shape (7,); needed: (7, outputs)"),
         (Padded, "width 4 gives other outputs in a capacity of 7"),
         (Filled, "padding of [0] is not 0"),
-        (ByCapacity, "starts with other entries of [0]; draw them with modejax.draws"),
+        (ByCapacity, "starts with other entries of [0] than alone; draw with modejax.draws"),
         (Frozen, "no parameter is trainable"),
         (Kinked, "the gradient along a direction is"),
         (NotFinite, "the outputs of a fresh network are not finite"),
