@@ -2,7 +2,7 @@
 
 `main` picks the command; each command is a frozen dataclass from which tyro makes the options, with a `run() -> exit
 code`. Options come from the library's own configs. Heavy libraries are imported when a command runs, so that
-`modejax --help` answers at once. Computation may not come in.
+`modejax --help` answers at once. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -45,6 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of a pipe, such as head, has gone; there is nobody to tell.
+        # The reader of a pipe, such as head, has closed it, so no message can be printed.
         sys.stderr.close()
         return 1

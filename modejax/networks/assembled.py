@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -43,9 +44,9 @@ class Assembled(Chain):
     """
 
     @property
+    @abc.abstractmethod
     def placed(self) -> tuple[Placed, ...]:
         """The maps, in the order in which they act."""
-        raise NotImplementedError
 
     def parts(self, params: Params) -> tuple[LayerParams, ...]:
         """Return the parameters of the maps."""
