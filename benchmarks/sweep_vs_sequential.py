@@ -8,6 +8,7 @@ may use all cores inside its products; the sweep spreads its members over the co
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class Config:
     """Networks of width 100 with 30 modes in the first comparison."""
     widths: tuple[int, ...] = (20, 40, 80, 160, 320, 640)
     """Widths of the second comparison, 30 modes each."""
+    channels: tuple[int, ...] = (4, 6, 8, 12, 16, 24)
+    """Channels of the convolutional networks of the third comparison, two convolutions of 8 modes each."""
     distinct: int = 0
     """Networks of the first comparison that are run one by one; their mean time stands for the others. 0: all."""
     epochs: int = 2
@@ -91,7 +94,7 @@ def main(config: Config) -> dict[str, Any]:
     common.use_all_cores()
     dataset = common.load_images(config.smoke, config.data)
     if config.smoke:
-        config = dataclasses.replace(config, members=8, distinct=0, widths=(20, 80), repeats=2)
+        config = dataclasses.replace(config, members=8, distinct=0, widths=(20, 80), channels=(2, 4), repeats=2)
     limits = common.ceilings()
     peak, copy = limits["matmul_flops_per_second"] / 1e9, limits["copy_bytes_per_second"] / 1e9
     print(f"peak {peak:.0f} GFLOP/s, copy {copy:.1f} GB/s")
@@ -109,9 +112,19 @@ def main(config: Config) -> dict[str, Any]:
         dataset,
         config,
     )
+    convolutional = functools.partial(
+        common.base_sweep, epochs=20 * config.epochs, network="conv", network_options={"norm": "layer"}, modes=(8,)
+    )
+    images = _part(dataset, 6000)
+    channels = compare(
+        convolutional(widths=config.channels),
+        [convolutional(widths=(width,), devices=1) for width in config.channels],
+        images,
+        config,
+    )
     batches = 10 if config.smoke else 200
     loops = {kind: epoch_seconds(dataset, 100, 30, batches, kind=kind) for kind in ("lean", "script")}
-    for name, result in (("same size", same), ("widths", widths)):
+    for name, result in (("same size", same), ("widths", widths), ("channels of convolutions", channels)):
         rates = (result["network_epochs_per_second"], result["sequential_network_epochs_per_second"])
         compiling = (result["sweep_compile_seconds"], result["sequential_compile_seconds"])
         print(
@@ -125,9 +138,23 @@ def main(config: Config) -> dict[str, Any]:
         f"{loops['lean']:.2f} s an epoch of one network, one in float64 that rebuilds it wherever it is used "
         f"{loops['script']:.2f} s, the sweep {1 / same['network_epochs_per_second']:.3f} s"
     )
-    measured = {"ceilings": limits, "same_size": same, "widths": widths, "reference_loop_epoch_seconds": loops}
+    measured = {
+        "ceilings": limits,
+        "same_size": same,
+        "widths": widths,
+        "channels": channels,
+        "channels_training_examples": len(images.x_train),
+        "reference_loop_epoch_seconds": loops,
+    }
     common.write("sweep_vs_sequential", config.smoke, config, measured, config.out)
     return measured
+
+
+def _part(dataset: Dataset, examples: int) -> Dataset:
+    """Return the first training examples, and a third as many test examples."""
+    cut = {f"{what}_train": getattr(dataset, f"{what}_train")[:examples] for what in "xy"}
+    cut |= {f"{what}_test": getattr(dataset, f"{what}_test")[: examples // 3] for what in "xy"}
+    return dataclasses.replace(dataset, **cut)
 
 
 def _single(epochs: int, seed: int) -> SweepConfig:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 __all__ = ["main"]
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from modejax.errors import InputError
 
     try:
-        return parse(words).run()
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            return parse(words).run()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -48,3 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe, such as head, has closed it, so no message can be printed.
         sys.stderr.close()
         return 1
+
+
+def _say(message: Warning | str, *_: object) -> None:
+    """Print a warning without the line of code that it comes from."""
+    print(f"warning: {message}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """A user's own arrays, in memory or in an `.npz` file, as a `Dataset`."""
 
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,6 +13,9 @@ from modejax.data.dataset import ARRAYS, Dataset
 from modejax.errors import InputError
 
 __all__ = ["from_arrays", "load_npz"]
+
+USUAL_SIZE = 5.0
+"""The largest root mean square of features that goes without a warning; scaled images and features have 1 or less."""
 
 
 def from_arrays(
@@ -26,7 +30,8 @@ def from_arrays(
 ) -> Dataset:
     """Make a data set of arrays, with scale, classes and image shape taken from the arrays themselves.
 
-    8-bit integers are taken as images of range 0..255 (scale 1/255), floats are used as they are (scale 1).
+    8-bit integers are taken as images of range 0..255 (scale 1/255), floats are used as they are (scale 1); a warning
+    says so where they are much larger than 1, as weights start, and learning rates are usual, for features of about 1.
     Integer labels that are all -1 or +1, with both present, are signs; integers 0..C-1, each present, are C classes;
     floats are real values.
 
@@ -61,6 +66,8 @@ def from_arrays(
     image_shape = _image_shape(x_train.shape[1:])
     x_train, x_test = check_features("x_train", _flat(x_train)), check_features("x_test", _flat(x_test))
     scale = 1 / 255 if x_train.dtype == np.uint8 else 1.0
+    if x_train.dtype != np.uint8:
+        _warn_of_size(x_train)
     if targets == "values" or (targets is None and _are_values(np.asarray(y_train), np.asarray(y_test))):
         return Dataset(
             x_train,
@@ -96,6 +103,25 @@ def from_arrays(
         scale=scale,
         targets="signs" if signs else "classes",
         image_shape=image_shape,
+    )
+
+
+def _warn_of_size(features: np.ndarray) -> None:
+    """Warn of features much larger than 1."""
+    size = float(np.sqrt(np.mean(np.square(features, dtype=np.float64))))
+    if size <= USUAL_SIZE:
+        return
+    low, high = float(features.min()), float(features.max())
+    bytes_as_floats = low >= 0 and high <= 255 and bool((features == np.round(features)).all())
+    advice = (
+        "if they are bytes of images, save them as such (x.astype(np.uint8) is divided by 255 here)"
+        if bytes_as_floats
+        else "bring each feature to mean 0 and standard deviation 1, with the numbers of x_train for x_test too"
+    )
+    warnings.warn(
+        f"the features go from {low:.6g} to {high:.6g} (root mean square {size:.3g}) and are used as they are; "
+        f"networks start, and learning rates are usual, for about 1: training is slower or diverges; {advice}",
+        stacklevel=4,
     )
 
 

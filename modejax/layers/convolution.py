@@ -7,9 +7,11 @@ Channels come last: examples have the shape (..., *space, channels). A kernel ha
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -28,6 +30,7 @@ __all__ = [
     "Padding",
     "by_lax",
     "by_patches",
+    "by_places",
     "convolve",
     "draw_filters",
     "geometry",
@@ -154,9 +157,10 @@ def convolve(
 ) -> Float[Array, "... channels_out"]:
     """Convolve examples with a kernel, by the way that is quicker on the backend.
 
-    On the CPU the convolution of XLA is slow, and slower still under vmap over kernels, where it becomes a grouped one:
-    there all patches are laid out and multiplied by the kernel as a matrix, one product of matrices. Patches do not
-    depend on the kernel, so that networks that share x share them, too. Elsewhere the convolution of XLA is taken.
+    On the CPU the convolution of XLA is slow inside a compiled loop, and slower still under vmap over kernels, where it
+    becomes a grouped one: there a product of matrices does it, over all patches or over all places, whichever lays out
+    fewer numbers, as the time goes with them. Patches do not depend on the kernel, so that networks that share x share
+    them, too. Elsewhere the convolution of XLA is taken.
 
     Args:
         where: the geometry.
@@ -170,13 +174,43 @@ def convolve(
         >>> convolve(geometry((3, 3), strides=2), jnp.ones((4, 2, 3, 3)), jnp.ones((5, 8, 8, 2))).shape
         (5, 4, 4, 4)
     """
-    return by_patches(where, kernel, x) if jax.default_backend() == "cpu" else by_lax(where, kernel, x)
+    if jax.default_backend() != "cpu":
+        return by_lax(where, kernel, x)
+    sizes = x.shape[x.ndim - 1 - len(where.window) : -1]
+    narrow = math.prod(_padded(where, sizes)) * len(kernel) < math.prod(places(where, sizes)) * x.shape[-1]
+    return by_places(where, kernel, x) if narrow else by_patches(where, kernel, x)
 
 
 def by_patches(
     where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
 ) -> Float[Array, "... channels_out"]:
     """Convolve by one product of all patches with the kernel; arguments as in `convolve`."""
+    x, windows = _laid_out(where, x)
+    rows = jnp.concatenate([each(x) for each in windows], axis=-1)
+    matrix = jnp.moveaxis(kernel, 1, -1).reshape(len(kernel), -1)
+    return (rows.reshape(-1, rows.shape[-1]) @ matrix.T).reshape(*rows.shape[:-1], len(kernel))
+
+
+def by_places(
+    where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
+) -> Float[Array, "... channels_out"]:
+    """Convolve by one product of all places with the kernel, whose parts are then shifted and added.
+
+    It lays out channels_out numbers a place and entry of the window where patches have channels_in; arguments as in
+    `convolve`.
+    """
+    x, windows = _laid_out(where, x)
+    matrix = jnp.moveaxis(kernel, 1, -1).reshape(len(kernel), len(windows), -1)
+    matrix = matrix.transpose(1, 0, 2).reshape(-1, x.shape[-1])
+    products = (x.reshape(-1, x.shape[-1]) @ matrix.T).reshape(*x.shape[:-1], -1)
+    parts = lax.split(products, (len(kernel),) * len(windows), axis=-1)
+    return functools.reduce(operator.add, (each(part) for each, part in zip(windows, parts, strict=True)))
+
+
+def _laid_out(
+    where: Geometry, x: Float[Array, "... channels"]
+) -> tuple[Float[Array, "... channels"], list[Callable[[Array], Array]]]:
+    """Return x with its padding, and for each entry of the window what it sees of such an array."""
     space = len(where.window)
     batch, sizes = x.shape[: x.ndim - 1 - space], x.shape[x.ndim - 1 - space : -1]
     out = places(where, sizes)
@@ -186,17 +220,16 @@ def by_patches(
     ]
     x = lax.pad(x, jnp.zeros((), x.dtype), [*((0, 0, 0),) * len(batch), *around, (0, 0, 0)])
     reach = [(n - 1) * step + 1 for n, step in zip(out, where.strides, strict=True)]
-    patches = []
-    for place in itertools.product(*map(range, where.window)):
-        first = [n * step for n, step in zip(place, where.kernel_dilation, strict=True)]
+
+    def seen(values: Array, first: Sequence[int]) -> Array:
         last = [a + n for a, n in zip(first, reach, strict=True)]
-        whole = (0,) * len(batch)
-        patches.append(
-            lax.slice(x, (*whole, *first, 0), (*batch, *last, x.shape[-1]), (*(1,) * len(batch), *where.strides, 1))
-        )
-    rows = jnp.concatenate(patches, axis=-1).reshape(math.prod(batch) * math.prod(out), -1)
-    matrix = jnp.moveaxis(kernel, 1, -1).reshape(len(kernel), -1)
-    return (rows @ matrix.T).reshape(*batch, *out, len(kernel))
+        start, stop = (*(0,) * len(batch), *first, 0), (*batch, *last, values.shape[-1])
+        return lax.slice(values, start, stop, (*(1,) * len(batch), *where.strides, 1))
+
+    firsts = itertools.product(
+        *(range(0, n * step, step) for n, step in zip(where.window, where.kernel_dilation, strict=True))
+    )
+    return x, [functools.partial(seen, first=first) for first in firsts]
 
 
 def by_lax(
@@ -227,8 +260,7 @@ def places(where: Geometry, space: Sequence[int]) -> tuple[int, ...]:
         (14, 14)
     """
     found = []
-    for axis, (before, behind) in enumerate(_around(where, space)):
-        wide = (space[axis] - 1) * where.input_dilation[axis] + 1 + before + behind
+    for axis, wide in enumerate(_padded(where, space)):
         reach = (where.window[axis] - 1) * where.kernel_dilation[axis] + 1
         found.append((wide - reach) // where.strides[axis] + 1)
     if min(found) < 1:
@@ -283,6 +315,15 @@ def _around(where: Geometry, space: Sequence[int]) -> list[tuple[int, int]]:
     wide = [(n - 1) * step + 1 for n, step in zip(space, where.input_dilation, strict=True)]
     reach = [(n - 1) * step + 1 for n, step in zip(where.window, where.kernel_dilation, strict=True)]
     return list(lax.padtype_to_pads(wide, reach, where.strides, where.padding))
+
+
+def _padded(where: Geometry, space: Sequence[int]) -> list[int]:
+    """Return the sizes of a space with its padding."""
+    around = _around(where, space)
+    return [
+        (n - 1) * step + 1 + before + behind
+        for n, step, (before, behind) in zip(space, where.input_dilation, around, strict=True)
+    ]
 
 
 def _is_size(value: Any) -> bool:

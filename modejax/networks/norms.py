@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -60,22 +61,28 @@ def normalise(
         >>> [round(float(each), 3) for each in z[0]]
         [-1.0, 1.0, 0.0]
     """
-    member = _membership(channels, 1 if groups is None else groups).astype(z.dtype)
-    count = jnp.sum(member, axis=0)
-    count = jnp.where(count > 0, count, 1)
-    axis = (-1,) if groups is None else (-2, -1)
-    places = 1 if groups is None else z.shape[-2]
-
-    def mean(values: Float[Array, "*rows places channels"]) -> Float[Array, "*rows places channels"]:
-        """Return the mean of its group for every entry."""
-        sums = values @ member
-        if axis == (-2, -1):
-            sums = jnp.sum(sums, axis=-2, keepdims=True)
-        return jnp.broadcast_to((sums / _like(count * places, sums)) @ member.T, values.shape)
-
+    if groups is None or groups == 1:
+        mean = _mean_of_all(z, channels, axes=(-1,) if groups is None else (-2, -1))
+    else:
+        mean = _mean_of_groups(z, channels, groups)
     centred = (z - mean(z)) * _like(channels.mask.astype(z.dtype), z)
     scale = 1 / jnp.sqrt(mean(centred**2) + _EPS)
     return centred * scale * _like(params.gain, z) + _like(params.shift, z)
+
+
+def _mean_of_all(z: Array, channels: Extent, axes: tuple[int, ...]) -> Callable[[Array], Array]:
+    """Return what takes the mean over all channels, and over places where the axes say so."""
+    count = jnp.maximum(jnp.asarray(channels.active), 1).astype(z.dtype) * (1 if len(axes) == 1 else z.shape[-2])
+    mask = _like(channels.mask, z)
+    return lambda values: jnp.sum(jnp.where(mask, values, 0), axis=axes, keepdims=True) / count
+
+
+def _mean_of_groups(z: Array, channels: Extent, groups: int) -> Callable[[Array], Array]:
+    """Return what gives every entry the mean over all places and the channels of its group."""
+    member = _membership(channels, groups).astype(z.dtype)
+    count = jnp.sum(member, axis=0)
+    count = jnp.where(count > 0, count, 1) * z.shape[-2]
+    return lambda values: (jnp.sum(values, axis=-2, keepdims=True) @ member / _like(count, values)) @ member.T
 
 
 def _membership(channels: Extent, groups: int) -> Float[Array, "channels groups"]:

@@ -89,8 +89,6 @@ def custom_config(config: SweepConfig, custom: Custom) -> SweepConfig:
             changes["modes"] = (0,)
     if custom.optimiser is not None:
         changes |= {"optimiser": "custom", "momentum": 0.0}
-    if changes and config.name == config.first_arm.layer:
-        changes["name"] = ""
     return dataclasses.replace(config, **changes) if changes else config
 
 

@@ -73,7 +73,6 @@ def dense_control(start: str, mode_run: SweepConfig, learning_rates: tuple[float
         options += (f"start_modes={mode_run.modes[0]}",)
     return dataclasses.replace(
         mode_run,
-        name="",
         layer="dense",
         layer_options=options,
         modes=None,
@@ -115,12 +114,12 @@ def frontier(quick: bool, seeds: int) -> dict[tuple[str, int], SweepConfig]:
     kinds = {"mode": (1e-3, {}), "tied": (1e-4, {"network": "tied"}), "low_rank": (1e-4, {"layer": "low_rank"})}
     for kind, (decay, changes) in kinds.items():
         for count in modes:
-            found[kind, count] = dataclasses.replace(base, name="", modes=(count,), weight_decays=(decay,), **changes)
+            found[kind, count] = dataclasses.replace(base, modes=(count,), weight_decays=(decay,), **changes)
     for count in full:
-        found["svd", count] = dataclasses.replace(base, name="", layer="svd", modes=(count,), weight_decays=(0.0,))
+        found["svd", count] = dataclasses.replace(base, layer="svd", modes=(count,), weight_decays=(0.0,))
     for count in units:
         found["dense", count] = dataclasses.replace(
-            base, name="", layer="dense", modes=None, widths=(count,), weight_decays=(1e-4,), kept=()
+            base, layer="dense", modes=None, widths=(count,), weight_decays=(1e-4,), kept=()
         )
     return found
 

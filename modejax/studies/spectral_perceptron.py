@@ -146,7 +146,6 @@ def relevance(quick: bool, report: Callable[[str], None] = print) -> tuple[np.nd
 
     config = dataclasses.replace(
         settings(quick, 1),
-        name="",
         layer="spectral",
         layer_options=("variant=input_only", "eigenvectors=trained", "l2_in=0.001", "l2_phi=0.001"),
         penalty="loss",

@@ -99,7 +99,6 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
     for family in FAMILIES:
         config = dataclasses.replace(
             shared,
-            name="",
             layer=family.layer,  # pyright: ignore[reportArgumentType]
             layer_options=family.options,
             learning_rates=(family.learning_rate,),

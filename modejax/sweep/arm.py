@@ -161,11 +161,7 @@ class Arm:
         put("bias", a_flag("bias", self.bias))
         if not isinstance(self.name, str):
             raise InputError(f"the name of an arm is a text, got {self.name!r}")
-        if not self.name:
-            put("name", self.layer if NETWORKS.get(self.network, NETWORKS["mlp"]).layers else self.network)
-            if self.network not in ("mlp", "tied", "sparcs"):
-                put("name", f"{self.network}_{self.layer}" if self.network != "custom" else "custom")
-        if not self.name.replace("_", "").replace("-", "").isalnum():
+        if self.name and not self.name.replace("_", "").replace("-", "").isalnum():
             raise InputError(f"the name of an arm has letters, digits, - and _ only, got {self.name!r}")
 
     def _allowed_widths(self) -> tuple[int, ...]:
@@ -177,6 +173,14 @@ class Arm:
         if tuple(self.widths) not in ((0,), _DEFAULT_WIDTHS):
             raise InputError(f"depth 0 has no hidden layers, got widths={self.widths!r}; leave widths out")
         return (0,)
+
+    @property
+    def label(self) -> str:
+        """The name, or the one that layer and network give, as `Arm.name` says it."""
+        if self.name or self.network == "custom":
+            return self.name or "custom"
+        own = self.layer if NETWORKS[self.network].layers else self.network
+        return own if self.network in ("mlp", "tied", "sparcs") else f"{self.network}_{self.layer}"
 
     @property
     def takes_modes(self) -> Literal["none", "optional", "required"]:

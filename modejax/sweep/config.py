@@ -210,8 +210,8 @@ class SweepConfig(Arm):
 
     @property
     def first_arm(self) -> Arm:
-        """The arm that the record's own fields describe."""
-        return Arm(**{name: getattr(self, name) for name in _ARM_FIELDS})
+        """The arm that the record's own fields describe, with its name."""
+        return Arm(**{name: getattr(self, name) for name in _ARM_FIELDS} | {"name": self.label})
 
     @property
     def all_arms(self) -> tuple[Arm, ...]:

@@ -41,7 +41,8 @@ def inventory(
         exclude: likewise those that are left out.
 
     Returns:
-        What the file holds; kernels in the order of the arrays, layers of a stack one behind the other.
+        What the file holds; kernels in the order of the arrays, layers of a stack one behind the other. Its arrays
+        have the names that they have in `weights`.
 
     Raises:
         InputError: no kernel is left; an option is unknown or matches nothing.
@@ -51,7 +52,9 @@ def inventory(
         >>> found.kernels[0].shape, found.kernels[0].why
         ((16, 4), 'its bias of 16')
     """
-    weights = Weights.of(weights, "the weights")
+    if not isinstance(weights, Weights):  # which gives arrays plain names: here they keep their own
+        plainly = Weights.of(weights, "the weights")
+        return inventory(plainly, layout, kinds=kinds, only=only, exclude=exclude).with_names(plainly.stored)
     kinds = dict(kinds or {})
     check_choice(layout, kinds)
     for what, patterns in (("only", only), ("exclude", exclude), ("kinds", tuple(kinds))):

@@ -67,6 +67,29 @@ class Inventory(NamedTuple):
     left: Mapping[str, str]  # names of arrays that are no kernels, with the reason
     notes: tuple[str, ...]
 
+    def with_names(self, names: Mapping[str, str]) -> Inventory:
+        """Return the same inventory of arrays that have other names.
+
+        Args:
+            names: for each name the other one.
+        """
+
+        def other(name: str | None) -> str | None:
+            return None if name is None else names.get(name, name)
+
+        def renamed(kernel: Kernel) -> Kernel:
+            derived = kernel.derived
+            if derived is not None:
+                derived = derived._replace(parts=tuple(names.get(part, part) for part in derived.parts))
+            return kernel._replace(key=names.get(kernel.key, kernel.key), bias=other(kernel.bias), derived=derived)
+
+        norms = (
+            each._replace(scale=other(each.scale), bias=other(each.bias), mean=other(each.mean), var=other(each.var))
+            for each in self.norms
+        )
+        left = {names.get(name, name): why for name, why in self.left.items()}
+        return Inventory(tuple(renamed(each) for each in self.kernels), tuple(norms), left, self.notes)
+
     def lines(self) -> list[str]:
         """Return what was inferred from what, one line a kernel, and what is left out."""
         rows = [["kernel", "kind", "axes", "(out, in, window)", "inferred from"]]

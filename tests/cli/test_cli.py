@@ -114,6 +114,14 @@ def test_a_users_file_is_checked(capsys, changes, message):
     assert message in refused(capsys, "sweep", "--dataset", "own.npz", "--batch-size", "10")
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_warning_is_a_line_of_its_own(capsys, here):
+    x = np.arange(0, 252.0, 21).reshape(6, 2)
+    np.savez("large.npz", x_train=x, y_train=np.arange(6) % 2, x_test=x, y_test=np.arange(6) % 2)
+    assert main(["plan", "--dataset", "large.npz", "--widths", "4", "--modes", "2", "--batch-size", "2"]) == 0
+    assert capsys.readouterr().err.startswith("warning: the features go from 0 to 231 (root mean square")
+
+
 def test_output_folder_that_is_not_a_run(capsys, here):
     (here / "thesis").mkdir()
     (here / "thesis" / "chapter.tex").write_text("mine")

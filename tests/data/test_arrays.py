@@ -51,6 +51,21 @@ def test_floats_stay_as_they_are():
     np.testing.assert_array_equal(data.x_train, x.astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("x", "advice"),
+    [
+        (np.arange(0, 252.0, 21).reshape(6, 2), r"x\.astype\(np\.uint8\)"),  # bytes as `fetch_openml` gives them
+        (np.arange(0, 252.0, 21).reshape(6, 2) / 7, "mean 0 and standard deviation 1"),
+        (-np.arange(12.0).reshape(6, 2), "mean 0 and standard deviation 1"),
+    ],
+)
+def test_large_features_are_used_with_a_warning(x, advice):
+    with pytest.warns(UserWarning, match=advice):
+        data = from_arrays(x, np.arange(6) % 2, x, np.arange(6) % 2)
+    np.testing.assert_array_equal(data.x_train, x.astype(np.float32))
+    assert data.scale == 1
+
+
 def test_signs_are_recognised():
     data = from_arrays(np.ones((4, 2)), np.array([-1, 1, 1, -1]), np.ones((2, 2)), np.array([1, 1]))
     assert (data.targets, data.num_outputs, data.num_classes) == ("signs", 1, 2)

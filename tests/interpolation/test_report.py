@@ -173,12 +173,8 @@ def test_the_command_reads_a_run(tmp_path, capsys, monkeypatch):
     assert "or into it" in capsys.readouterr().err
     with (tmp_path / "runs" / "interpolate-run-001" / "layers.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["seed"], row["layer"], row["n"]) for row in rows] == [
-        ("0", "1", "100"),
-        ("0", "2", "100"),
-        ("1", "1", "100"),
-        ("1", "2", "100"),
-    ]
+    found = [(row["width"], row["seed"], row["layer"], row["n"]) for row in rows]
+    assert found == [(width, seed, layer, "100") for width in ("8", "12") for seed in "01" for layer in "12"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from jax import lax
 
 from modejax.errors import InputError
 from modejax.layers import ConvFamily, DenseConv, Masked, ModeConv, convolve
-from modejax.layers.convolution import by_lax, by_patches, geometry, places
+from modejax.layers.convolution import by_lax, by_patches, by_places, geometry, places
 
 CASES = [
     ((3, 2), {}, (6, 7)),
@@ -26,7 +26,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("window", "options", "space"), CASES)
-def test_both_ways_are_the_convolution_of_xla(window, options, space, float64):
+def test_all_ways_are_the_convolution_of_xla(window, options, space, float64):
     where = geometry(window, **options)
     rng = np.random.default_rng(0)
     x, kernel = jnp.asarray(rng.normal(size=(2, *space, 3))), jnp.asarray(rng.normal(size=(5, 3, *window)))
@@ -36,7 +36,7 @@ def test_both_ways_are_the_convolution_of_xla(window, options, space, float64):
     expected = lax.conv_general_dilated(wide, kernel, where.strides, where.padding, rhs_dilation=where.kernel_dilation)
     expected = jnp.moveaxis(expected, 1, -1)
     assert expected.shape[1:-1] == places(where, space)
-    for way in (by_patches, by_lax):
+    for way in (by_patches, by_places, by_lax):
         np.testing.assert_allclose(way(where, kernel, x), expected, rtol=0, atol=1e-12)
     # Any leading axes.
     np.testing.assert_allclose(convolve(where, kernel, x[0]), expected[0], rtol=0, atol=1e-12)
@@ -45,7 +45,7 @@ def test_both_ways_are_the_convolution_of_xla(window, options, space, float64):
 
 
 @pytest.mark.parametrize(("window", "options", "space"), CASES[3:6])
-def test_both_ways_have_one_gradient(window, options, space, float64):
+def test_all_ways_have_one_gradient(window, options, space, float64):
     where = geometry(window, **options)
     rng = np.random.default_rng(1)
     x, kernel = jnp.asarray(rng.normal(size=(2, *space, 3))), jnp.asarray(rng.normal(size=(5, 3, *window)))
@@ -53,8 +53,9 @@ def test_both_ways_have_one_gradient(window, options, space, float64):
     def slopes(way):
         return jax.grad(lambda kernel, x: jnp.sum(jnp.sin(way(where, kernel, x))), argnums=(0, 1))(kernel, x)
 
-    for one, other in zip(slopes(by_patches), slopes(by_lax), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+    for way in (by_patches, by_places):
+        for one, other in zip(slopes(way), slopes(by_lax), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
 def test_members_that_share_their_inputs_share_the_patches():

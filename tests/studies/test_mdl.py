@@ -38,7 +38,7 @@ def tiny(monkeypatch):
     small = SweepConfig(epochs=2, baseline="none", seeds=1, kept=(0,), learning_rates=(0.005, 0.01))
     cells = {
         ("mode", 3): dataclasses.replace(small, widths=(8,), modes=(3,)),
-        ("dense", 8): dataclasses.replace(small, name="", widths=(8,), layer="dense", modes=None, kept=()),
+        ("dense", 8): dataclasses.replace(small, widths=(8,), layer="dense", modes=None, kept=()),
     }
     grid = SweepConfig(widths=(8, 12, 16), modes=(2, 8, 16), epochs=8, batch_size=20, kept=(0,), baseline="dense")
     for study in NAMES:

@@ -116,7 +116,7 @@ def test_what_is_not_allowed_is_named(changes, message):
     ],
 )
 def test_an_arm_is_named_after_its_layer_or_network(fields, name):
-    assert Arm(**fields).name == name
+    assert Arm(**fields).label == name
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def crossed(width, modes):
 
 @pytest.mark.slow
 def test_a_network_of_the_user_that_is_no_chain_has_curves(blobs):
-    config = dataclasses.replace(BASE, network="custom", modes=(2, 4), name="")
+    config = dataclasses.replace(BASE, network="custom", modes=(2, 4))
     plan = make_plan(config, blobs, Custom(network=crossed))
     outcome = execute(plan, blobs)
     tree = assemble(plan, blobs, outcome.records, outcome.timing)

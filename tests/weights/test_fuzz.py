@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from weight_files import Tensor, torch_bytes
@@ -123,6 +123,7 @@ def folder(tmp_path_factory):
 
 
 @given(network, wrapper, options, FORMS)
+@example({"/": ((1, 1), "f4", "noise")}, "", {"layout": "torch"}, "memory")
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_file_gives_an_answer_or_an_error_in_words(folder, entries, around, choice, form):
     run(folder, entries, around, choice, form)

@@ -12,7 +12,18 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 from modejax.errors import InputError
-from modejax.weights import canonical, find_kernels, find_norms, inventory, named_arrays, read_weights, restore
+from modejax.weights import (
+    canonical,
+    find_kernels,
+    find_norms,
+    inventory,
+    named_arrays,
+    read_bias,
+    read_kernel,
+    read_weights,
+    restore,
+    write_kernel,
+)
 from modejax.weights.kernels import natural
 
 
@@ -181,6 +192,18 @@ def test_names_that_do_not_tell_the_axes_need_a_layout():
         find_kernels({"scale": np.ones(3)})
     with pytest.raises(InputError, match="has no entries"):
         find_kernels({"fc.weight": np.ones((0, 3))})
+
+
+@pytest.mark.parametrize("name", ["params/Dense_0/{}", "model_state_dict.Dense_0.{}", "/Dense_0/{}"])
+def test_arrays_in_memory_are_called_by_their_own_names(name):
+    arrays = {name.format("kernel"): np.arange(6.0).reshape(3, 2), name.format("bias"): np.ones(2)}
+    (kernel,) = inventory(arrays).kernels
+    assert (kernel.key, kernel.bias) == tuple(arrays)
+    np.testing.assert_array_equal(read_kernel(arrays, kernel), arrays[kernel.key].T)
+    write_kernel(arrays, kernel, np.ones((2, 3)), np.zeros(2))
+    assert set(arrays) == {kernel.key, kernel.bias}
+    np.testing.assert_array_equal(read_kernel(arrays, kernel), np.ones((2, 3)))
+    np.testing.assert_array_equal(read_bias(arrays, kernel), np.zeros(2))
 
 
 def test_what_is_no_tree_of_arrays_is_refused():
