@@ -170,7 +170,9 @@ def test_twenty_steps_in_float32_are_those_of_the_member_alone(blobs, tiles, swe
         trained = list(trained_networks(plan, outcome.states, arm))
         member = most_padded(planned)
         _, _, state = plain(plan, dataset, member, arm=arm)
-        chex.assert_trees_all_close(trained[member].params, jax.device_get(state.params), rtol=0, atol=1e-5)
+        # Rounding in 20 steps of such sizes is far below one of them; a step that is missing or wrong is not.
+        step = min(planned.arm.learning_rates)
+        chex.assert_trees_all_close(trained[member].params, jax.device_get(state.params), rtol=0, atol=0.01 * step)
 
 
 def test_an_arm_has_the_numbers_that_it_has_alone(finished, blobs):
