@@ -60,7 +60,7 @@ def test_a_diverging_member_leaves_the_others_alone():
         times = jnp.asarray([0.0, 1.0, 5.0, 100.0])
 
         def member(eta):
-            return solve(problem._replace(eta=eta), state, times, rtol=1e-5, atol=1e-8)
+            return solve(problem._replace(eta=eta), state, times, tolerance=(1e-5, 1e-8))
 
         program = jax.jit(jax.vmap(member))
         out, calm = program(jnp.asarray([0.5, 1e9])), program(jnp.asarray([0.5, 0.4]))
