@@ -150,8 +150,8 @@ def fit_grid(
     for bucket, (starts, params, mse) in zip(buckets, found, strict=True):
         for index, (p, seed) in enumerate(bucket.grid.tolist()):
             network = _network(features, bucket.width, p, depth, outputs)
-            own = [_without_padding(network, tree, index) for tree in (starts, params)]
-            members[bucket.width, p, seed] = FitMember(bucket.width, p, seed, network, *own, float(mse[index]))
+            start, end = (_without_padding(network, tree, index) for tree in (starts, params))
+            members[bucket.width, p, seed] = FitMember(bucket.width, p, seed, network, start, end, float(mse[index]))
     ordered = [members[w, p, s] for w in widths for p in modes for s in range(seeds)]
     return Fits(ordered, ready - began, ended - ready)
 
