@@ -24,7 +24,7 @@ from modejax.online import (
 TIMES = np.asarray([0.0, 0.5, 2.0, 8.0])
 
 # Compiled once for all tests that need an accurate solution of `_problem`.
-EXACT = jax.jit(functools.partial(solve, rtol=1e-10, atol=1e-13), static_argnames="space")
+EXACT = jax.jit(functools.partial(solve, tolerance=(1e-10, 1e-13)), static_argnames="space")
 
 
 def _problem(eta=1.0):
