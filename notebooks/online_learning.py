@@ -150,7 +150,7 @@ with jax.enable_x64(True):
     single = online.tied_problem(online.Modes(jnp.ones((1, 1)), jnp.ones(1)), jnp.eye(1), 1.0)
     saved = np.linspace(0.0, 60.0, 300)
     begin = online.Overlaps(jnp.eye(1), 0.1 * jnp.eye(1))
-    solved = jax.jit(lambda: online.solve(single, begin, jnp.asarray(saved), rtol=1e-9, atol=1e-13))()
+    solved = jax.jit(lambda: online.solve(single, begin, jnp.asarray(saved), tolerance=(1e-9, 1e-13)))()
     rho, inner = online.relaxation_rates(single)[0], online.parallel_rates(single)[0]
 measured = online.end_rate(saved, np.asarray(solved.error))
 print(
@@ -168,7 +168,7 @@ with jax.enable_x64(True):
     rates = online.relaxation_rates(staged)
     inner = online.parallel_rates(staged)[0]
     saved = online.log_times(0.1, 7.0 / min(rates[-1], inner), 300)
-    solution = jax.jit(lambda: online.solve(staged, first, jnp.asarray(saved), rtol=1e-8, atol=1e-13))()
+    solution = jax.jit(lambda: online.solve(staged, first, jnp.asarray(saved), tolerance=(1e-8, 1e-13)))()
 error = np.asarray(solution.error)
 found = online.find_plateaus(saved, error)
 print("rates of R:", rates, "; smallest inner rate:", inner)

@@ -324,8 +324,7 @@ def _record(
 
 
 def layer_report(
-    network: Network,
-    params: Params,
+    member: Member,
     X: np.ndarray,
     Y: np.ndarray,
     y: np.ndarray | None = None,
@@ -338,8 +337,7 @@ def layer_report(
     """Report on one network: one flat record a hidden layer (see `FIELDS`).
 
     Args:
-        network: a ReLU network of affine maps.
-        params: its parameters.
+        member: a ReLU network of affine maps and its parameters.
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs) or (rows,).
         y: labels 0..K-1 for the off-block energy; taken from one-hot targets where left out.
@@ -357,9 +355,9 @@ def layer_report(
     Example:
         >>> from modejax.interpolation.hinge import build_hinge
         >>> X = np.arange(5.0)[:, None]
-        >>> record = layer_report(*build_hinge(X, X**2), X, X**2)[0]
+        >>> record = layer_report(build_hinge(X, X**2), X, X**2)[0]
         >>> record["class"], record["rank_1e-10"], record["tau"], record["alpha"]
         ('T', 5, 5, 0.5)
     """
     starts = None if start is None else [start]
-    return layer_reports([(network, params)], X, Y, y, starts=starts, limit=limit, tolerance=tolerance, seed=seed)[0]
+    return layer_reports([member], X, Y, y, starts=starts, limit=limit, tolerance=tolerance, seed=seed)[0]

@@ -9,6 +9,7 @@ own for each seed and several real targets; and a sweep evaluates after every ep
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import jax
@@ -74,6 +75,14 @@ class Fits(NamedTuple):
     seconds_to_run: float
 
 
+class _Bucket(NamedTuple):
+    """Networks of one shape: those of a width with low rank share it, padded to the largest number of modes."""
+
+    width: int
+    modes: int  # the largest number; 0: dense matrices
+    grid: np.ndarray  # modes and seed of each network, shape (networks, 2)
+
+
 def _network(features: int, width: int | Extent, modes: int | Extent, depth: int, outputs: int) -> Network:
     sizes = [features, *(width,) * depth, outputs]
     dense = isinstance(modes, int) and modes == 0
@@ -115,47 +124,14 @@ def fit_grid(
         >>> [(m.width, m.modes) for m in found.members]
         [(4, 0), (4, 2), (8, 0), (8, 2)]
     """
-    import time
-
     X, Y = np.asarray(X, np.float32), np.asarray(Y, np.float32)
-    if X.ndim != 3 or Y.ndim != 3 or X.shape[:2] != Y.shape[:2]:
-        raise InputError(f"X has shape {X.shape} and Y {Y.shape}; allowed: (seeds, rows, features) and (.., outputs)")
-    for name, values, least in (
-        ("widths", widths, 1),
-        ("modes", modes, 0),
-        ("steps", (steps,), 1),
-        ("depth", (depth,), 1),
-    ):
-        if not values or min(values) < least or len(set(values)) < len(values):
-            raise InputError(f"{name} is {tuple(values)}; allowed: different integers of at least {least}")
-    seeds, _, features = X.shape
-    outputs = Y.shape[2]
-    low_rank = tuple(p for p in modes if p > 0)
-    # One shape a width and kind; numbers of modes share it, since the mode layers of a width are padded to the
-    # largest P.
-    buckets = [
-        (w, kind) for w in widths for kind in ([0] if 0 in modes else []) + ([max(low_rank)] if low_rank else [])
-    ]
+    _check(X, Y, {"widths": (widths, 1), "modes": (modes, 0), "steps": ((steps,), 1), "depth": ((depth,), 1)})
+    seeds, features, outputs = len(X), X.shape[2], Y.shape[2]
+    buckets = _buckets(widths, modes, seeds)
 
-    def counts(kind: int) -> np.ndarray:
-        own = (0,) if kind == 0 else low_rank
-        return np.array([(p, s) for p in own for s in range(seeds)], np.int32)
-
-    def one(bucket: tuple[int, int], p: Array, seed: Array, X: Array, Y: Array) -> tuple[Params, Params, Array]:
-        width, kind = bucket
-        network = _network(features, width, Extent(kind, p) if kind else 0, depth, outputs)
-        params = network.init(jax.random.key(first_seed + seed))
-        x, y = X[seed], Y[seed]
-        whole, never = jnp.int32(steps), jnp.int32(0)  # each step is an epoch
-
-        def step(state: TrainState, epoch: Array) -> tuple[TrainState, None]:
-            moment = Moment(epoch, never, whole)
-            now = rate_at("cosine", jnp.float32(rate), moment, 1, every=never)
-            return train_step(network, _SQUARED, state, (x, y), now, jnp.float32(0))[0], None
-
-        state, _ = jax.lax.scan(step, start_state(network, params), jnp.arange(steps, dtype=jnp.int32))
-        total, _ = evaluate(network, _SQUARED, state.params, x, y, jnp.ones(len(x), bool))
-        return params, state.params, total / len(x)
+    def one(bucket: _Bucket, p: Array, seed: Array, X: Array, Y: Array) -> tuple[Params, Params, Array]:
+        network = _network(features, bucket.width, Extent(bucket.modes, p) if bucket.modes else 0, depth, outputs)
+        return _trained(network, jax.random.key(first_seed + seed), X[seed], Y[seed], steps, rate)
 
     def program(X: Array, Y: Array, grids: list[Array]) -> list[tuple[Params, Params, Array]]:
         return [
@@ -163,22 +139,55 @@ def fit_grid(
             for bucket, grid in zip(buckets, grids, strict=True)
         ]
 
-    grids = [jnp.asarray(counts(kind)) for _, kind in buckets]
+    inputs = jnp.asarray(X), jnp.asarray(Y), [jnp.asarray(bucket.grid) for bucket in buckets]
     with jax.default_matmul_precision("highest"):
         began = time.perf_counter()
-        compiled = jax.jit(program).lower(jnp.asarray(X), jnp.asarray(Y), grids).compile()
+        compiled = jax.jit(program).lower(*inputs).compile()
         ready = time.perf_counter()
-        found = jax.tree.map(np.asarray, compiled(jnp.asarray(X), jnp.asarray(Y), grids))
+        found = jax.tree.map(np.asarray, compiled(*inputs))
         ended = time.perf_counter()
     members = {}
-    for (width, _), grid, (start, params, mse) in zip(buckets, grids, found, strict=True):
-        for index, (p, seed) in enumerate(np.asarray(grid).tolist()):
-            network = _network(features, width, p, depth, outputs)
-            shapes = jax.eval_shape(network.init, jax.random.key(0))
-            own = [
-                jax.tree.map(lambda leaf, s, i=index: own_size(leaf[i], s.shape), tree, shapes)
-                for tree in (start, params)
-            ]
-            members[width, p, seed] = FitMember(width, p, seed, network, own[0], own[1], float(mse[index]))
+    for bucket, (starts, params, mse) in zip(buckets, found, strict=True):
+        for index, (p, seed) in enumerate(bucket.grid.tolist()):
+            network = _network(features, bucket.width, p, depth, outputs)
+            start, end = (_without_padding(network, tree, index) for tree in (starts, params))
+            members[bucket.width, p, seed] = FitMember(bucket.width, p, seed, network, start, end, float(mse[index]))
     ordered = [members[w, p, s] for w in widths for p in modes for s in range(seeds)]
     return Fits(ordered, ready - began, ended - ready)
+
+
+def _check(X: np.ndarray, Y: np.ndarray, sizes: dict[str, tuple[tuple[int, ...], int]]) -> None:
+    """Raise unless the arrays fit together and every size is at least its least value."""
+    if X.ndim != 3 or Y.ndim != 3 or X.shape[:2] != Y.shape[:2]:
+        raise InputError(f"X has shape {X.shape} and Y {Y.shape}; allowed: (seeds, rows, features) and (.., outputs)")
+    for name, (values, least) in sizes.items():
+        if not values or min(values) < least or len(set(values)) < len(values):
+            raise InputError(f"{name} is {tuple(values)}; allowed: different integers of at least {least}")
+
+
+def _buckets(widths: tuple[int, ...], modes: tuple[int, ...], seeds: int) -> list[_Bucket]:
+    low_rank = tuple(p for p in modes if p > 0)
+    kinds = ([(0, (0,))] if 0 in modes else []) + ([(max(low_rank), low_rank)] if low_rank else [])
+    grids = [(most, np.array([(p, s) for p in own for s in range(seeds)], np.int32)) for most, own in kinds]
+    return [_Bucket(width, most, grid) for width in widths for most, grid in grids]
+
+
+def _trained(network: Network, key: Array, x: Array, y: Array, steps: int, rate: float) -> tuple[Params, Params, Array]:
+    """Return the parameters before and after training, and the mean squared error after."""
+    params = network.init(key)
+    whole, never = jnp.int32(steps), jnp.int32(0)  # each step is an epoch
+
+    def step(state: TrainState, epoch: Array) -> tuple[TrainState, None]:
+        moment = Moment(epoch, never, whole)
+        now = rate_at("cosine", jnp.float32(rate), moment, 1, every=never)
+        return train_step(network, _SQUARED, state, (x, y), now, jnp.float32(0))[0], None
+
+    state, _ = jax.lax.scan(step, start_state(network, params), jnp.arange(steps, dtype=jnp.int32))
+    total, _ = evaluate(network, _SQUARED, state.params, x, y, jnp.ones(len(x), bool))
+    return params, state.params, total / len(x)
+
+
+def _without_padding(network: Network, params: Params, index: int) -> Params:
+    """Return the parameters of one network of a bucket at their own sizes."""
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf, shape: own_size(leaf[index], shape.shape), params, shapes)

@@ -134,7 +134,7 @@ def learning_rate_limit(
     times = jnp.asarray([0.0, 0.5 * last, last])
 
     def member(eta):
-        out = solve(problem._replace(eta=eta), state, times, unit=unit, rtol=1e-8, atol=1e-14, max_steps=20_000)
+        out = solve(problem._replace(eta=eta), state, times, unit=unit, tolerance=(1e-8, 1e-14), max_steps=20_000)
         return out.status, out.error[2] / out.error[1], out.error[2] / out.error[0]
 
     status, growth, total = (np.asarray(part) for part in jax.jit(jax.vmap(member))(jnp.asarray(etas)))

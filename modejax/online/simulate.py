@@ -8,12 +8,12 @@ Memory does not grow with time: what is kept is one measurement a saved time. Th
 seed and n only, so a run does not change when it is measured more often, padded, or run beside others.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from modejax.errors import InputError
 from modejax.online.equations import error_from
@@ -24,6 +24,9 @@ from modejax.online.units import ERF, Unit
 __all__ = ["Measured", "simulate"]
 
 _CHUNK = 32  # steps whose inputs are drawn in one call
+
+Weights: TypeAlias = tuple[Float[Array, "p inputs"], Modes]
+"""Patterns U and modes of the student."""
 
 
 class Measured(NamedTuple):
@@ -79,79 +82,26 @@ def simulate(
         >>> run.error.shape, int(run.status)
         ((3,), 0)
     """
-    if test_samples < 0:
-        raise InputError(f"test_samples={test_samples}; allowed: 0 (no test set) or a positive number")
-    if not isinstance(times, Tracer):
-        check_times(times)
-        if not isinstance(sizes.d, Tracer):
-            check_samples(times, int(sizes.d))
-    if not isinstance(eta, Tracer):
-        check_rate(float(eta))
+    _check(times, sizes, eta, test_samples)
     dtype = start.student.dtype
     d = jnp.asarray(sizes.d, dtype=dtype)
-    units = jnp.asarray(sizes.units, dtype=dtype)
-    rate = jnp.asarray(eta, dtype=dtype)
-    root = jnp.sqrt(d)
-    teacher_b = start.modes.b
-    columns = below(start.student.shape[1], sizes.d)
+    run = _Run(
+        start,
+        unit,
+        train_modes,
+        d=d,
+        units=jnp.asarray(sizes.units, dtype=dtype),
+        rate=jnp.asarray(eta, dtype=dtype),
+        root=jnp.sqrt(d),
+        teacher_b=start.modes.b,
+        columns=below(start.student.shape[1], sizes.d),
+    )
     input_key, test_key = jax.random.split(key)
+    test_inputs = _inputs(run, test_key, jnp.int32(0), test_samples) if test_samples else None
 
-    def inputs(key, first, count):
-        keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(first + jnp.arange(count, dtype=jnp.int32))
-        x = jax.vmap(lambda k: jax.random.normal(k, columns.shape, dtype))(keys)
-        return jnp.where(columns[None, :], x, jnp.zeros((), dtype))
-
-    def sgd(weights, x, step_rate):
-        u, modes = weights
-        b = modes.b
-        h = u @ x / root
-        lam = b @ h
-        nu = teacher_b @ (start.teacher @ x / root)
-        e = jnp.sum(unit.value(lam) - unit.value(nu)) / units
-        delta = (step_rate / units) * e * unit.slope(lam)
-        back = delta @ b
-        if train_modes:
-            # All three factors move from the same state; xi and sigma with rate eta / d.
-            moved = Modes(
-                modes.xi - (delta / d)[:, None] * (modes.sigma * h)[None, :],
-                modes.sigma - (delta / d) @ modes.xi * h,
-            )
-        else:
-            moved = modes
-        return u - back[:, None] * (x / root)[None, :], moved
-
-    def segment(weights, bounds):
-        first, last = bounds
-
-        def chunk(carry):
-            n, weights = carry
-            steps = n + jnp.arange(_CHUNK, dtype=jnp.int32)
-            # Steps beyond the segment run with rate zero: exact, and the loop keeps one shape.
-            rates = jnp.where(steps < last, rate, jnp.zeros((), dtype))
-
-            def body(weights, item):
-                moved = sgd(weights, *item)
-                return jax.tree.map(lambda a, b: jnp.where(item[1] > 0, a, b), moved, weights), None
-
-            weights, _ = jax.lax.scan(body, weights, (inputs(input_key, n, _CHUNK), rates))
-            return n + _CHUNK, weights
-
-        _, weights = jax.lax.while_loop(lambda carry: carry[0] < last, chunk, (first, weights))
-        return weights, measure(weights)
-
-    test_inputs = inputs(test_key, jnp.int32(0), test_samples) if test_samples else None
-
-    def measure(weights):
-        u, modes = weights
-        problem = Problem(modes, start.modes, start.teacher @ start.teacher.T / d, units, rate)
-        Q, M, P = order_parameters(problem, Overlaps(u @ u.T / d, u @ start.teacher.T / d))
-        test = jnp.asarray(jnp.nan, dtype=dtype)
-        if test_inputs is not None:
-            lam = test_inputs @ u.T / root @ modes.b.T
-            nu = test_inputs @ start.teacher.T / root @ teacher_b.T
-            e = jnp.sum(unit.value(lam) - unit.value(nu), axis=1) / units
-            test = 0.5 * jnp.mean(e * e)
-        return Q, M, P, error_from(Q, M, P, units, unit), test
+    def segment(weights: Weights, bounds: tuple[Array, Array]) -> tuple[Weights, tuple[Array, ...]]:
+        weights = _trained(run, weights, input_key, *bounds)
+        return weights, _measure(run, weights, test_inputs)
 
     counts = jnp.round(times * d.astype(times.dtype)).astype(jnp.int32)
     bounds = (jnp.concatenate([jnp.zeros(1, jnp.int32), counts[:-1]]), counts)
@@ -170,3 +120,94 @@ def simulate(
         jnp.where(jnp.all(inside), OK, DIVERGED),
         jnp.max(jnp.where(good, rounded, 0.0)),
     )
+
+
+def _check(times: Array, sizes: Sizes, eta: Any, test_samples: int) -> None:
+    """Raise if what is concrete makes no sense."""
+    if test_samples < 0:
+        raise InputError(f"test_samples={test_samples}; allowed: 0 (no test set) or a positive number")
+    if not isinstance(times, Tracer):
+        check_times(times)
+        if not isinstance(sizes.d, Tracer):
+            check_samples(times, int(sizes.d))
+    if not isinstance(eta, Tracer):
+        check_rate(float(eta))
+
+
+class _Run(NamedTuple):
+    """What stays the same through a run."""
+
+    start: Draw
+    unit: Unit
+    train_modes: bool
+    d: Float[Array, ""]
+    units: Float[Array, ""]  # K
+    rate: Float[Array, ""]
+    root: Float[Array, ""]  # of d
+    teacher_b: Float[Array, "K p"]
+    columns: Bool[Array, " inputs"]  # those that are no padding
+
+
+def _inputs(run: _Run, key: PRNGKeyArray, first: Int[Array, ""], count: int) -> Float[Array, "count inputs"]:
+    """Draw the inputs of some steps from the first on."""
+    dtype = run.start.student.dtype
+    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(first + jnp.arange(count, dtype=jnp.int32))
+    x = jax.vmap(lambda k: jax.random.normal(k, run.columns.shape, dtype))(keys)
+    return jnp.where(run.columns[None, :], x, jnp.zeros((), dtype))
+
+
+def _sgd(run: _Run, weights: Weights, x: Float[Array, " inputs"], rate: Float[Array, ""]) -> Weights:
+    """Make one step."""
+    u, modes = weights
+    b = modes.b
+    h = u @ x / run.root
+    lam = b @ h
+    nu = run.teacher_b @ (run.start.teacher @ x / run.root)
+    e = jnp.sum(run.unit.value(lam) - run.unit.value(nu)) / run.units
+    delta = (rate / run.units) * e * run.unit.slope(lam)
+    back = delta @ b
+    if run.train_modes:
+        # All three factors move from the same state; xi and sigma with rate eta / d.
+        moved = Modes(
+            modes.xi - (delta / run.d)[:, None] * (modes.sigma * h)[None, :],
+            modes.sigma - (delta / run.d) @ modes.xi * h,
+        )
+    else:
+        moved = modes
+    return u - back[:, None] * (x / run.root)[None, :], moved
+
+
+def _trained(run: _Run, weights: Weights, key: PRNGKeyArray, first: Int[Array, ""], last: Int[Array, ""]) -> Weights:
+    """Make the steps from the first to the one before the last."""
+
+    def chunk(carry: tuple[Array, Weights]) -> tuple[Array, Weights]:
+        n, weights = carry
+        steps = n + jnp.arange(_CHUNK, dtype=jnp.int32)
+        # Steps beyond the segment run with rate zero: exact, and the loop keeps one shape.
+        rates = jnp.where(steps < last, run.rate, jnp.zeros((), run.rate.dtype))
+
+        def body(weights: Weights, item: tuple[Array, Array]) -> tuple[Weights, None]:
+            moved = _sgd(run, weights, *item)
+            return jax.tree.map(lambda a, b: jnp.where(item[1] > 0, a, b), moved, weights), None
+
+        weights, _ = jax.lax.scan(body, weights, (_inputs(run, key, n, _CHUNK), rates))
+        return n + _CHUNK, weights
+
+    return jax.lax.while_loop(lambda carry: carry[0] < last, chunk, (first, weights))[1]
+
+
+def _measure(
+    run: _Run, weights: Weights, test_inputs: Float[Array, "samples inputs"] | None
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return Q, M, P, the exact error and that on the test set."""
+    u, modes = weights
+    start, unit = run.start, run.unit
+    problem = Problem(modes, start.modes, start.teacher @ start.teacher.T / run.d, run.units, run.rate)
+    Q, M, P = order_parameters(problem, Overlaps(u @ u.T / run.d, u @ start.teacher.T / run.d))
+    test = jnp.asarray(jnp.nan, dtype=u.dtype)
+    if test_inputs is not None:
+        lam = test_inputs @ u.T / run.root @ modes.b.T
+        nu = test_inputs @ start.teacher.T / run.root @ run.teacher_b.T
+        e = jnp.sum(unit.value(lam) - unit.value(nu), axis=1) / run.units
+        test = 0.5 * jnp.mean(e * e)
+    return Q, M, P, error_from(Q, M, P, run.units, unit), test

@@ -198,8 +198,7 @@ def solve(
     unit: Unit = ERF,
     space: Space = "p",
     solver: SolverName = "tsit5",
-    rtol: float = 1e-7,
-    atol: float = 1e-10,
+    tolerance: tuple[float, float] = (1e-7, 1e-10),
     max_steps: int = 200_000,
 ) -> Solution:
     """Integrate with adaptive steps and return the order parameters at the given times.
@@ -211,8 +210,7 @@ def solve(
         unit: the hidden unit.
         space: "p" (the small exact system), "K" (Q and M) or "trained" (xi and sigma learn too).
         solver: "tsit5" or "dopri8" (explicit), or "kvaerno5" (implicit: for times far beyond 1 / fastest rate).
-        rtol: relative tolerance of a step.
-        atol: absolute tolerance of a step.
+        tolerance: relative and absolute tolerance of a step.
         max_steps: steps after which the member stops with status `OUT_OF_STEPS`.
 
     Returns:
@@ -265,7 +263,7 @@ def solve(
             ]
         ),
         stepsize_controller=diffrax.PIDController(
-            rtol=rtol, atol=atol, norm=optimistix.max_norm, dtmin=1e-12, force_dtmin=False
+            rtol=tolerance[0], atol=tolerance[1], norm=optimistix.max_norm, dtmin=1e-12, force_dtmin=False
         ),
         event=diffrax.Event(left_range),
         max_steps=max_steps,

@@ -249,7 +249,7 @@ def end_rate(
         times: increasing times, shape (T,).
         error: the error, shape (T,).
         floor: errors below it are left out. Stay above the solver's own error: an explicit solver that is held at the
-            limit of its stability leaves errors of the order of its rtol.
+            limit of its stability leaves errors of the order of its relative tolerance.
         fall: the fit spans this factor in the error.
 
     Returns:

@@ -170,8 +170,7 @@ def _one(member, times, capacity: Sizes, unit: Unit, options: SweepOptions):
             unit=unit,
             space="trained" if options.train_modes else "p",
             solver=options.solver,
-            rtol=options.rtol,
-            atol=options.atol,
+            tolerance=(options.rtol, options.atol),
             max_steps=options.max_steps,
         )
     if options.simulation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from modejax.interpolation import (
 from modejax.plots.interpolation import plot_profile, plot_series
 from modejax.studies.common import save_drawing
 from modejax.studies.interp_files import check_seeds, mean_sd, table, write_study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["run"]
 
@@ -236,86 +239,87 @@ def _features(quick: bool, count: int) -> list[str]:
 
 
 def _figures(folder: Path, members: Any, cells: Any, widths: Any, modes: Any, values: Callable, n: int) -> None:
-    def density(figure: Any) -> None:
-        axes = figure.subplots(2, len(widths), sharey="row", squeeze=False)
-        for column, w in enumerate(widths):
-            for row, (field, scale) in enumerate((("alpha", 1.0), ("rank_1e-03", 1.0 / n))):
-                curves = {_name(p): mean_sd([[scale * reports for reports in each] for each in _layers(values, w, p,
-                field)])
-                          for p in modes}  # fmt: skip
-                ax = plot_profile(axes[row, column], curves, ("density of active entries", "rank at 1e-3 / n")[row])
-                legend = ax.get_legend()
-                if legend is not None:
-                    legend.remove()
-                if row == 0:
-                    ax.set_title(f"N = {w}", fontsize=10)
-                if column:
-                    ax.set_ylabel("")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(modes), fontsize=9)
-
-    save_drawing(folder / "figures" / "profile.png", density, (2.5 * len(widths) + 1, 5.6))
+    mse = {cell: np.array([members[i].mse for i in indices]) for cell, indices in cells.items()}
+    figures = folder / "figures"
+    wide = (2.5 * len(widths) + 1, 5.6)
     low_rank = [p for p in modes if p]
+    save_drawing(figures / "profile.png", lambda figure: _draw_profile(figure, widths, modes, values, n), wide)
+    save_drawing(figures / "modes.png", lambda figure: _draw_modes(figure, widths, low_rank, values, n), (9.5, 3.8))
+    save_drawing(figures / "fit.png", lambda figure: _draw_fit(figure, widths, modes, mse), (9.5, 4.0))
 
-    def over_modes(figure: Any) -> None:
-        left, right = figure.subplots(1, 2)
-        for ax, field, label in (
-            (left, "rank_1e-03", "rank at 1e-3 / n, last layer"),
-            (right, "cond", "condition, last layer"),
-        ):
-            scale = 1 / n if field != "cond" else 1.0
-            curves = {}
-            for w in widths:
-                got = [scale * np.array(values(w, p, field, 2)) for p in low_rank]
-                logs = [np.log10(each) if field == "cond" else each for each in got]
-                pairs = [mean_sd(each) for each in logs]
-                curves[f"{w}"] = (np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
-            for index, (name, pair) in enumerate(curves.items()):
-                from matplotlib import colormaps
 
-                colour = colormaps["viridis"](0.87 * index / max(len(curves) - 1, 1))
-                ax.errorbar(
-                    np.array(low_rank) / np.log(float(name)),
-                    *pair,
-                    label=name,
-                    color=colour,
-                    marker="o",
-                    ms=4,
-                    capsize=2,
-                )
-            ax.set_xlabel(r"modes over log width, $P / \ln N$")
-            ax.set_ylabel(f"log10 {label}" if field == "cond" else label)
-            ax.grid(alpha=0.3)
-        right.legend(title="N", fontsize=8)
+def _draw_profile(figure: Figure, widths: Any, modes: Any, values: Callable, n: int) -> None:
+    """Draw the density and the rank over the layers, a column for each width."""
+    axes = figure.subplots(2, len(widths), sharey="row", squeeze=False)
+    for column, w in enumerate(widths):
+        for row, (field, scale) in enumerate((("alpha", 1.0), ("rank_1e-03", 1.0 / n))):
+            curves = {
+                _name(p): mean_sd([[scale * value for value in seed] for seed in _layers(values, w, p, field)])
+                for p in modes
+            }
+            ax = plot_profile(axes[row, column], curves, ("density of active entries", "rank at 1e-3 / n")[row])
+            legend = ax.get_legend()
+            if legend is not None:
+                legend.remove()
+            if row == 0:
+                ax.set_title(f"N = {w}", fontsize=10)
+            if column:
+                ax.set_ylabel("")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(modes), fontsize=9)
 
-    save_drawing(folder / "figures" / "modes.png", over_modes, (9.5, 3.8))
+
+def _draw_modes(figure: Figure, widths: Any, low_rank: list[int], values: Callable, n: int) -> None:
+    """Draw the rank and the condition of the last layer over the modes."""
+    from matplotlib import colormaps
+
+    left, right = figure.subplots(1, 2)
+    for ax, field, label in (
+        (left, "rank_1e-03", "rank at 1e-3 / n, last layer"),
+        (right, "cond", "condition, last layer"),
+    ):
+        scale = 1 / n if field != "cond" else 1.0
+        for index, w in enumerate(widths):
+            got = [scale * np.array(values(w, p, field, 2)) for p in low_rank]
+            pairs = [mean_sd(np.log10(each) if field == "cond" else each) for each in got]
+            ax.errorbar(
+                np.array(low_rank) / np.log(float(w)),
+                np.array([mean for mean, _ in pairs]),
+                np.array([sd for _, sd in pairs]),
+                label=f"{w}",
+                color=colormaps["viridis"](0.87 * index / max(len(widths) - 1, 1)),
+                marker="o",
+                ms=4,
+                capsize=2,
+            )
+        ax.set_xlabel(r"modes over log width, $P / \ln N$")
+        ax.set_ylabel(f"log10 {label}" if field == "cond" else label)
+        ax.grid(alpha=0.3)
+    right.legend(title="N", fontsize=8)
+
+
+def _draw_fit(figure: Figure, widths: Any, modes: Any, mse: dict[tuple[int, int], np.ndarray]) -> None:
+    """Draw the training error, and the least number of modes that fits."""
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     fit = {}
     for p in modes:
-        pairs = [mean_sd(np.log10(np.maximum([members[i].mse for i in cells[w, p]], 1e-18))) for w in widths]
-        fit[_name(p)] = (np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
-
-    def errors(figure: Any) -> None:
-        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-        ax = plot_series(left, widths, fit, xlabel="width N", ylabel="log10 training error", log_x=True)
-        ax.axhline(np.log10(FITTED), color="k", lw=0.8, ls=":")
-        least = []
-        for w in widths:
-            good = [p for p in modes if p and all(members[i].mse < FITTED for i in cells[w, p])]
-            least.append(min(good, default=np.nan))
-        right.plot(widths, least, "ks-", ms=5)
-        for w, value in zip(widths, least, strict=True):
-            if not np.isfinite(value):
-                right.text(w, 9, "none\nup to 8", ha="center", va="center", fontsize=8)
-        right.set_ylim(0, 10)
-        right.set_yticks([1, 2, 4, 8])
-        right.set_xscale("log", base=2)
-        right.set_xlim(widths[0] / 1.5, widths[-1] * 1.5)
-        right.set_xticks(widths, [str(w) for w in widths])
-        right.set_xlabel("width N")
-        right.set_ylabel("least P with error < 1e-3 on all seeds")
-        right.grid(alpha=0.3)
-
-    save_drawing(folder / "figures" / "fit.png", errors, (9.5, 4.0))
+        pairs = [mean_sd(np.log10(np.maximum(mse[w, p], 1e-18))) for w in widths]
+        fit[_name(p)] = (np.array([mean for mean, _ in pairs]), np.array([sd for _, sd in pairs]))
+    ax = plot_series(left, widths, fit, xlabel="width N", ylabel="log10 training error", log_x=True)
+    ax.axhline(np.log10(FITTED), color="k", lw=0.8, ls=":")
+    least = [min((p for p in modes if p and (mse[w, p] < FITTED).all()), default=np.nan) for w in widths]
+    right.plot(widths, least, "ks-", ms=5)
+    for w, value in zip(widths, least, strict=True):
+        if not np.isfinite(value):
+            right.text(w, 9, "none\nup to 8", ha="center", va="center", fontsize=8)
+    right.set_ylim(0, 10)
+    right.set_yticks([1, 2, 4, 8])
+    right.set_xscale("log", base=2)
+    right.set_xlim(widths[0] / 1.5, widths[-1] * 1.5)
+    right.set_xticks(widths, [str(w) for w in widths])
+    right.set_xlabel("width N")
+    right.set_ylabel("least P with error < 1e-3 on all seeds")
+    right.grid(alpha=0.3)
 
 
 def _layers(values: Callable, width: int, modes: int, field: str) -> list[list[float]]:

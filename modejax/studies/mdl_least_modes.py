@@ -23,6 +23,7 @@ from modejax.studies.mdl_runs import trained_run
 if TYPE_CHECKING:
     from modejax.modes.least import GrowthFit, LeastModes
     from modejax.runs import Run
+    from modejax.sweep.config import SweepConfig
 
 __all__ = ["DEFINED", "run", "verdict"]
 
@@ -101,32 +102,53 @@ def run(
     defined = DEFINED_QUICK if quick else DEFINED
     found = [least_modes(trained.result, definition, level) for definition, level in defined]  # pyright: ignore[reportArgumentType]
     fitted = [_fits(each) for each in found]
-    assert config.modes is not None
-    result = trained.first
-    widths = [int(n) for n in result.width.values]
-
+    widths = [int(n) for n in trained.first.width.values]
     page = [
         "# The least number of modes against the width",
         "",
-        f"{config.dataset}, 784-N-N-10" if config.dataset == "mnist" else f"{config.dataset}, two hidden layers of N",
+        *_accuracy_lines(config, trained, count),
+        *_least_lines(found, widths, count),
+        *_growth_lines(found, fitted, widths),
+        "`figures/least-modes.png` draws them, `figures/accuracy.png` the accuracies.",
+        "",
     ]
-    page[-1] += (
-        f", P modes in each map, learning rate {config.learning_rates[0]:g} halved every {config.halve_every} of "
-        f"{config.epochs} "
-        f"epochs, weight decay {config.weight_decays[0]:g}; dense networks with rate "
-        f"{config.baseline_learning_rates[0]:g} and decay "
-        f"{config.baseline_weight_decays[0]:g}, the same schedule. Test accuracy in percent after the last epoch, mean "
-        "+- standard deviation over "
+    title = f"{config.dataset}, {config.epochs} epochs, {count} seed(s)"
+    most = max(config.modes or (1,))
+    write_figures(
+        folder,
+        {
+            "least-modes": ((12.5, 7.6), lambda figure: _least_figure(figure, found, fitted, most, title)),
+            "accuracy": ((7.6, 4.8), lambda figure: _accuracy_figure(figure, trained, title)),
+        },
+    )
+    settings = {"seeds": count, "definitions": list(defined), "quick": quick}
+    write_study(folder, page=page, rows=_rows(found, widths), settings=settings, runs={"least-modes": config})
+    return folder
+
+
+def _accuracy_lines(config: SweepConfig, trained: Run, count: int) -> list[str]:
+    """Tabulate the accuracy of every width and number of modes, and of dense networks."""
+    assert config.modes is not None
+    network = "784-N-N-10" if config.dataset == "mnist" else "two hidden layers of N"
+    text = (
+        f"{config.dataset}, {network}, P modes in each map, learning rate {config.learning_rates[0]:g} halved every "
+        f"{config.halve_every} of {config.epochs} epochs, weight decay {config.weight_decays[0]:g}; dense networks "
+        f"with rate {config.baseline_learning_rates[0]:g} and decay {config.baseline_weight_decays[0]:g}, the same "
+        "schedule. Test accuracy in percent after the last epoch, mean +- standard deviation over "
         f"{count} seed(s)."
     )
-    last = 100 * result.test_accuracy.isel(epoch=-1, learning_rate=0, weight_decay=0)
+    last = 100 * trained.first.test_accuracy.isel(epoch=-1, learning_rate=0, weight_decay=0)
     dense = 100 * trained["baseline"].test_accuracy.isel(epoch=-1)
-    lines = []
-    for n in widths:
+    table = []
+    for n in trained.first.width.values.tolist():
         cells = [pm(last.sel(width=n, modes=p)) for p in config.modes]
-        lines.append([n, *cells, pm(dense.sel(width=n), 2)])
-    page += ["", *markdown_table(["N", *(f"P = {p}" for p in config.modes), "dense"], lines), ""]
-    page += [
+        table.append([n, *cells, pm(dense.sel(width=n), 2)])
+    return [text, "", *markdown_table(["N", *(f"P = {p}" for p in config.modes), "dense"], table), ""]
+
+
+def _least_lines(found: list[LeastModes], widths: list[int], count: int) -> list[str]:
+    """Tabulate the least numbers of modes with their intervals."""
+    lines = [
         "## Least number of modes",
         "",
         "Interpolated in ln P between the numbers of modes tried; 95 % interval from 2000 resamples of seeds. `not "
@@ -135,30 +157,21 @@ def run(
         else "Interpolated in ln P between the numbers of modes tried; one seed, so no intervals and no fits.",
         "",
     ]
-    lines, rows = [], []
+    table = []
     for each in found:
         cells = []
         for i in range(len(widths)):
             text = _number(each.value[i])
             if each.low is not None and each.high is not None and np.isfinite(each.value[i]):
-                high = f"{each.high[i]:.1f}" if np.isfinite(each.high[i]) else "not reached"
-                text += f" [{each.low[i]:.1f}, {high}]"
+                text += f" [{each.low[i]:.1f}, {_number(each.high[i])}]"
             cells.append(text)
-            rows.append(
-                {
-                    "definition": each.definition,
-                    "level": each.level,
-                    "width": widths[i],
-                    "target_percent": 100 * float(each.target[i]),
-                    "least_modes": float(each.value[i]),
-                    "low": float("nan") if each.low is None else float(each.low[i]),
-                    "high": float("nan") if each.high is None else float(each.high[i]),
-                    "least_modes_tried": float(each.on_grid[i]),
-                }
-            )
-        lines.append([each.text, *cells])
-    page += [*markdown_table(["definition", *(f"N = {n}" for n in widths)], lines), ""]
-    page += [
+        table.append([each.text, *cells])
+    return [*lines, *markdown_table(["definition", *(f"N = {n}" for n in widths)], table), ""]
+
+
+def _growth_lines(found: list[LeastModes], fitted: list[tuple[list[GrowthFit], str]], widths: list[int]) -> list[str]:
+    """Tabulate how well each form of growth describes the least numbers of modes."""
+    lines = [
         "## Growth with the width",
         "",
         "Weighted least squares; weights of AIC (chi^2 + 2 parameters) among the forms. The errors are those of the "
@@ -166,32 +179,34 @@ def run(
         f"{len(widths)} means that no form describes the points.",
         "",
     ]
-    lines = []
+    table = []
     for each, (fits, why) in zip(found, fitted, strict=True):
         if not fits:
-            lines.append([each.text, why, "", ""])
+            table.append([each.text, why, "", ""])
             continue
         best = min(fits, key=lambda fit: fit.aic)
         forms = ", ".join(f"{fit.name} {fit.weight:.2f} (chi^2 {fit.chi_square:.1f})" for fit in fits)
         values = ", ".join(f"{value:.3g}" for value in best.parameters)
-        lines.append([each.text, forms, f"{best.formula}: {values}", verdict(fits)])
-    page += [*markdown_table(["definition", "weight of each form", "best form", "a + b ln N"], lines), ""]
-    page += ["`figures/least-modes.png` draws them, `figures/accuracy.png` the accuracies.", ""]
+        table.append([each.text, forms, f"{best.formula}: {values}", verdict(fits)])
+    return [*lines, *markdown_table(["definition", "weight of each form", "best form", "a + b ln N"], table), ""]
 
-    title = f"{config.dataset}, {config.epochs} epochs, {count} seed(s)"
-    write_figures(
-        folder,
+
+def _rows(found: list[LeastModes], widths: list[int]) -> list[dict[str, Any]]:
+    """Return the table of the study: one row for each definition and width."""
+    return [
         {
-            "least-modes": (
-                (12.5, 7.6),
-                lambda figure: _least_figure(figure, found, fitted, max(config.modes or (1,)), title),
-            ),
-            "accuracy": ((7.6, 4.8), lambda figure: _accuracy_figure(figure, trained, title)),
-        },
-    )
-    write_figures_settings: dict[str, Any] = {"seeds": count, "definitions": list(defined), "quick": quick}
-    write_study(folder, page=page, rows=rows, settings=write_figures_settings, runs={"least-modes": config})
-    return folder
+            "definition": each.definition,
+            "level": each.level,
+            "width": width,
+            "target_percent": 100 * float(each.target[i]),
+            "least_modes": float(each.value[i]),
+            "low": float("nan") if each.low is None else float(each.low[i]),
+            "high": float("nan") if each.high is None else float(each.high[i]),
+            "least_modes_tried": float(each.on_grid[i]),
+        }
+        for each in found
+        for i, width in enumerate(widths)
+    ]
 
 
 def _least_figure(

@@ -20,6 +20,8 @@ from modejax.studies.mdl_runs import frontier, long_training, trained_run
 from modejax.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
+    import xarray
+
     from modejax.runs import Run
 
 __all__ = ["Cost", "costs", "run"]
@@ -105,49 +107,95 @@ def run(
     fewer = long_training(quick, count, modes=10 if quick else 30, learning_rates=(0.003,))
     data = load_dataset(plain.dataset, data_dir=plain.data_dir)
     trained = trained_run(folder, "plain", plain, report)
-    result, other = trained.first, trained_run(folder, "fewer", fewer, report).first
+    other = trained_run(folder, "fewer", fewer, report).first
     measures = mode_measures([each for each in trained.networks(learning_rate=0.003) if not each.status])
     sweeps = frontier(quick, count if seeds is not None else (2 if quick else 3))
     points = costs(sweeps, lambda name, config: trained_run(folder, name, config, report), len(data.y_train))
 
     assert plain.modes is not None
-    assert fewer.modes is not None
-    width, modes = plain.widths[0], plain.modes[0]
+    title = f"{plain.dataset}, N = {plain.widths[0]}, P = {plain.modes[0]}"
+    first = next(iter(sweeps.values()))
     page = [
         "# What modes are worth: accuracy, importance and cost",
         "",
-        f"{plain.dataset}, two hidden layers of {width}, plain gauge. Mean +- standard deviation over seeds.",
+        *_accuracy_lines((plain, trained.first), (fewer, other), count),
+        "## Measures of importance",
+        "",
+        f"P = {plain.modes[0]}. Spearman's rank correlation over the modes of a map:",
+        "",
+        *_correlation_lines(measures),
+        *_decline_lines(measures),
+        *_cost_lines(points, first),
+        "`figures/importance.png`, `figures/cost.png`; all numbers in `table.csv`.",
+        "",
+    ]
+    cost_title = f"{plain.dataset}, {first.epochs} epochs, better of two learning rates, {first.seeds} seeds"
+    write_figures(
+        folder,
+        {
+            "importance": ((12.0, 4.4), lambda figure: _importance_figure(figure, measures, title)),
+            "cost": ((12.0, 4.6), lambda figure: _cost_figure(figure, points, cost_title)),
+        },
+    )
+    write_study(
+        folder,
+        page=page,
+        rows=[*_importance_rows(measures), *_cost_rows(points)],
+        settings={"seeds": count, "quick": quick},
+        runs={"plain": plain, "fewer": fewer} | {f"frontier-{f}-{c}": config for (f, c), config in sweeps.items()},
+    )
+    return folder
+
+
+def _accuracy_lines(
+    plain: tuple[SweepConfig, xarray.Dataset], fewer: tuple[SweepConfig, xarray.Dataset], count: int
+) -> list[str]:
+    """Tabulate the accuracy of the networks with all and with fewer modes."""
+    long = plain[0]
+    table = []
+    for config, result in (plain, fewer):
+        assert config.modes is not None
+        last = 100 * result.test_accuracy.sel(learning_rate=0.003).isel(epoch=-1)
+        table.append([f"P = {config.modes[0]}", f"{int(result.num_parameters.values.ravel()[0]):,}", pm(last, 2)])
+    return [
+        f"{long.dataset}, two hidden layers of {long.widths[0]}, plain gauge. Mean +- standard deviation over seeds.",
         "",
         "## Accuracy of the long schedule",
         "",
-        f"Learning rate 0.003 halved every {plain.halve_every} of {plain.epochs} epochs, weight decay 0.001, "
-        f"{count} seed(s); test accuracy in percent after the "
-        "last epoch.",
+        f"Learning rate 0.003 halved every {long.halve_every} of {long.epochs} epochs, weight decay 0.001, "
+        f"{count} seed(s); test accuracy in percent after the last epoch.",
+        "",
+        *markdown_table(["network", "trained parameters", "accuracy"], table),
         "",
     ]
-    lines = []
-    for name, each, config in (("P", result, plain), ("P", other, fewer)):
-        assert config.modes is not None
-        last = 100 * each.test_accuracy.sel(learning_rate=0.003).isel(epoch=-1)
-        lines.append([f"{name} = {config.modes[0]}", f"{int(each.num_parameters.values.ravel()[0]):,}", pm(last, 2)])
-    page += [*markdown_table(["network", "trained parameters", "accuracy"], lines), ""]
-    page += ["## Measures of importance", "", f"P = {modes}. Spearman's rank correlation over the modes of a map:", ""]
+
+
+def _correlation_lines(measures: xarray.Dataset) -> list[str]:
+    """Tabulate how the measures of importance agree, a pair a column."""
     correlations = rank_correlations(measures)
     pairs = [(a, b) for i, a in enumerate(MEASURES) for b in MEASURES[i + 1 :]]
-    lines = [
+    table = [
         [layer, *(pm(correlations.sel(layer=layer, first=a, second=b), 3) for a, b in pairs)]
         for layer in measures.layer.values
     ]
-    page += [*markdown_table(["map", *(f"{a} and {b}" for a, b in pairs)], lines), ""]
-    page += ["Value at rank 1, and how many times smaller it is in the middle and at the last rank:", ""]
-    lines, rows = [], []
+    return [*markdown_table(["map", *(f"{a} and {b}" for a, b in pairs)], table), ""]
+
+
+def _ranked(measures: xarray.Dataset, layer: int, name: str) -> np.ndarray:
+    """Return the values of a measure by rank, shape (networks, ranks that all of them have)."""
+    curves = ranked_curves(measures[name].sel(layer=layer).values)
+    return curves[:, np.isfinite(curves).all(axis=0)]
+
+
+def _decline_lines(measures: xarray.Dataset) -> list[str]:
+    """Tabulate how far each measure falls from rank to rank."""
+    table = []
     for layer in measures.layer.values:
         for name in (*MEASURES, "singular_value"):
-            curves = ranked_curves(measures[name].sel(layer=layer).values)
-            curves = curves[:, np.isfinite(curves).all(axis=0)]
+            curves = _ranked(measures, layer, name)
             last = curves.shape[1]
             middle = curves[:, 0] / np.maximum(curves[:, last // 2 - 1], 1e-12)
-            lines.append(
+            table.append(
                 [
                     layer,
                     name.replace("_", " "),
@@ -156,7 +204,54 @@ def run(
                     f"{np.median(curves[:, 0] / np.maximum(curves[:, -1], 1e-12)):.3g} (rank {last}, median)",
                 ]
             )
-            for rank in range(last):
+    return [
+        "Value at rank 1, and how many times smaller it is in the middle and at the last rank:",
+        "",
+        *markdown_table(["map", "measure", "rank 1", "middle", "last"], table),
+        "",
+    ]
+
+
+def _cost_lines(points: list[Cost], sweep: SweepConfig) -> list[str]:
+    """Tabulate what each family costs; all its sweeps have the schedule of the one given."""
+    table = []
+    for point in points:
+        what = f"N = {point.modes}" if point.family == "dense" else f"P = {point.modes}" if point.modes else "full rank"
+        table.append(
+            [
+                point.family.replace("_", " "),
+                what,
+                f"{point.learning_rate:g}",
+                pm(point.accuracy, 2),
+                f"{point.parameters:,}",
+                f"{point.optimiser_bytes / 1024:,.0f}",
+                f"{point.step_flops / 1e6:.1f}",
+                f"{point.seconds:.3f}",
+            ]
+        )
+    head = ["family", "size", "rate", "accuracy (%)", "parameters", "optimiser (KiB)", "MFLOP a step", "s an epoch"]
+    rates = " and ".join(f"{rate:g}" for rate in sweep.learning_rates)
+    return [
+        "## Cost",
+        "",
+        f"{sweep.epochs} epochs, learning rate halved every {sweep.halve_every}; each family with the better of the "
+        f"rates {rates} for its mean test accuracy, {sweep.seeds} seeds. "
+        f"FLOP: matrix products of one step on {sweep.batch_size} examples. Seconds: one epoch "
+        "of one network in a sweep of its kind, evaluation included, on the machine of this run (other work on it "
+        "counts in).",
+        "",
+        *markdown_table(head, table),
+        "",
+    ]
+
+
+def _importance_rows(measures: xarray.Dataset) -> list[dict[str, Any]]:
+    """Return the rows of the table for every measure, map and rank."""
+    rows = []
+    for layer in measures.layer.values:
+        for name in (*MEASURES, "singular_value"):
+            curves = _ranked(measures, layer, name)
+            for rank in range(curves.shape[1]):
                 rows.append(
                     {
                         "kind": "importance",
@@ -171,81 +266,26 @@ def run(
                         "seconds": "",
                     }
                 )
-    page += [*markdown_table(["map", "measure", "rank 1", "middle", "last"], lines), ""]
-    first = next(iter(sweeps.values()))
-    page += [
-        "## Cost",
-        "",
-        f"{first.epochs} epochs, learning rate halved every {first.halve_every}; each family with the better of the "
-        "rates "
-        f"{' and '.join(f'{r:g}' for r in first.learning_rates)} for its mean test accuracy, {first.seeds} seeds. "
-        f"FLOP: matrix products of one step on {first.batch_size} examples. Seconds: one epoch "
-        "of one network in a sweep of its kind, evaluation included, on the machine of this run (other work on it "
-        "counts in).",
-        "",
-    ]
-    lines = []
-    for point in points:
-        what = f"N = {point.modes}" if point.family == "dense" else f"P = {point.modes}" if point.modes else "full rank"
-        lines.append(
-            [
-                point.family.replace("_", " "),
-                what,
-                f"{point.learning_rate:g}",
-                pm(point.accuracy, 2),
-                f"{point.parameters:,}",
-                f"{point.optimiser_bytes / 1024:,.0f}",
-                f"{point.step_flops / 1e6:.1f}",
-                f"{point.seconds:.3f}",
-            ]
-        )
-        rows.append(
-            {
-                "kind": "cost",
-                "name": point.family,
-                "map_or_modes": point.modes,
-                "rank": "",
-                "mean": float(np.mean(point.accuracy)) if point.accuracy else float("nan"),
-                "sd": float(np.std(point.accuracy, ddof=1)) if len(point.accuracy) > 1 else float("nan"),
-                "parameters": point.parameters,
-                "optimiser_bytes": point.optimiser_bytes,
-                "step_flops": point.step_flops,
-                "seconds": float(point.seconds),
-            }
-        )
-    head = ["family", "size", "rate", "accuracy (%)", "parameters", "optimiser (KiB)", "MFLOP a step", "s an epoch"]
-    page += [
-        *markdown_table(head, lines),
-        "",
-        "`figures/importance.png`, `figures/cost.png`; all numbers in `table.csv`.",
-        "",
-    ]
+    return rows
 
-    write_figures(
-        folder,
+
+def _cost_rows(points: list[Cost]) -> list[dict[str, Any]]:
+    """Return the rows of the table for every family and size."""
+    return [
         {
-            "importance": (
-                (12.0, 4.4),
-                lambda figure: _importance_figure(figure, measures, f"{plain.dataset}, N = {width}, P = {modes}"),
-            ),
-            "cost": (
-                (12.0, 4.6),
-                lambda figure: _cost_figure(
-                    figure,
-                    points,
-                    f"{plain.dataset}, {first.epochs} epochs, better of two learning rates, {first.seeds} seeds",
-                ),
-            ),
-        },
-    )
-    write_study(
-        folder,
-        page=page,
-        rows=rows,
-        settings={"seeds": count, "quick": quick},
-        runs={"plain": plain, "fewer": fewer} | {f"frontier-{f}-{c}": config for (f, c), config in sweeps.items()},
-    )
-    return folder
+            "kind": "cost",
+            "name": point.family,
+            "map_or_modes": point.modes,
+            "rank": "",
+            "mean": float(np.mean(point.accuracy)) if point.accuracy else float("nan"),
+            "sd": float(np.std(point.accuracy, ddof=1)) if len(point.accuracy) > 1 else float("nan"),
+            "parameters": point.parameters,
+            "optimiser_bytes": point.optimiser_bytes,
+            "step_flops": point.step_flops,
+            "seconds": float(point.seconds),
+        }
+        for point in points
+    ]
 
 
 def _importance_figure(figure: Any, measures: Any, title: str) -> None:
@@ -258,8 +298,7 @@ def _importance_figure(figure: Any, measures: Any, title: str) -> None:
     axes = figure.subplots(1, len(layers), sharey=True)
     for ax, layer in zip(axes, layers, strict=True):
         for index, (name, label) in enumerate(names.items()):
-            curves = ranked_curves(measures[name].sel(layer=layer).values)
-            curves = curves[:, np.isfinite(curves).all(axis=0)]
+            curves = _ranked(measures, layer, name)
             curves = curves / curves[:, :1]
             rank = np.arange(1, curves.shape[1] + 1)
             mean = curves.mean(axis=0)

@@ -20,8 +20,9 @@ from modejax.studies.mdl_runs import long_training, trained_run
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure
 
-    from modejax.modes.fits import PowerLaw
+    from modejax.modes.fits import CurveFit, PowerLaw
 
 __all__ = ["Case", "cases", "history", "run"]
 
@@ -100,8 +101,6 @@ def run(
         ...
         modejax.errors.InputError: seeds must be integers of at least 1, got 0
     """
-    from modejax.plots.power_law import plot_power_law, plot_residuals, plot_slopes
-
     count = check_seeds(seeds, 3 if quick else 5)
     folder = check_folder(out)
     configs = {
@@ -109,28 +108,81 @@ def run(
         "scaled": long_training(quick, count, gauge="scaled"),
     }
     results = {name: trained_run(folder, name, config, report).first for name, config in configs.items()}
-    found = [case for name, result in results.items() for case in cases(name, result)]
+    fits = [_fitted(case) for name, result in results.items() for case in cases(name, result)]
     weights = [case for name, result in results.items() for case in cases(name, result, "mode_weight")]
-    fits = [(case, power_law(case.curves, BREAK), power_law(case.curves)) for case in found]
-    width, modes = configs["plain"].widths[0], found[0].curves.shape[1]
-
+    histories = [each for name, result in results.items() for each in _histories(name, result)]
+    plain, modes = configs["plain"], fits[0].case.curves.shape[1]
     page = [
         "# Piecewise power law of the importance of modes",
         "",
-        f"{configs['plain'].dataset}, N = {width}, P = {modes}, {configs['plain'].epochs} epochs, learning rate halved "
-        f"every {configs['plain'].halve_every}. Mean over {count} seed(s) of the sorted importances tau; least "
-        "squares of ln tau against ln rank on ranks "
-        f"1 to {BREAK} and behind. Intervals: 95 %, expanded percentiles of 2000 resamples of seeds"
-        f"{'' if count > 1 else ' (one seed: none)'}. Accuracy in percent after the last epoch.",
+        f"{plain.dataset}, N = {plain.widths[0]}, P = {modes}, {plain.epochs} epochs, learning rate halved every "
+        f"{plain.halve_every}. Mean over {count} seed(s) of the sorted importances tau; least squares of ln tau "
+        f"against ln rank on ranks 1 to {BREAK} and behind. Intervals: 95 %, expanded percentiles of 2000 resamples of "
+        f"seeds{'' if count > 1 else ' (one seed: none)'}. Accuracy in percent after the last epoch.",
         "",
-        "## Slopes after the last epoch",
+        *_slope_lines(fits, modes),
+        *_comparison_lines(fits),
+        *_history_lines(histories),
+        "`figures/curves.png`: map 2 with both fits and residuals; `figures/dependence.png`: slopes against "
+        "training time; `figures/weights.png`: |Sigma| instead of tau. `table.csv` has all slopes and intervals.",
         "",
     ]
-    rows, lines = [], []
-    for case, fixed, free in fits:
+    hidden = [each for each in fits if each.case.map == 2]
+    shown = [hidden[0], hidden[-1]]  # plain with the smaller rate, scaled with the larger
+    size = f"N = {plain.widths[0]}, P = {modes}"
+    title = f"{plain.dataset}, {size}, {plain.epochs} epochs"
+    note = "bands: 95 % intervals over seeds" if count > 1 else "1 seed, no bands"
+    slopes_title = f"slopes of ln tau against ln rank, map 2, {size}; {note}"
+    write_figures(
+        folder,
+        {
+            "curves": ((11.5, 8.2), lambda figure: _curves_figure(figure, shown, title)),
+            "dependence": ((11.0, 4.8), lambda figure: _dependence_figure(figure, histories, modes, slopes_title)),
+            "weights": ((10.5, 4.4), lambda figure: _weights_figure(figure, weights)),
+        },
+    )
+    settings = {"seeds": count, "break": BREAK, "resamples": 2000, "quick": quick}
+    write_study(folder, page=page, rows=[_row(each) for each in fits], settings=settings, runs=configs)
+    return folder
+
+
+class _Fitted(NamedTuple):
+    """A case and what describes it."""
+
+    case: Case
+    fixed: PowerLaw  # break given
+    free: PowerLaw  # break found
+    others: list[CurveFit]  # descriptions of the mean curve
+
+
+def _fitted(case: Case) -> _Fitted:
+    fixed, free = power_law(case.curves, BREAK), power_law(case.curves)
+    return _Fitted(case, fixed, free, compare_fits(case.curves.mean(axis=0), BREAK))
+
+
+class _History(NamedTuple):
+    """Fits of map 2 during the training of some networks."""
+
+    name: str
+    epochs: np.ndarray
+    law: PowerLaw  # leads with the epochs
+
+
+def _histories(gauge: str, result: xarray.Dataset) -> list[_History]:
+    return [
+        _History(f"{gauge}, rate {rate:g}, decay {decay:g}", *history(result, rate, decay, 2))
+        for rate in result.learning_rate.values
+        for decay in result.weight_decay.values
+    ]
+
+
+def _slope_lines(fits: list[_Fitted], modes: int) -> list[str]:
+    """Tabulate the slopes after the last epoch, with the break given and found."""
+    table = []
+    for case, fixed, free, _ in fits:
         ratio = fixed.mean[0] / fixed.mean[-1]
         s, f = fixed.fit.slopes, free.fit.slopes
-        lines.append(
+        table.append(
             [
                 case.map,
                 case.gauge,
@@ -144,105 +196,92 @@ def run(
                 f"{ratio:.1f}",
             ]
         )
-        rows.append(_row(case, fixed, free))
-    lines.sort(key=lambda line: line[0])
+    table.sort(key=lambda line: line[0])
     head = ["map", "gauge", "rate", "decay", "accuracy", f"slope 1-{BREAK}", f"slope {BREAK + 1}-{modes}"]
-    page += [*markdown_table([*head, "free break", "its slopes", "tau first/last"], lines), ""]
+    head += ["free break", "its slopes", "tau first/last"]
+    return ["## Slopes after the last epoch", "", *markdown_table(head, table), ""]
 
-    page += [
+
+def _comparison_lines(fits: list[_Fitted]) -> list[str]:
+    """Tabulate how far every description of the mean curve is from the best."""
+    table = []
+    for each in sorted(fits, key=lambda each: each.case.map):
+        best = min(float(fit.aic) for fit in each.others)
+        table.append([each.case.map, each.case.name, *(f"{float(fit.aic) - best:.0f}" for fit in each.others)])
+    return [
         "## What else describes the mean curve",
         "",
         "AIC above that of the best description (residuals of a sorted curve are not independent, so only the order "
         "means something):",
         "",
-    ]
-    compared = {id(case): compare_fits(case.curves.mean(axis=0), BREAK) for case in found}
-    names = [fit.name for fit in compared[id(found[0])]]
-    lines = []
-    for case in sorted(found, key=lambda case: case.map):
-        best = min(float(fit.aic) for fit in compared[id(case)])
-        lines.append([case.map, case.name, *(f"{float(fit.aic) - best:.0f}" for fit in compared[id(case)])])
-    page += [*markdown_table(["map", "networks", *names], lines), ""]
-
-    page += ["## Training time (map 2, break given)", ""]
-    series: dict[str, dict[str, Any]] = {"first": {}, "second": {}}
-    lines = []
-    for gauge, result in results.items():
-        for rate in result.learning_rate.values:
-            for decay in result.weight_decay.values:
-                epochs, law = history(result, rate, decay, 2)
-                name = f"{gauge}, rate {rate:g}, decay {decay:g}"
-                for i, piece in enumerate(series):
-                    ends = law.slopes_interval
-                    pair = None if ends is None else (ends[0][..., i], ends[1][..., i])
-                    series[piece][name] = (law.fit.slopes[..., i], pair)
-                picked = np.searchsorted(epochs, np.array([0.1, 0.25, 0.5, 1.0]) * epochs[-1])
-                cells = [f"{law.fit.slopes[k, 0]:.2f}, {law.fit.slopes[k, 1]:.2f}" for k in picked]
-                lines.append([name, *cells])
-    heads = [f"epoch {epochs[k]}" for k in picked]
-    page += [*markdown_table(["networks", *heads], lines), ""]
-    page += [
-        "`figures/curves.png`: map 2 with both fits and residuals; `figures/dependence.png`: slopes against "
-        "training time; "
-        "`figures/weights.png`: |Sigma| instead of tau. `table.csv` has all slopes and intervals.",
+        *markdown_table(["map", "networks", *(fit.name for fit in fits[0].others)], table),
         "",
     ]
 
-    hidden = [each for each in fits if each[0].map == 2]
-    shown = [hidden[0], hidden[-1]]  # plain with the smaller rate, scaled with the larger
 
-    def curves_figure(figure: Any) -> None:
-        axes = figure.subplots(2, 2)
-        for column, (case, fixed, free) in enumerate(shown):
-            plot_power_law(axes[0, column], case.curves, {"break given": fixed, "break found": free})
-            axes[0, column].set_title(f"{case.name} (map {case.map})", fontsize=10)
-            plot_residuals(axes[1, column], case.curves.mean(axis=0), compared[id(case)])
-        low = min(ax.get_ylim()[0] for ax in axes[0])
-        for ax in axes[0]:
-            ax.set_ylim(bottom=low * 0.55)
-        figure.suptitle(f"{configs['plain'].dataset}, N = {width}, P = {modes}, {configs['plain'].epochs} epochs")
-
-    def dependence(figure: Any) -> None:
-        axes = figure.subplots(1, 2)
-        for ax, (piece, values) in zip(axes, series.items(), strict=True):
-            plot_slopes(ax, epochs, values)
-            first = piece == "first"
-            ax.set_title(f"ranks {'1' if first else BREAK + 1} to {BREAK if first else modes}", fontsize=10)
-        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-        note = "bands: 95 % intervals over seeds" if count > 1 else "1 seed, no bands"
-        figure.suptitle(f"slopes of ln tau against ln rank, map 2, N = {width}, P = {modes}; {note}", fontsize=10.5)
-
-    def weights_figure(figure: Any) -> None:
-        axes = figure.subplots(1, 2)
-        for ax, layer in zip(axes, (1, 2), strict=True):
-            for index, case in enumerate(c for c in weights if c.map == layer):
-                mean = case.curves.mean(axis=0)
-                ax.plot(np.arange(1, modes + 1), mean, color=f"C{index}", label=case.name)
-            ax.set(
-                xscale="log",
-                yscale="log",
-                xlabel="rank of the mode",
-                ylabel="|Sigma| (with the prefactor of its gauge)",
-            )
-            ax.set_title(f"map {layer}", fontsize=10)
-            ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-4))
-            ax.grid(alpha=0.3)
-        axes[0].legend(fontsize=8, frameon=False, loc="lower left")
-
-    write_figures(
-        folder,
-        {
-            "curves": ((11.5, 8.2), curves_figure),
-            "dependence": ((11.0, 4.8), dependence),
-            "weights": ((10.5, 4.4), weights_figure),
-        },
-    )
-    settings = {"seeds": count, "break": BREAK, "resamples": 2000, "quick": quick}
-    write_study(folder, page=page, rows=rows, settings=settings, runs=configs)
-    return folder
+def _history_lines(histories: list[_History]) -> list[str]:
+    """Tabulate the slopes of map 2 at four times of the training."""
+    epochs = histories[0].epochs
+    picked = np.searchsorted(epochs, np.array([0.1, 0.25, 0.5, 1.0]) * epochs[-1])
+    table = []
+    for each in histories:
+        slopes = each.law.fit.slopes
+        table.append([each.name, *(f"{slopes[k, 0]:.2f}, {slopes[k, 1]:.2f}" for k in picked)])
+    heads = [f"epoch {epochs[k]}" for k in picked]
+    return ["## Training time (map 2, break given)", "", *markdown_table(["networks", *heads], table), ""]
 
 
-def _row(case: Case, fixed: PowerLaw, free: PowerLaw) -> dict[str, Any]:
+def _curves_figure(figure: Figure, shown: list[_Fitted], title: str) -> None:
+    from modejax.plots.power_law import plot_power_law, plot_residuals
+
+    axes = figure.subplots(2, 2)
+    for column, (case, fixed, free, others) in enumerate(shown):
+        plot_power_law(axes[0, column], case.curves, {"break given": fixed, "break found": free})
+        axes[0, column].set_title(f"{case.name} (map {case.map})", fontsize=10)
+        plot_residuals(axes[1, column], case.curves.mean(axis=0), others)
+    low = min(ax.get_ylim()[0] for ax in axes[0])
+    for ax in axes[0]:
+        ax.set_ylim(bottom=low * 0.55)
+    figure.suptitle(title)
+
+
+def _dependence_figure(figure: Figure, histories: list[_History], modes: int, title: str) -> None:
+    from modejax.plots.power_law import plot_slopes
+
+    axes = figure.subplots(1, 2)
+    for i, (ax, ranks) in enumerate(zip(axes, (f"1 to {BREAK}", f"{BREAK + 1} to {modes}"), strict=True)):
+        series = {}
+        for each in histories:
+            ends = each.law.slopes_interval
+            pair = None if ends is None else (ends[0][..., i], ends[1][..., i])
+            series[each.name] = (each.law.fit.slopes[..., i], pair)
+        plot_slopes(ax, histories[0].epochs, series)
+        ax.set_title(f"ranks {ranks}", fontsize=10)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.suptitle(title, fontsize=10.5)
+
+
+def _weights_figure(figure: Figure, weights: list[Case]) -> None:
+    axes = figure.subplots(1, 2)
+    for ax, layer in zip(axes, (1, 2), strict=True):
+        for index, case in enumerate(c for c in weights if c.map == layer):
+            mean = case.curves.mean(axis=0)
+            ax.plot(np.arange(1, len(mean) + 1), mean, color=f"C{index}", label=case.name)
+        ax.set(
+            xscale="log",
+            yscale="log",
+            xlabel="rank of the mode",
+            ylabel="|Sigma| (with the prefactor of its gauge)",
+        )
+        ax.set_title(f"map {layer}", fontsize=10)
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-4))
+        ax.grid(alpha=0.3)
+    axes[0].legend(fontsize=8, frameon=False, loc="lower left")
+
+
+def _row(fits: _Fitted) -> dict[str, Any]:
+    """Return the row of the table for one case."""
+    case, fixed, free, _ = fits
     row: dict[str, Any] = {**case._asdict(), "seeds": fixed.seeds}
     del row["curves"]
     for name, law in (("fixed", fixed), ("free", free)):

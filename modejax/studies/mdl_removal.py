@@ -6,6 +6,7 @@ one with fewer modes (P = 30).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,12 @@ from modejax.studies.mdl_runs import long_training, trained_run
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure
+
+    from modejax.runs import Run
+
+    Families = dict[int, dict[str, xarray.Dataset]]
+    """Curves by number of modes and by score."""
 
 __all__ = ["TARGETS", "accuracy_at", "run", "verdicts"]
 
@@ -84,9 +91,6 @@ def run(
         ...
         modejax.errors.InputError: seeds must be integers of at least 1, got 0
     """
-    from modejax.plots.removal import plot_removal
-    from modejax.runs.removal import removal_curves
-
     count = check_seeds(seeds, 3 if quick else 5)
     folder = check_folder(out)
     draws = 5 if quick else 10
@@ -94,84 +98,115 @@ def run(
         "plain": long_training(quick, count),
         "fewer": long_training(quick, count, modes=30 if not quick else 10, learning_rates=(0.003,)),
     }
-    families: dict[int, dict[str, xarray.Dataset]] = {}
+    families: Families = {}
     for name, config in configs.items():
-        trained = trained_run(folder, name, config, report)
         assert config.modes is not None
-        scores: tuple[Any, ...] = ("importance", "weight", "size") if name == "plain" else ("importance",)
-        found = {}
-        for score in scores:
-            removals: Any = ("least", "most", "random") if score == "importance" else ("least",)
-            curves = removal_curves(trained, removals, score=score, draws=draws)
-            found[score] = curves.sel(learning_rate=0.003).isel(width=0, modes=0, weight_decay=0, drop=True)
-            report(f"{name}: removal curves by {score} done")
-        families[config.modes[0]] = found
-
+        families[config.modes[0]] = _curves(name, trained_run(folder, name, config, report), draws, report)
+    plain = configs["plain"]
     page = [
         "# Removal of modes",
         "",
-        f"{configs['plain'].dataset}, N = {configs['plain'].widths[0]}, plain gauge, learning rate 0.003 halved every "
-        f"{configs['plain'].halve_every} of {configs['plain'].epochs} epochs, weight decay 0.001. One map is cut, "
-        "the others are intact; the order is "
-        "that of the importance tau of each network. Test accuracy in percent, mean +- standard deviation over "
-        f"{count} "
-        f"seed(s){'' if count > 1 else ' (one seed: no error bars)'}; random orders are means of {draws} draws for "
-        "each network.",
+        f"{plain.dataset}, N = {plain.widths[0]}, plain gauge, learning rate 0.003 halved every {plain.halve_every} of "
+        f"{plain.epochs} epochs, weight decay 0.001. One map is cut, the others are intact; the order is that of the "
+        "importance tau of each network. Test accuracy in percent, mean +- standard deviation over "
+        f"{count} seed(s){'' if count > 1 else ' (one seed: no error bars)'}; random orders are means of {draws} draws "
+        "for each network.",
+        "",
+        *_family_lines(families),
+        *_paper_lines(families),
+    ]
+    title = f"{plain.dataset}, N = {plain.widths[0]}"
+    figures = {
+        f"removal-{modes}": (
+            (12.0, 4.2),
+            lambda figure, modes=modes: _removal_figure(figure, families[modes]["importance"], modes, title),
+        )
+        for modes in families
+    }
+    write_figures(folder, figures)
+    settings = {"seeds": count, "draws": draws, "quick": quick}
+    write_study(folder, page=page, rows=_rows(families), settings=settings, runs=configs)
+    return folder
+
+
+def _curves(name: str, trained: Run, draws: int, report: Callable[[str], None]) -> dict[str, xarray.Dataset]:
+    """Remove modes from the networks of one run: curves by score, all orders for the importance."""
+    from modejax.runs.removal import removal_curves
+
+    scores: tuple[Any, ...] = ("importance", "weight", "size") if name == "plain" else ("importance",)
+    found = {}
+    for score in scores:
+        removals: Any = ("least", "most", "random") if score == "importance" else ("least",)
+        curves = removal_curves(trained, removals, score=score, draws=draws)
+        found[score] = curves.sel(learning_rate=0.003).isel(width=0, modes=0, weight_decay=0, drop=True)
+        report(f"{name}: removal curves by {score} done")
+    return found
+
+
+def _family_lines(families: Families) -> list[str]:
+    """Tabulate the accuracy by importance, for each number of modes."""
+    lines = []
+    for modes, found in families.items():
+        curves = found["importance"]
+        table = []
+        for layer in curves.layer.values:
+            for removal in curves.removal.values:
+                cells = [pm(accuracy_at(curves, str(removal), int(layer), s, modes)) for s in SHARES]
+                table.append([layer, _WORDS[str(removal)], *cells])
+        head = ["map", "removed", *(f"{s} %" for s in SHARES)]
+        lines += [f"## P = {modes}", "", *markdown_table(head, table), ""]
+    return lines
+
+
+def _paper_lines(families: Families) -> list[str]:
+    """Compare the largest number of modes with the paper's figure, and the scores with each other."""
+    modes = max(families)
+    claims = [
+        [claim, lost, "yes" if holds else "no"] for claim, lost, holds in verdicts(families[modes]["importance"], modes)
+    ]
+    scores = []
+    for score, curves in families[modes].items():
+        for layer in curves.layer.values:
+            cells = [pm(accuracy_at(curves, "least", int(layer), s, modes)) for s in SHARES]
+            scores.append([score, layer, *cells])
+    return [
+        f"## Against the paper's figure (P = {modes})",
+        "",
+        *markdown_table(["claim", "points lost", "holds"], claims),
+        "",
+        "Ordered by |Sigma| or by the gauge-free size instead of tau, least important first, percent:",
+        "",
+        *markdown_table(["score", "map", *(f"{s} %" for s in SHARES)], scores),
         "",
     ]
+
+
+def _rows(families: Families) -> list[dict[str, Any]]:
+    """Return the table of the study: one row for each network, map, order and share removed."""
     rows = []
     for modes, found in families.items():
-        page += [f"## P = {modes}", ""]
-        table = []
         for score, curves in found.items():
-            for layer in curves.layer.values:
-                for removal in curves.removal.values:
-                    values = {s: accuracy_at(curves, str(removal), int(layer), s, modes) for s in SHARES}
-                    if score == "importance":
-                        table.append([layer, _WORDS[str(removal)], *(pm(values[s]) for s in SHARES)])
-                    for share, each in values.items():
-                        for seed, value in zip(curves.seed.values, each, strict=True):
-                            rows.append(
-                                {
-                                    "modes": modes,
-                                    "score": score,
-                                    "map": int(layer),
-                                    "removal": str(removal),
-                                    "removed_percent": share,
-                                    "seed": int(seed),
-                                    "accuracy": float(value),
-                                }
-                            )
-        page += [*markdown_table(["map", "removed", *(f"{s} %" for s in SHARES)], table), ""]
-    largest = max(families)
-    page += [f"## Against the paper's figure (P = {largest})", ""]
-    lines = [
-        [claim, lost, "yes" if holds else "no"]
-        for claim, lost, holds in verdicts(families[largest]["importance"], largest)
-    ]
-    page += [*markdown_table(["claim", "points lost", "holds"], lines), ""]
-    page += ["Ordered by |Sigma| or by the gauge-free size instead of tau, least important first, percent:", ""]
-    lines = []
-    for score, curves in families[largest].items():
-        for layer in curves.layer.values:
-            cells = [pm(accuracy_at(curves, "least", int(layer), s, largest)) for s in SHARES]
-            lines.append([score, layer, *cells])
-    page += [*markdown_table(["score", "map", *(f"{s} %" for s in SHARES)], lines), ""]
+            for layer, removal, share in itertools.product(curves.layer.values, curves.removal.values, SHARES):
+                values = accuracy_at(curves, str(removal), int(layer), share, modes)
+                for seed, value in zip(curves.seed.values, values, strict=True):
+                    rows.append(
+                        {
+                            "modes": modes,
+                            "score": score,
+                            "map": int(layer),
+                            "removal": str(removal),
+                            "removed_percent": share,
+                            "seed": int(seed),
+                            "accuracy": float(value),
+                        }
+                    )
+    return rows
 
-    def draw(modes: int) -> Callable[[Any], None]:
-        def on(figure: Any) -> None:
-            curves = families[modes]["importance"]
-            axes = figure.subplots(1, curves.sizes["layer"], sharey=True)
-            plot_removal(curves, modes, axes)
-            note = "mean \N{PLUS-MINUS SIGN} 1 sd" if count > 1 else "no band"
-            figure.suptitle(
-                f"{configs['plain'].dataset}, N = {configs['plain'].widths[0]}, P = {modes}: one map cut, the others "
-                f"intact; {count} seed(s), {note}",
-                fontsize=10,
-            )
 
-        return on
+def _removal_figure(figure: Figure, curves: xarray.Dataset, modes: int, title: str) -> None:
+    from modejax.plots.removal import plot_removal
 
-    write_figures(folder, {f"removal-{modes}": ((12.0, 4.2), draw(modes)) for modes in families})
-    write_study(folder, page=page, rows=rows, settings={"seeds": count, "draws": draws, "quick": quick}, runs=configs)
-    return folder
+    plot_removal(curves, modes, figure.subplots(1, curves.sizes["layer"], sharey=True))
+    count = curves.sizes["seed"]
+    note = "mean \N{PLUS-MINUS SIGN} 1 sd" if count > 1 else "no band"
+    figure.suptitle(f"{title}, P = {modes}: one map cut, the others intact; {count} seed(s), {note}", fontsize=10)

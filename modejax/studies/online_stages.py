@@ -101,7 +101,7 @@ def stages_of(sizes: Sizes, teacher: int, eta: float, *, points: int = 400, fore
 
 @jax.jit
 def _solve(problem, state, times):
-    return solve(problem, state, times, solver="kvaerno5", rtol=1e-6, atol=1e-12, max_steps=4000)
+    return solve(problem, state, times, solver="kvaerno5", tolerance=(1e-6, 1e-12), max_steps=4000)
 
 
 _predict = jax.jit(predicted_plateaus)

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.stats
 from threadpoolctl import threadpool_limits
 
-from modejax.plots.svr import plot_bars, plot_significant, plot_survival
+from modejax.plots.svr import COLOURS, plot_bars, plot_significant, plot_survival
 from modejax.studies.common import check_seeds, markdown_table, pm, write_study
 from modejax.studies.files import check_folder
 from modejax.studies.svr_planted import planted_frame, smooth_kernel
@@ -231,92 +231,104 @@ def _of(rows: list[dict[str, Any]], part: str, field: str, **where: Any) -> np.n
     )
 
 
-def _page(rows: Any, cases: Any, sizes: Any, tests: Any, count: int, c: int) -> list[str]:
-    def rate(values: np.ndarray) -> str:
-        return pm(1e3 * values, 2) if np.isfinite(values).all() else "-"
+def _names(rows: list[dict[str, Any]], part: str, field: str) -> list[str]:
+    """Return the names in a field of the rows of a part, in the order in which they come."""
+    return list(dict.fromkeys(row[field] for row in rows if row["part"] == part))
 
-    lines = [
+
+def _page(rows: Any, cases: Any, sizes: Any, tests: Any, count: int, c: int) -> list[str]:
+    return [
         "# Edges by chance",
         "",
         f"Mean +- standard deviation over {count} seeds. Rates of false edges in thousandths; nominal "
         f"{1e3 * LEVEL:.3f}.",
         "",
+        *_frame_lines(rows, cases),
+        *_random_kernel_lines(rows, c),
+        *_several_lines(rows, tests),
+        *_detection_lines(rows, sizes),
     ]
-    lines += [
+
+
+def _rate(values: np.ndarray) -> str:
+    return pm(1e3 * values, 2) if np.isfinite(values).all() else "-"
+
+
+def _frame_lines(rows: Any, cases: Any) -> list[str]:
+    """Tabulate the exact law and chi-square on uniform frames."""
+    table = []
+    for c, z, n, m in cases:
+        here = {"c": c, "z": z}
+        entries = _of(rows, "calibration", "entries", **here)[0]
+        chi2 = null.threshold(LEVEL, c, z, "chi2")
+        exact = float(np.exp(null.beta_log_p(chi2, c, z))) if chi2 < 1 else 0.0
+        table.append(
+            [
+                c, z, f"{n} x {m}", int(entries),
+                pm(_of(rows, "calibration", "KS Beta", **here), 4), f"{1.36 / math.sqrt(entries):.4f}",
+                pm(_of(rows, "calibration", "KS chi-square", **here), 4),
+                _rate(_of(rows, "calibration", "false Beta", **here)),
+                f"{_rate(_of(rows, 'calibration', 'false chi-square', **here))} ({1e3 * exact:.3f})",
+                f"{null.threshold(LEVEL, c, z) / chi2:.3f}",
+            ]
+        )  # fmt: skip
+    head = ["c", "z", "neurons", "N a seed", "KS Beta", "1.36/sqrt(N)", "KS chi-square", "false, Beta"]
+    head += ["false, chi-square (exact)", "least E, Beta/chi-square"]
+    return [
         "## Uniform frames",
         "",
         "KS: largest distance of the distribution functions; 1.36 / sqrt(N) would be passed in 5 % of independent "
         "samples of N.",
         "",
-    ]
-    table = []
-    for case in cases:
-        here = {"c": case[0], "z": case[1]}
-        entries = _of(rows, "calibration", "entries", **here)[0]
-        chi2 = null.threshold(LEVEL, case[0], case[1], "chi2")
-        exact = float(np.exp(null.beta_log_p(chi2, case[0], case[1]))) if chi2 < 1 else 0.0
-        table.append(
-            [
-                case[0], case[1], f"{case[2]} x {case[3]}", int(entries),
-                pm(_of(rows, "calibration", "KS Beta", **here), 4), f"{1.36 / math.sqrt(entries):.4f}",
-                pm(_of(rows, "calibration", "KS chi-square", **here), 4),
-                rate(_of(rows, "calibration", "false Beta", **here)),
-                f"{rate(_of(rows, 'calibration', 'false chi-square', **here))} ({1e3 * exact:.3f})",
-                f"{null.threshold(LEVEL, case[0], case[1]) / chi2:.3f}",
-            ]
-        )  # fmt: skip
-    head = [
-        "c",
-        "z",
-        "neurons",
-        "N a seed",
-        "KS Beta",
-        "1.36/sqrt(N)",
-        "KS chi-square",
-        "false, Beta",
-        "false, chi-square (exact)",
-        "least E, Beta/chi-square",
-    ]
-    lines += [*markdown_table(head, table), ""]
-    lines += [f"## Convolutions without alignment, smooth over the window (c = {c}, 3x3)", ""]
-    lines += ["12 pairs of layers a seed, rotations on the first 3 of them.", ""] if c == 64 else []
-    names = list(dict.fromkeys(row["kernels"] for row in rows if row["part"] == "smooth"))
-    table = [
-        [name, pm(_of(rows, "smooth", "z_eff", kernels=name), 2)]
-        + [rate(_of(rows, "smooth", law, kernels=name)) for law in ("beta", "channel_haar", "rotation")]
-        for name in names
-    ]
-    lines += [
-        *markdown_table(
-            ["reader's kernels", "effective positions", "false, Beta", "false, channel-Haar", "false, rotations"], table
-        ),
+        *markdown_table(head, table),
         "",
     ]
-    lines += [f"## Matrices whose entries are not Gaussian ({c} x {c})", ""]
-    names = list(dict.fromkeys(row["weights"] for row in rows if row["part"] == "weights"))
-    table = [[name, rate(_of(rows, "weights", "beta", weights=name))] for name in names]
-    lines += [*markdown_table(["weights", "false, Beta"], table), ""]
-    lines += ["## Several tests at once", "", "Share of pairs of layers with any significant edge, level 0.05.", ""]
+
+
+def _random_kernel_lines(rows: Any, c: int) -> list[str]:
+    """Tabulate false edges of smooth kernels, and of matrices whose entries are not Gaussian."""
+    smooth = [
+        [name, pm(_of(rows, "smooth", "z_eff", kernels=name), 2)]
+        + [_rate(_of(rows, "smooth", law, kernels=name)) for law in ("beta", "channel_haar", "rotation")]
+        for name in _names(rows, "smooth", "kernels")
+    ]
+    other = [[name, _rate(_of(rows, "weights", "beta", weights=name))] for name in _names(rows, "weights", "weights")]
+    head = ["reader's kernels", "effective positions", "false, Beta", "false, channel-Haar", "false, rotations"]
+    return [
+        f"## Convolutions without alignment, smooth over the window (c = {c}, 3x3)",
+        "",
+        *(["12 pairs of layers a seed, rotations on the first 3 of them.", ""] if c == 64 else []),
+        *markdown_table(head, smooth),
+        "",
+        f"## Matrices whose entries are not Gaussian ({c} x {c})",
+        "",
+        *markdown_table(["weights", "false, Beta"], other),
+        "",
+    ]
+
+
+def _several_lines(rows: Any, tests: Any) -> list[str]:
+    """Tabulate what several tests at once find by chance."""
     table = []
     for width, z, draws in tests:
         here = {"c": width, "z": z}
         cells = [pm(_of(rows, "tests", key, **here), 3) for key in ("Bonferroni", "Benjamini-Hochberg")]
-        edges_ = pm(_of(rows, "tests", "3 sigma edges", **here), 2)
-        table.append([width, z, draws, *cells, edges_, f"{LEVEL * width**2:.2f}"])
-    lines += [
-        *markdown_table(
-            ["c", "z", "draws a seed", "Bonferroni", "Benjamini-Hochberg", "edges at 3 sigma", "expected"], table
-        ),
-        "",
-    ]
-    lines += ["## The weakest planted connection that is found (Bonferroni, 0.05)", ""]
+        raw = pm(_of(rows, "tests", "3 sigma edges", **here), 2)
+        table.append([width, z, draws, *cells, raw, f"{LEVEL * width**2:.2f}"])
+    head = ["c", "z", "draws a seed", "Bonferroni", "Benjamini-Hochberg", "edges at 3 sigma", "expected"]
+    text = "Share of pairs of layers with any significant edge, level 0.05."
+    return ["## Several tests at once", "", text, "", *markdown_table(head, table), ""]
+
+
+def _detection_lines(rows: Any, sizes: Any) -> list[str]:
+    """Tabulate how often a planted connection is found."""
     table = []
-    for width, z in sizes:
-        limit = null.detection_limit(width, z, tests=width * width)
-        shares = [pm(_of(rows, "detection", "detected", c=width, z=z, cosine=cosine), 2) for cosine in COSINES]
-        table.append([f"c = {width}, z = {z}", f"{math.sqrt(limit.edge):.3f}", *shares])
-    lines += markdown_table(["", "limit of the cosine", *(f"{cosine:g}" for cosine in COSINES)], table)
-    return lines
+    for c, z in sizes:
+        limit = null.detection_limit(c, z, tests=c * c)
+        shares = [pm(_of(rows, "detection", "detected", c=c, z=z, cosine=cosine), 2) for cosine in COSINES]
+        table.append([f"c = {c}, z = {z}", f"{math.sqrt(limit.edge):.3f}", *shares])
+    head = ["", "limit of the cosine", *(f"{cosine:g}" for cosine in COSINES)]
+    return ["## The weakest planted connection that is found (Bonferroni, 0.05)", "", *markdown_table(head, table)]
 
 
 def _figure(columns: int, width: float = 4.6) -> tuple[Figure, np.ndarray]:
@@ -335,9 +347,8 @@ def _draw_survival(draws: int) -> Figure:
         for _ in range(draws)
     ]
     for ax, pairs, title in zip(axes, (dense, conv), ("dense 16-64-32", "convolutions 16-5-32, 3x3"), strict=True):
-        plot_survival(
-            np.stack([pair.E for pair in pairs]), pairs[0].c, pairs[0].z, ax, label=f"{draws} random networks"
-        )
+        E = np.stack([pair.E for pair in pairs])
+        plot_survival(E, pairs[0].c, pairs[0].z, ax, label=f"{draws} random networks")
         ax.set_title(f"{title}: c = {pairs[0].c}, z = {pairs[0].z}", fontsize=10)
     return figure
 
@@ -362,7 +373,7 @@ def _draw_false(rows: Any, cases: Any) -> Figure:
 
 def _draw_smooth(rows: Any, sizes: Any, count: int) -> Figure:
     figure, axes = _figure(2, 5.2)
-    names = list(dict.fromkeys(row["kernels"] for row in rows if row["part"] == "smooth"))
+    names = _names(rows, "smooth", "kernels")
     laws = {"Beta (isotropic)": "beta", "channel-Haar": "channel_haar", "rotations": "rotation"}
     groups = {
         law: np.stack([1e3 * _of(rows, "smooth", field, kernels=name) for name in names]) for law, field in laws.items()
@@ -372,15 +383,11 @@ def _draw_smooth(rows: Any, sizes: Any, count: int) -> Figure:
     axes[0].set_title("no alignment, kernels smooth over 3x3", fontsize=10)
     axes[0].legend(frameon=False, fontsize=8)
     curves = {
-        f"c = {c}, z = {z}": np.stack(
-            [_of(rows, "detection", "detected", c=c, z=z, cosine=cosine) for cosine in COSINES]
-        )
+        f"c = {c}, z = {z}": np.stack([_of(rows, "detection", "detected", c=c, z=z, cosine=each) for each in COSINES])
         for c, z in sizes
     }
     plot_significant(COSINES, curves, axes[1], x_label="planted cosine", y_label="found after Bonferroni (%)")
     for index, (c, z) in enumerate(sizes):
-        from modejax.plots.svr import COLOURS
-
         limit = math.sqrt(null.detection_limit(c, z, tests=c * c).edge)
         axes[1].axvline(limit, color=COLOURS[index], ls=":", lw=1.2)
     axes[1].set_title(f"dotted: limit by the null; {count} seeds", fontsize=10)

@@ -96,12 +96,19 @@ def _mark(plan: Plan, dataset: Dataset, start: str | None = None) -> str:
     return checkpoint.fingerprint(facts)
 
 
-def _launch_folder(checkpoints: Path, launch: int) -> Path:
-    return checkpoints / f"launch-{launch:04d}"
+class _Checkpoints(NamedTuple):
+    """Where the checkpoints of a run lie, and its fingerprint, which they carry."""
+
+    folder: Path
+    mark: str
+
+    def of_launch(self, launch: int) -> Path:
+        """Return the folder of a launch."""
+        return self.folder / f"launch-{launch:04d}"
 
 
 def _restore(
-    plan: Plan, mark: str, checkpoints: Path, launch: int, records: list[ArmRecord]
+    plan: Plan, checkpoints: _Checkpoints, launch: int, records: list[ArmRecord]
 ) -> tuple[int, list[TrainState] | None]:
     """Read the newest whole checkpoint of a launch, its records into `records`; return epochs done and states."""
     rows = rows_of(plan, launch)
@@ -109,7 +116,7 @@ def _restore(
     done, tree, problem = 0, None, None
     if is_lead():
         try:
-            done, tree, refused = checkpoint.newest(_launch_folder(checkpoints, launch), like, mark)
+            done, tree, refused = checkpoint.newest(checkpoints.of_launch(launch), like, checkpoints.mark)
         except InputError as error:
             problem = error
         else:
@@ -192,11 +199,12 @@ def execute(
         if digest is not None and checkpoints is not None and is_lead():
             with replaced(checkpoints / _START) as part:
                 part.write_text(digest)
-        records, mark, final = empty_records(plan), _mark(plan, dataset, digest), []
+        records, final = empty_records(plan), []
+        saved = None if checkpoints is None else _Checkpoints(checkpoints, _mark(plan, dataset, digest))
         for launch in range(plan.launches):
             done, host = 0, None
-            if resume and checkpoints is not None:
-                done, host = _restore(plan, mark, checkpoints, launch, records)
+            if resume and saved is not None:
+                done, host = _restore(plan, saved, launch, records)
             if done < config.epochs:
                 members = member_arrays(plan, program, launch)
                 if host is not None:
@@ -205,9 +213,7 @@ def execute(
                     states = program.start(members)
                     if start is not None:
                         states = with_given(plan, states, start, program, launch)
-                host = _run_launch(
-                    plan, program, (states, members, data), launch, done, records, mark, checkpoints, watch
-                )
+                host = _run_launch(plan, program, (states, members, data), launch, done, records, saved, watch)
             assert host is not None
             if watch.finished is not None:
                 watch.finished(launch, host)
@@ -224,8 +230,7 @@ def _run_launch(
     launch: int,
     done: int,
     records: list[ArmRecord],
-    mark: str,
-    checkpoints: Path | None,
+    checkpoints: _Checkpoints | None,
     watch: Watch,
 ) -> list[TrainState]:
     """Train the members of a launch to the last epoch and return their states on the host."""
@@ -242,8 +247,8 @@ def _run_launch(
             host = without_padding(plan, states, launch)
             if is_lead():
                 keep = 1 if done == config.epochs else 2
-                folder = _launch_folder(checkpoints, launch)
-                checkpoint.save(folder, done, (host, part_of(records, rows)), mark, keep=keep)
+                tree = host, part_of(records, rows)
+                checkpoint.save(checkpoints.of_launch(launch), done, tree, checkpoints.mark, keep=keep)
         if watch.report is not None:
             watch.report(_progress(plan, launch, done, records[0], rows[0]))
         last = done == config.epochs and launch == plan.launches - 1

@@ -106,7 +106,7 @@ def test_affine_blocks():
     built = build_affine_blocks(*SMALL)
     assert built.network.units[1].capacity == 59  # pyright: ignore
     assert np.abs(outputs(*built, SMALL[0]) - SMALL[1]).max() < 1e-9
-    record = layer_report(*built, *SMALL, tolerance=1e-9)[0]
+    record = layer_report(built, *SMALL, tolerance=1e-9)[0]
     assert (record["class"], record["rank_1e-10"], record["blocks"]) == ("B", 60, "12 blocks")
     G = interp_matrix(act_mask(hidden_units(*built, SMALL[0])[0][0].Z).astype(float))
     blocks = dm_blocks(G)

@@ -53,7 +53,7 @@ def test_a_trained_deep_network_fits_with_a_rank_deficient_last_layer(trained):
     points, targets, fits = trained
     dense = [m for m in fits.members if m.modes == 0 and m.width == 48]
     for m in dense:
-        records = layer_report(m.network, m.params, points[m.seed], targets[m.seed], start=m.start)
+        records = layer_report((m.network, m.params), points[m.seed], targets[m.seed], start=m.start)
         assert records[-1]["class"] == "L"
         assert records[-1]["rank_1e-10"] < 60
         assert records[-1]["rho"] < 1e-3
@@ -70,7 +70,7 @@ def test_the_loss_splits_exactly(trained):
         loss = loss_split(layers_[-1].Phi, targets[m.seed], out)
         total = ((targets[m.seed] - out) ** 2).sum()
         assert loss.features + loss.readout == pytest.approx(total, rel=1e-8, abs=1e-12)
-        record = layer_report(m.network, m.params, points[m.seed], targets[m.seed])[-1]
+        record = layer_report((m.network, m.params), points[m.seed], targets[m.seed])[-1]
         assert (record["loss_feat"], record["loss_readout"]) == (
             pytest.approx(loss.features, rel=1e-6, abs=1e-12),
             pytest.approx(loss.readout, rel=1e-6, abs=1e-12),
@@ -82,7 +82,7 @@ def test_reports_in_a_batch_equal_reports_alone(trained):
     members = [(m.network, m.params) for m in fits.members]
     many = layer_reports(members, [points[m.seed] for m in fits.members], [targets[m.seed] for m in fits.members])
     for m, records in zip(fits.members, many, strict=True):
-        alone = layer_report(m.network, m.params, points[m.seed], targets[m.seed])
+        alone = layer_report((m.network, m.params), points[m.seed], targets[m.seed])
         for a, b in zip(records, alone, strict=True):
             for field in FIELDS:
                 assert a[field] == b[field] or a[field] == pytest.approx(b[field], rel=1e-6, nan_ok=True)
@@ -91,7 +91,7 @@ def test_reports_in_a_batch_equal_reports_alone(trained):
 def test_a_record_equals_its_definitions():
     network = mlp([6, 30, 4], layers.Biased(layers.Mode()), 3)
     params = network.init(jax.random.key(0))
-    record = layer_report(network, params, X, H)[0]
+    record = layer_report((network, params), X, H)[0]
     W, b = affine_maps(network, params)[0]
     Z = X @ W + b
     Phi, A = np.maximum(Z, 0), Z > 0
@@ -107,7 +107,7 @@ def test_a_record_equals_its_definitions():
 
 def test_many_points_are_subsampled():
     network = mlp([6, 8, 4], layers.Dense())
-    record = layer_report(network, network.init(jax.random.key(0)), X, H, limit=20)[0]
+    record = layer_report((network, network.init(jax.random.key(0))), X, H, limit=20)[0]
     assert record["n"] == 20
 
 
@@ -129,9 +129,9 @@ def test_other_networks_are_refused():
     ):
         params = network.init(jax.random.key(0))
         with pytest.raises(InputError, match=words):
-            layer_report(network, params, X, H)
+            layer_report((network, params), X, H)
     with pytest.raises(InputError, match="not finite"):
-        layer_report(*build_hinge(X, H), np.full((3, 6), np.nan), H[:3])
+        layer_report(build_hinge(X, H), np.full((3, 6), np.nan), H[:3])
     with pytest.raises(InputError, match="widths"):
         fit_grid(X[None], H[None], (0,), (1,))
     with pytest.raises(InputError, match="at least 4"):

@@ -99,8 +99,8 @@ def test_planted_redundancies_are_found():
     for count, expected in ((4, 0), (5, 5), (7, 5)):
         V = rng.standard_normal((5, count))
         assert find_redundancy(np.hstack([X @ W + b, X @ V + 50]), X).carriers == expected
-    assert layer_report(*build_hinge(X, Y), X, Y, tolerance=1e-9)[0]["redundancy"] == "o2"
-    assert layer_report(*build_hinge(X, Y, theta=0.25), X, Y)[0]["redundancy"] == "o2+o5"
+    assert layer_report(build_hinge(X, Y), X, Y, tolerance=1e-9)[0]["redundancy"] == "o2"
+    assert layer_report(build_hinge(X, Y, theta=0.25), X, Y)[0]["redundancy"] == "o2+o5"
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from modejax.online import (
 TIMES = np.asarray([0.0, 0.5, 2.0, 8.0])
 
 # Compiled once for all tests that need an accurate solution of `_problem`.
-EXACT = jax.jit(functools.partial(solve, rtol=1e-10, atol=1e-13), static_argnames="space")
+EXACT = jax.jit(functools.partial(solve, tolerance=(1e-10, 1e-13)), static_argnames="space")
 
 
 def _problem(eta=1.0):
@@ -60,7 +60,7 @@ def test_a_diverging_member_leaves_the_others_alone():
         times = jnp.asarray([0.0, 1.0, 5.0, 100.0])
 
         def member(eta):
-            return solve(problem._replace(eta=eta), state, times, rtol=1e-5, atol=1e-8)
+            return solve(problem._replace(eta=eta), state, times, tolerance=(1e-5, 1e-8))
 
         program = jax.jit(jax.vmap(member))
         out, calm = program(jnp.asarray([0.5, 1e9])), program(jnp.asarray([0.5, 0.4]))
