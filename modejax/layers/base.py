@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from modejax.backend import backend
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
 
@@ -26,6 +28,8 @@ __all__ = [
     "over_rows",
     "paper_scale",
     "plus_bias",
+    "through_modes",
+    "times",
 ]
 
 LayerParams = Any
@@ -137,7 +141,7 @@ class Family(abc.ABC):
                 f"{type(self).__name__} is a convolution and does not say how its kernel is applied; "
                 "derive it from layers.ConvFamily"
             )
-        return over_rows(lambda row: kernel @ row, x)
+        return times(kernel, x)
 
     def bias(self, params: LayerParams) -> Float[Array, " fan_out"] | None:
         """Return the bias, shape (fan_out,), or None; by default the field `bias` of the parameters, if any."""
@@ -224,6 +228,58 @@ def over_rows(function: Callable[[Array], Array], x: Float[Array, "... n"]) -> F
         return function(x) if x.ndim == 1 else jax.vmap(function)(x)
     z = jax.vmap(function)(x.reshape(count_rows(x), x.shape[-1]))
     return z.reshape(*x.shape[:-1], *z.shape[1:])
+
+
+def times(matrix: Float[Array, "fan_out fan_in"], x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
+    """Multiply the last axis of an array by a matrix.
+
+    On the CPU it is the product of the matrix and one row under vmap, which is quicker there. Elsewhere the rows come
+    first in every product, so that compilers need not transpose between them.
+
+    Args:
+        matrix: shape (fan_out, fan_in).
+        x: shape (..., fan_in), any leading axes.
+
+    Returns:
+        Shape (..., fan_out).
+
+    Example:
+        >>> times(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0], [5.0, 6.0]])).tolist()
+        [[11.0], [17.0]]
+    """
+    if backend() == "cpu":
+        return over_rows(lambda row: matrix @ row, x)
+    return lax.dot_general(x, matrix, (((x.ndim - 1,), (1,)), ((), ())))
+
+
+def through_modes(
+    xi_out: Float[Array, "fan_out modes"],
+    weight: Float[Array, " modes"] | None,
+    xi_in: Float[Array, "modes fan_in"],
+    x: Float[Array, "... fan_in"],
+) -> Float[Array, "... fan_out"]:
+    """Multiply the last axis of an array by xi_out diag(weight) xi_in, in mode space or by the kernel.
+
+    Args:
+        xi_out: output patterns as columns.
+        weight: one number a mode; None for 1.
+        xi_in: input patterns as rows.
+        x: shape (..., fan_in), any leading axes.
+
+    Returns:
+        Shape (..., fan_out), by the way that `dense_is_cheaper` says for the rows of x.
+
+    Example:
+        >>> through_modes(jnp.ones((2, 1)), jnp.array([3.0]), jnp.ones((1, 4)), jnp.ones(4)).tolist()
+        [12.0, 12.0]
+    """
+    capacity, fan_in = xi_in.shape
+    if dense_is_cheaper(fan_in, xi_out.shape[0], capacity, count_rows(x)):
+        return times((xi_out if weight is None else xi_out * weight[None, :]) @ xi_in, x)
+    if backend() == "cpu":
+        return over_rows(lambda row: xi_out @ (xi_in @ row if weight is None else weight * (xi_in @ row)), x)
+    h = times(xi_in, x)
+    return times(xi_out, h if weight is None else h * weight.reshape((1,) * (h.ndim - 1) + (-1,)))
 
 
 def count_rows(x: Array, space: int = 0) -> int:

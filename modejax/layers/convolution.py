@@ -14,11 +14,11 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from modejax.backend import backend
 from modejax.draws import normal_matrix, subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent
@@ -174,7 +174,7 @@ def convolve(
         >>> convolve(geometry((3, 3), strides=2), jnp.ones((4, 2, 3, 3)), jnp.ones((5, 8, 8, 2))).shape
         (5, 4, 4, 4)
     """
-    if jax.default_backend() != "cpu":
+    if backend() != "cpu":
         return by_lax(where, kernel, x)
     sizes = x.shape[x.ndim - 1 - len(where.window) : -1]
     narrow = math.prod(_padded(where, sizes)) * len(kernel) < math.prod(places(where, sizes)) * x.shape[-1]

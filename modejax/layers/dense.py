@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from modejax.draws import normal_matrix
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Family, over_rows
+from modejax.layers.base import Family, plus_bias, times
 from modejax.layers.mode import Mode
 
 __all__ = ["Dense", "DenseParams"]
@@ -86,14 +86,8 @@ class Dense(Family):
 
     def apply(self, params: DenseParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
         """Multiply by the weights; the scale of the paper's form multiplies the outputs, which are fewer."""
-
-        def one(x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
-            z = params.weight @ x
-            if params.scale is not None:
-                z = params.scale * z
-            return z if params.bias is None else z + params.bias
-
-        return over_rows(one, x)
+        z = times(params.weight, x)
+        return plus_bias(z if params.scale is None else params.scale * z, params.bias)
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
         """Count the trained entries by their formula, which is quicker than by the shapes."""

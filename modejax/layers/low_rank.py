@@ -15,11 +15,9 @@ from modejax.layers.base import (
     Family,
     Modes,
     TakesModes,
-    count_rows,
-    dense_is_cheaper,
     known_modes,
-    over_rows,
     paper_scale,
+    through_modes,
 )
 
 __all__ = ["LowRank", "LowRankParams"]
@@ -83,10 +81,7 @@ class LowRank(Family):
 
     def apply(self, params: LowRankParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
         """Pass x through both factors, or build the kernel where `dense_is_cheaper` for the rows of x."""
-        capacity, fan_in = params.xi_in.shape
-        if dense_is_cheaper(fan_in, params.xi_out.shape[0], capacity, count_rows(x)):
-            return over_rows(lambda row: self.kernel(params) @ row, x)
-        return over_rows(lambda row: params.xi_out @ (params.xi_in @ row), x)
+        return through_modes(params.xi_out, None, params.xi_in, x)
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
         """Count the trained entries by their formula, which is quicker than by the shapes."""

@@ -15,11 +15,9 @@ from modejax.layers.base import (
     Family,
     Modes,
     TakesModes,
-    count_rows,
-    dense_is_cheaper,
     known_modes,
-    over_rows,
     paper_scale,
+    through_modes,
 )
 
 __all__ = ["Mode", "ModeParams"]
@@ -92,10 +90,7 @@ class Mode(Family):
 
     def apply(self, params: ModeParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
         """Pass x through mode space, or build the kernel where `dense_is_cheaper` for the rows of x."""
-        capacity, fan_in = params.xi_in.shape
-        if dense_is_cheaper(fan_in, params.xi_out.shape[0], capacity, count_rows(x)):
-            return over_rows(lambda row: self.kernel(params) @ row, x)
-        return over_rows(lambda row: params.xi_out @ (_weight(params) * (params.xi_in @ row)), x)
+        return through_modes(params.xi_out, _weight(params), params.xi_in, x)
 
     def trainable(self, params: ModeParams) -> ModeParams:
         """Mark the three factors."""

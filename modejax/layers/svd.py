@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from modejax.draws import normal_matrix, subkeys, uniform_vector
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Family, Modes, TakesModes, count_rows, dense_is_cheaper, over_rows, paper_scale
+from modejax.layers.base import Family, Modes, TakesModes, paper_scale, through_modes
 
 __all__ = ["SVD", "SVDParams"]
 
@@ -85,10 +85,7 @@ class SVD(Family):
 
     def apply(self, params: SVDParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
         """Pass x through the factors, or build the kernel where `dense_is_cheaper` for the rows of x."""
-        capacity, fan_in = params.v.shape
-        if dense_is_cheaper(fan_in, params.u.shape[0], capacity, count_rows(x)):
-            return over_rows(lambda row: self.kernel(params) @ row, x)
-        return over_rows(lambda row: params.u @ (jnp.abs(params.s) * (params.v @ row)), x)
+        return through_modes(params.u, jnp.abs(params.s), params.v, x)
 
     def penalty(self, params: SVDParams) -> Float[Array, ""]:
         """Return the penalty of the class's text."""

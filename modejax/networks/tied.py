@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from modejax.draws import normal_matrix, normal_vector, subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Modes, dense_is_cheaper, over_rows, paper_scale
+from modejax.layers.base import Modes, paper_scale, through_modes
 from modejax.networks.base import Activation, Chain, activate, check_activation, check_sizes
 
 __all__ = ["Tied", "TiedParams", "tied"]
@@ -61,13 +61,7 @@ class Tied(Chain):
 
     def through(self, params: TiedParams, h: Float[Array, "*rows units"], index: int) -> Float[Array, "*rows out"]:
         """Return z = W h of a map, in mode space or by the kernel, whichever is cheaper."""
-        fan_in, fan_out = self.sizes[index].capacity, self.sizes[index + 1].capacity
-        rows = max(h.size // h.shape[-1], 1)
-        left, weight, right = params.patterns[index + 1], params.sigma[index], params.patterns[index]
-        if dense_is_cheaper(fan_in, fan_out, self.mode_count.capacity, rows):
-            kernel = (left.T * weight[None, :]) @ right
-            return over_rows(lambda row: kernel @ row, h)
-        return over_rows(lambda row: left.T @ (weight * (right @ row)), h)
+        return through_modes(params.patterns[index + 1].T, params.sigma[index], params.patterns[index], h)
 
     def finish(
         self, params: TiedParams, z: Float[Array, "*rows out"], h: Float[Array, "*rows units"], index: int

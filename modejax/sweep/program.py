@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ from modejax.sweep.curves import pruning_curves, truncation_curves
 from modejax.sweep.spec import BucketSpec
 from modejax.training import Moment, TrainState, evaluate, init_state, keep_best, rate_at, train_step
 
-__all__ = ["Program", "make_program", "precision_scope"]
+__all__ = ["Lowered", "Program", "lower_program", "make_program", "precision_scope"]
 
 _MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default", "float64": "highest"}
 
@@ -267,40 +267,14 @@ class Program:
 
     def __init__(self, spec: ProgramSpec) -> None:
         self.spec = spec
-        self.mesh = Mesh(np.array(jax.devices()[: spec.devices]), ("member",), axis_types=(AxisType.Auto,))
-        by_member, everywhere = P("member"), P()
-
-        def start(members: list[MemberArrays]) -> list[TrainState]:
-            def one(bucket: BucketSpec, member: MemberArrays) -> TrainState:
-                network = member_network(bucket, member)
-                return init_state(network, member.key, bucket.arm.optimiser, early=spec.held_out > 0)
-
-            pairs = zip(spec.buckets, members, strict=True)
-            return [jax.vmap(functools.partial(one, bucket))(arrays) for bucket, arrays in pairs]
-
-        # Members do not talk to each other, so each device runs the same program on its own share of them.
-        shared = functools.partial(jax.shard_map, mesh=self.mesh, check_vma=False)
-        record = Records._make([P(None, "member")] * 4 + [by_member] * (len(Records._fields) - 4))
-        chunk = shared(
-            functools.partial(_run_chunk, spec),
-            in_specs=(by_member, by_member, everywhere, everywhere),
-            out_specs=(by_member, [record] * len(spec.buckets)),
-        )
-        with precision_scope(spec.precision):
-            began = time.perf_counter()
-            members, data, clock = self._abstract()
-            draw = jax.jit(shared(start, in_specs=(by_member,), out_specs=by_member))
-            drawn = draw.lower(members)
-            states = jax.tree.map(
-                lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.by_member),
-                jax.eval_shape(draw, members),
-            )
-            lowered = jax.jit(chunk, donate_argnums=0).lower(states, members, data, clock)
-            traced = time.perf_counter()
-            with ThreadPoolExecutor(2) as pool:  # the compiler leaves the interpreter free
-                self.start, self.compiled = pool.map(lambda each: each.compile(), (drawn, lowered))
-            self.seconds_to_trace = traced - began
-            self.seconds_to_compile = time.perf_counter() - traced
+        began = time.perf_counter()
+        lowered = lower_program(spec, jax.devices()[: spec.devices])
+        self.mesh = lowered.mesh
+        traced = time.perf_counter()
+        with precision_scope(spec.precision), ThreadPoolExecutor(2) as pool:  # the compiler leaves the interpreter free
+            self.start, self.compiled = pool.map(lambda each: each.compile(), (lowered.start, lowered.chunk))
+        self.seconds_to_trace = traced - began
+        self.seconds_to_compile = time.perf_counter() - traced
 
     @property
     def by_member(self) -> NamedSharding:
@@ -312,46 +286,95 @@ class Program:
         """The placement of arrays that every device holds."""
         return NamedSharding(self.mesh, P())
 
-    def _abstract(self) -> tuple[list[MemberArrays], Data, Clock]:
-        """Return the shapes of the arguments; all of them follow from the spec."""
-        spec, dtype = self.spec, float_type(self.spec)
 
-        def of(shape: tuple[int, ...], dtype: Any, sharding: NamedSharding = self.everywhere) -> Any:
-            return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+class Lowered(NamedTuple):
+    """A program that is traced and not yet compiled."""
 
-        def member(bucket: BucketSpec) -> MemberArrays:
-            count, own = bucket.members, self.by_member
-            whole, number = of((count,), jnp.int32, own), of((count,), dtype, own)
-            numbers = {n: whole if n == "train_examples" else number for n in bucket.arm.numbers}
-            return MemberArrays(whole, whole, of((count, 2), jnp.uint32, own), whole, number, number, numbers)
+    mesh: Mesh
+    start: Any  # a `jax.stages.Lowered`: `members -> states`
+    chunk: Any  # likewise: `(states, members, data, clock) -> (states, records)`
 
-        def blocks(count: int) -> Blocks:
-            shape = (count, spec.test_rows)
-            y = of((*shape, *spec.label_shape), spec.label_type)
-            return Blocks(of((*shape, spec.features), spec.x_dtype), y, of(shape, jnp.bool_))
 
-        each, noisy = (spec.orders, spec.train_examples), spec.uses("label_noise")
-        data = Data(
-            of((spec.train_examples, spec.features), spec.x_dtype),
-            of((spec.train_examples, *spec.label_shape), spec.label_type),
-            blocks(spec.test_blocks),
-            blocks(spec.held_out_blocks) if spec.held_out else None,
-            of((spec.seeds, 2), jnp.uint32),
-            of(each, jnp.int32) if spec.uses("train_examples") else None,
-            of(each, jnp.float32) if noisy else None,
-            of(each, spec.label_type) if noisy else None,
+def lower_program(spec: ProgramSpec, devices: Sequence[Any]) -> Lowered:
+    """Trace the program of a spec for devices, which need not be there.
+
+    Args:
+        spec: the program.
+        devices: of JAX, or of a topology description (`jax.experimental.topologies`); as many as the spec says.
+
+    Returns:
+        Both executables, to be compiled.
+    """
+    mesh = Mesh(np.array(devices), ("member",), axis_types=(AxisType.Auto,))
+    by_member, everywhere = P("member"), P()
+
+    def start(members: list[MemberArrays]) -> list[TrainState]:
+        def one(bucket: BucketSpec, member: MemberArrays) -> TrainState:
+            network = member_network(bucket, member)
+            return init_state(network, member.key, bucket.arm.optimiser, early=spec.held_out > 0)
+
+        pairs = zip(spec.buckets, members, strict=True)
+        return [jax.vmap(functools.partial(one, bucket))(arrays) for bucket, arrays in pairs]
+
+    # Members do not talk to each other, so each device runs the same program on its own share of them.
+    shared = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
+    record = Records._make([P(None, "member")] * 4 + [by_member] * (len(Records._fields) - 4))
+    chunk = shared(
+        functools.partial(_run_chunk, spec),
+        in_specs=(by_member, by_member, everywhere, everywhere),
+        out_specs=(by_member, [record] * len(spec.buckets)),
+    )
+    with precision_scope(spec.precision):
+        members, data, clock = _abstract(spec, mesh)
+        draw = jax.jit(shared(start, in_specs=(by_member,), out_specs=by_member))
+        drawn = draw.lower(members)
+        states = jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=NamedSharding(mesh, by_member)),
+            jax.eval_shape(draw, members),
         )
-        scalar, count = of((), jnp.int32), len(spec.buckets)
-        clock = Clock(
-            scalar,
-            scalar,
-            scalar,
-            of((count,), jnp.int32),
-            of((count,), dtype),
-            of((), jnp.bool_),
-            of((2,), jnp.uint32),
-        )
-        return [member(bucket) for bucket in spec.buckets], data, clock
+        return Lowered(mesh, drawn, jax.jit(chunk, donate_argnums=0).lower(states, members, data, clock))
+
+
+def _abstract(spec: ProgramSpec, mesh: Mesh) -> tuple[list[MemberArrays], Data, Clock]:
+    """Return the shapes of the arguments of a chunk but for the states; all of them follow from the spec."""
+    dtype, own, everywhere = float_type(spec), NamedSharding(mesh, P("member")), NamedSharding(mesh, P())
+
+    def of(shape: tuple[int, ...], dtype: Any, sharding: NamedSharding = everywhere) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+    def member(bucket: BucketSpec) -> MemberArrays:
+        count = bucket.members
+        whole, number = of((count,), jnp.int32, own), of((count,), dtype, own)
+        numbers = {n: whole if n == "train_examples" else number for n in bucket.arm.numbers}
+        return MemberArrays(whole, whole, of((count, 2), jnp.uint32, own), whole, number, number, numbers)
+
+    def blocks(count: int) -> Blocks:
+        shape = (count, spec.test_rows)
+        y = of((*shape, *spec.label_shape), spec.label_type)
+        return Blocks(of((*shape, spec.features), spec.x_dtype), y, of(shape, jnp.bool_))
+
+    each, noisy = (spec.orders, spec.train_examples), spec.uses("label_noise")
+    data = Data(
+        of((spec.train_examples, spec.features), spec.x_dtype),
+        of((spec.train_examples, *spec.label_shape), spec.label_type),
+        blocks(spec.test_blocks),
+        blocks(spec.held_out_blocks) if spec.held_out else None,
+        of((spec.seeds, 2), jnp.uint32),
+        of(each, jnp.int32) if spec.uses("train_examples") else None,
+        of(each, jnp.float32) if noisy else None,
+        of(each, spec.label_type) if noisy else None,
+    )
+    scalar, count = of((), jnp.int32), len(spec.buckets)
+    clock = Clock(
+        scalar,
+        scalar,
+        scalar,
+        of((count,), jnp.int32),
+        of((count,), dtype),
+        of((), jnp.bool_),
+        of((2,), jnp.uint32),
+    )
+    return [member(bucket) for bucket in spec.buckets], data, clock
 
 
 @functools.lru_cache(maxsize=8)

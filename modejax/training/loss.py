@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 __all__ = ["LOSSES", "Loss", "count_right", "cross_entropy", "squared_error", "sum_loss"]
@@ -26,8 +25,19 @@ class Loss(NamedTuple):
     correct: Callable[[Float[Array, " outputs"], Array], Bool[Array, ""]] | None = None
 
 
+def _cross_entropy(logits: Float[Array, " classes"], label: Int[Array, ""]) -> Float[Array, ""]:
+    """Return log sum exp(logits) - logits[label].
+
+    As `optax.softmax_cross_entropy_with_integer_labels`, but the logit of the label is taken by a comparison: the
+    gradient of an indexed read is a scatter, for accelerators a kernel of its own or two.
+    """
+    logits = logits - jax.lax.stop_gradient(jnp.max(logits))
+    chosen = jnp.arange(logits.shape[0], dtype=label.dtype) == label
+    return jnp.log(jnp.sum(jnp.exp(logits))) - jnp.sum(jnp.where(chosen, logits, 0))
+
+
 cross_entropy = Loss(
-    value=optax.softmax_cross_entropy_with_integer_labels,
+    value=_cross_entropy,
     # argmax takes the first of equal logits.
     correct=lambda logits, label: jnp.argmax(logits).astype(label.dtype) == label,
 )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
+from modejax.backend import backend
 from modejax.errors import InputError, choices
 from modejax.names import OPTIMISERS
 
@@ -182,9 +183,10 @@ def _with_moments(
         count = before + 1
         mean = jax.tree.map(lambda m, g: _BETA1 * m + (1 - _BETA1) * g, mean, gradient)
         size = jax.tree.map(grow, size, gradient)
-        # Without the barrier the compiler makes the moments twice, in place and inside the parameter's update,
-        # and copies the old ones to keep them apart.
-        mean, size = jax.lax.optimization_barrier((mean, size))
+        if backend() == "cpu":
+            # Without the barrier the compiler makes the moments twice, in place and inside the parameter's update, and
+            # copies the old ones to keep them apart. That of GPUs joins both in one kernel; a barrier would part it.
+            mean, size = jax.lax.optimization_barrier((mean, size))
 
         def step(m: Array, s: Array, theta: Array, extra: Array | float) -> Array:
             return -learning_rate * (direction(m, s, count.astype(theta.dtype)) + weight_decay * theta + extra)

@@ -55,7 +55,7 @@ def test_floats_stay_as_they_are():
     ("x", "advice"),
     [
         (np.arange(0, 252.0, 21).reshape(6, 2), r"x\.astype\(np\.uint8\)"),  # bytes as `fetch_openml` gives them
-        (np.arange(0, 252.0, 21).reshape(6, 2) / 7, "mean 0 and standard deviation 1"),
+        (np.arange(0, 252.0, 21).reshape(6, 2) / 8, "mean 0 and standard deviation 1"),
         (-np.arange(12.0).reshape(6, 2), "mean 0 and standard deviation 1"),
     ],
 )
