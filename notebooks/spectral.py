@@ -39,7 +39,7 @@ import numpy as np
 
 from modejax import SweepConfig, layers, run_sweep
 from modejax.layers import transfer_operator
-from modejax.plots import plot_accuracy, plot_node_scores, plot_pruning, plot_sparsity
+from modejax.plots import plot_accuracy, plot_against, plot_node_scores, plot_pruning
 
 # %% [markdown]
 # ## 1. The operator
@@ -144,7 +144,7 @@ kinds = {
 }
 figure, ax = plt.subplots(figsize=(6, 3.8), dpi=80, layout="constrained")
 for name, options in kinds.items():
-    plot_sparsity(run_sweep(SweepConfig(**sparse, **options), progress=False).result, ax)
+    plot_against(run_sweep(SweepConfig(**sparse, **options), progress=False).result, "sparsity", ax)
     ax.lines[-1].set_label(name)
 for line, colour in zip(ax.lines, ("tab:blue", "tab:orange", "tab:green"), strict=True):
     line.set_color(colour)
