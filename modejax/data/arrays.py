@@ -112,12 +112,9 @@ def _warn_of_size(features: np.ndarray) -> None:
     if size <= USUAL_SIZE:
         return
     low, high = float(features.min()), float(features.max())
-    bytes_as_floats = low >= 0 and high <= 255 and bool((features == np.round(features)).all())
-    advice = (
-        "if they are bytes of images, save them as such (x.astype(np.uint8) is divided by 255 here)"
-        if bytes_as_floats
-        else "bring each feature to mean 0 and standard deviation 1, with the numbers of x_train for x_test too"
-    )
+    advice = "bring each feature to mean 0 and standard deviation 1, with the numbers of x_train for x_test too"
+    if low >= 0 and high <= 255:
+        advice = f"divide images by 255 (bytes, x.astype(np.uint8), are divided here); of other features {advice}"
     warnings.warn(
         f"the features go from {low:.6g} to {high:.6g} (root mean square {size:.3g}) and are used as they are; "
         f"networks start, and learning rates are usual, for about 1: training is slower or diverges; {advice}",

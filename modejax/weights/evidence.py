@@ -157,7 +157,7 @@ def _as_told(
                 return Reading(kind, "flax", groups=shape[-1], why=why)
             return Reading(kind, "keras_depthwise", groups=shape[-2], why=why)
         case "heads" if len(shape) > 2:
-            return Reading(kind, "lens_heads" if last in _LENS_IN else "heads", why=why)
+            return Reading(kind, "lens_heads" if last in _LENS_IN and len(shape) == 3 else "heads", why=why)
         case "heads_out" if len(shape) > 2:
             return Reading(kind, "heads", inputs=len(shape) - 1, why=why)
     return Undecided(f"it has the shape {shape}, which is no {kind}; give another kind")

@@ -124,6 +124,7 @@ def folder(tmp_path_factory):
 
 @given(network, wrapper, options, FORMS)
 @example({"/": ((1, 1), "f4", "noise")}, "", {"layout": "torch"}, "memory")
+@example({"fc.W_Q": ((2, 3, 4, 5), "f4", "noise")}, "", {"kinds": {"*": "heads"}}, "memory")
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_file_gives_an_answer_or_an_error_in_words(folder, entries, around, choice, form):
     run(folder, entries, around, choice, form)
