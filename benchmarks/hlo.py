@@ -189,7 +189,7 @@ def parse(text: str) -> Module:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> program = jax.jit(lambda a: jnp.sin(a @ a)).lower(jnp.ones((8, 8))).compile()
-        >>> module = parse(program.as_text())
+        >>> module = parse(program.as_text() or "")
         >>> sum(kernel.flops for kernel in module.kernels(module.entry))
         1024
     """

@@ -211,7 +211,9 @@ class SweepConfig(Arm):
     @property
     def first_arm(self) -> Arm:
         """The arm that the record's own fields describe, with its name."""
-        return Arm(**{name: getattr(self, name) for name in _ARM_FIELDS} | {"name": self.label})
+        fields: dict[str, Any] = {name: getattr(self, name) for name in _ARM_FIELDS}
+        fields["name"] = self.label
+        return Arm(**fields)
 
     @property
     def all_arms(self) -> tuple[Arm, ...]:

@@ -8,7 +8,7 @@ from benchmarks.hlo import parse
 
 
 def program(function, *arguments):
-    return parse(jax.jit(function).lower(*arguments).compile().as_text())
+    return parse(jax.jit(function).lower(*arguments).compile().as_text() or "")
 
 
 def test_products_are_counted_in_loops_and_outside():
