@@ -311,3 +311,8 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_sizes_as_people_read_them():
     assert [count_text(n) for n in (5, 999, 1000, 23_940, 1.5e12)] == ["5", "999", "1.0 k", "23.9 k", "1.5 T"]
     assert [bytes_text(n) for n in (0, 100, 2**20, 5 * 2**30)] == ["0.0 B", "100.0 B", "1.0 MiB", "5.0 GiB"]
+
+
+def test_the_package_is_a_command():
+    done = subprocess.run([sys.executable, "-m", "modejax", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("modejax ")
