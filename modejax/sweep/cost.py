@@ -170,6 +170,11 @@ def _result_sizes(jaxpr: Any) -> list[tuple[int, bool]]:
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("dot_general", "concatenate", "conv_general_dilated"):
             found.append((math.prod(equation.outvars[0].aval.shape), equation.primitive.name != "concatenate"))
+        elif equation.primitive.name == "split" and found:
+            # The product before it is laid out as patches are (`layers.convolution.by_places`); the parts add up to the
+            # convolution's result.
+            found[-1] = (found[-1][0], False)
+            found.append((math.prod(equation.outvars[0].aval.shape), True))
         for inside in _subjaxprs(equation.params):
             found += _result_sizes(inside)
     return found
