@@ -163,6 +163,8 @@ def test_twenty_steps_in_float32_are_those_of_the_member_alone(blobs, tiles, swe
     batch = {"blobs": 12, "tiles": 6}[data]
     arms = tuple(text for text in config.arms if "mask_after" not in text)
     changes = {"precision": "float32", "epochs": 1, "batch_size": batch, "arms": arms}
+    if data == "tiles":  # layer norm over two channels gives their signs, whose gradient float32 cannot tell
+        changes["widths"] = (4, 6)
     plan = make_plan(dataclasses.replace(config, **changes), dataset)
     assert plan.steps_per_epoch == 20
     outcome = execute(plan, dataset)
