@@ -153,8 +153,8 @@ def _product_flops(each: Instruction, lines: Mapping[str, Instruction]) -> int:
         return 2 * math.prod(out) * math.prod(kernel) // max(features, 1)
     contracted = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", each.text)
     if each.op == "custom-call" and re.search(r"matmul|gemm", each.text):
-        settings = re.search(r"backend_config=(\{.*\})", each.text)
-        config = json.loads(_balanced(settings.group(1))) if settings else {}
+        _, _, settings = each.text.partition("backend_config=")
+        config = json.JSONDecoder().raw_decode(settings)[0] if settings.startswith("{") else {}
         numbers = config.get("gemm_backend_config", {}).get("dot_dimension_numbers", {})
         dims = [int(n) for n in numbers.get("lhs_contracting_dimensions", ())]
     elif each.op == "dot" and contracted:
@@ -165,16 +165,6 @@ def _product_flops(each: Instruction, lines: Mapping[str, Instruction]) -> int:
         return 0
     left = lines[each.operands[0]].shapes[0][1]
     return 2 * math.prod(each.shapes[0][1]) * math.prod(left[n] for n in dims)
-
-
-def _balanced(text: str) -> str:
-    """Return the text up to the brace that closes its first one."""
-    depth = 0
-    for place, letter in enumerate(text):
-        depth += (letter == "{") - (letter == "}")
-        if not depth:
-            return text[: place + 1]
-    return text
 
 
 def parse(text: str) -> Module:
@@ -205,13 +195,13 @@ def parse(text: str) -> Module:
         if not found:
             continue
         name, shape, op, rest = found.groups()
-        inner = rest.split(")", 1)[0] if op == "parameter" else _arguments(rest)
         shapes = tuple((kind, tuple(int(n) for n in sizes.split(",") if n)) for kind, sizes in _SHAPE.findall(shape))
-        current[name] = Instruction(name, op, shapes, tuple(_NAMED.findall(inner)), rest)
+        current[name] = Instruction(name, op, shapes, tuple(_NAMED.findall(_arguments(rest))), rest)
     return Module(computations, entry)
 
 
 def _arguments(rest: str) -> str:
+    """Return the text up to the bracket that closes the operands of an instruction."""
     depth = 1
     for place, letter in enumerate(rest):
         depth += (letter == "(") - (letter == ")")

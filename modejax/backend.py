@@ -33,6 +33,11 @@ def made_for(name: str) -> Iterator[None]:
 
     Args:
         name: cpu, gpu or tpu.
+
+    Example:
+        >>> with made_for("gpu"):
+        ...     backend()
+        'gpu'
     """
     token = _CHOSEN.set(name)
     try:

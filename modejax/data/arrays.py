@@ -1,5 +1,6 @@
 """A user's own arrays, in memory or in an `.npz` file, as a `Dataset`."""
 
+import math
 import warnings
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from modejax.errors import InputError
 
 __all__ = ["from_arrays", "load_npz"]
 
-USUAL_SIZE = 5.0
+_USUAL_SIZE = 5.0
 """The largest root mean square of features that goes without a warning; scaled images and features have 1 or less."""
 
 
@@ -107,9 +108,9 @@ def from_arrays(
 
 
 def _warn_of_size(features: np.ndarray) -> None:
-    """Warn of features much larger than 1."""
-    size = float(np.sqrt(np.mean(np.square(features, dtype=np.float64))))
-    if size <= USUAL_SIZE:
+    """Warn of features, shape (examples, features), whose root mean square is much larger than 1."""
+    size = float(np.linalg.norm(features.ravel())) / math.sqrt(features.size)  # without a copy of them
+    if size <= _USUAL_SIZE:
         return
     low, high = float(features.min()), float(features.max())
     advice = "bring each feature to mean 0 and standard deviation 1, with the numbers of x_train for x_test too"

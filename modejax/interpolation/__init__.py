@@ -9,7 +9,7 @@ one training).
 
 After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of the
 project's method file, or standard where a source is named, and were checked numerically; none is to be cited as the
-paper's. Sweeps over data sets, studies and pictures may not come in. Constructions and ranks are float64.
+paper's. Sweeps over data sets, studies and pictures do not belong here. Constructions and ranks are float64.
 """
 
 from typing import TYPE_CHECKING

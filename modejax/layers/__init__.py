@@ -5,7 +5,7 @@ Read `base` first: it holds the contract, `Family`. `Dense`, `Mode`, `LowRank`, 
 `ModeConv` and `SpectralConv` are convolutions, with their geometry in `convolution`; `Masked` makes the weights of any
 family sparse, `Biased` adds a bias, and `from_kernel` starts a layer from a trained kernel. `registry` makes families
 by name, `check` tests a family of a user's own. A family knows one map between two layers of units; networks, training
-and data may not come in.
+and data do not belong here.
 """
 
 from modejax.layers.base import Family as Family

@@ -261,13 +261,16 @@ def through_modes(
     """Multiply the last axis of an array by xi_out diag(weight) xi_in, in mode space or by the kernel.
 
     Args:
-        xi_out: output patterns as columns.
-        weight: one number a mode; None for 1.
-        xi_in: input patterns as rows.
+        xi_out: output patterns as columns, shape (fan_out, modes).
+        weight: one number a mode, shape (modes,); None for 1.
+        xi_in: input patterns as rows, shape (modes, fan_in).
         x: shape (..., fan_in), any leading axes.
 
     Returns:
         Shape (..., fan_out), by the way that `dense_is_cheaper` says for the rows of x.
+
+    References:
+        The sum of modes: Li and Huang, arXiv 2208.09859.
 
     Example:
         >>> through_modes(jnp.ones((2, 1)), jnp.array([3.0]), jnp.ones((1, 4)), jnp.ones(4)).tolist()

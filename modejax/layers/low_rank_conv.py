@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from modejax.draws import normal_matrix, subkeys
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Modes, TakesModes, known_modes, over_rows, paper_scale
+from modejax.layers.base import Modes, TakesModes, known_modes, paper_scale, times
 from modejax.layers.convolution import ConvFamily, convolve, draw_filters, kernel_is_cheaper
 
 __all__ = ["LowRankConv", "LowRankConvParams"]
@@ -81,7 +81,7 @@ class LowRankConv(ConvFamily):
         """Convolve in mode space, or with the kernel where that is cheaper."""
         if kernel_is_cheaper(self.where, params.xi_in.shape, len(params.xi_out), x):
             return convolve(self.where, self.kernel(params), x)
-        return over_rows(lambda seen: params.xi_out @ seen, convolve(self.where, params.xi_in, x))
+        return times(params.xi_out, convolve(self.where, params.xi_in, x))
 
     def modes(self, params: LowRankConvParams) -> Modes:
         """Return the factors with weights 1, filters written out as rows."""

@@ -109,9 +109,9 @@ class Masked(Family):
     """A family with a share of its weights set to 0, or kept from moving.
 
     Masks:
-        `dynamic`: the weights up to the percentile of |W| of the moment, in every pass, are 0 and have no gradient. But
-        for decay and what is left of Adam's momentum, a dense weight below the percentile thus stays where it is, until
-        the percentile falls; the weights of S-QR share parameters with those that are kept, and move on.
+        `dynamic`: in every pass the weights up to the percentile of the present |W| are 0 and have no gradient. A dense
+        weight below the percentile then moves by decay and what is left of Adam's momentum alone, until the percentile
+        falls below it; the weights of S-QR share parameters with those that are kept, and move on.
         `straight_through`: the same mask, but the gradient goes through it as if it were not there. `static`: the mask
         of the initial weights, for good. `random`: a mask drawn once. `frozen`: the weights of a mask drawn once stay
         at their initial values instead of 0; what is left is as many trained weights, the fair rival of a few trained

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from modejax.draws import normal_matrix, normal_vector, subkeys
 from modejax.extent import Extent, as_extent
-from modejax.layers.base import Modes, TakesModes, known_modes, over_rows, paper_scale
+from modejax.layers.base import Modes, TakesModes, known_modes, paper_scale, times
 from modejax.layers.convolution import ConvFamily, convolve, draw_filters, kernel_is_cheaper
 
 __all__ = ["ModeConv", "ModeConvParams"]
@@ -75,8 +75,7 @@ class ModeConv(ConvFamily):
         """Convolve in mode space, or with the kernel where that is cheaper."""
         if kernel_is_cheaper(self.where, params.xi_in.shape, len(params.xi_out), x):
             return convolve(self.where, self.kernel(params), x)
-        out = params.xi_out * params.sigma[None, :]
-        return over_rows(lambda seen: out @ seen, convolve(self.where, params.xi_in, x))
+        return times(params.xi_out * params.sigma[None, :], convolve(self.where, params.xi_in, x))
 
     def modes(self, params: ModeConvParams) -> Modes:
         """Return the factors, filters written out as rows."""

@@ -3,7 +3,7 @@
 Read `importance` first (measures of a mode and their ranks), then `fits` (power laws of ranked curves), `least` (the
 least number of modes against the width) and `subspaces` (dimensions, overlaps, disentangling); `bootstrap` makes the
 intervals. Everything takes arrays, parameters or the labelled result of a sweep, and works on NumPy in float64.
-Training, sweeps and pictures may not come in; accuracy with modes removed is measured by `modejax.runs.removal`.
+Training, sweeps and pictures do not belong here; accuracy with modes removed is measured by `modejax.runs.removal`.
 """
 
 from typing import TYPE_CHECKING

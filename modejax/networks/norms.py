@@ -71,14 +71,20 @@ def normalise(
 
 
 def _mean_of_all(z: Array, channels: Extent, axes: tuple[int, ...]) -> Callable[[Array], Array]:
-    """Return what takes the mean over all channels, and over places where the axes say so."""
+    """Return what takes the mean over all channels, and over places where the axes say so.
+
+    It maps (*rows, places, channels) to the same shape with 1 in the place of each of the axes.
+    """
     count = jnp.maximum(jnp.asarray(channels.active), 1).astype(z.dtype) * (1 if len(axes) == 1 else z.shape[-2])
     mask = _like(channels.mask, z)
     return lambda values: jnp.sum(jnp.where(mask, values, 0), axis=axes, keepdims=True) / count
 
 
 def _mean_of_groups(z: Array, channels: Extent, groups: int) -> Callable[[Array], Array]:
-    """Return what gives every entry the mean over all places and the channels of its group."""
+    """Return what gives every entry the mean over all places and the channels of its group.
+
+    It maps (*rows, places, channels) to (*rows, 1, channels).
+    """
     member = _membership(channels, groups).astype(z.dtype)
     count = jnp.sum(member, axis=0)
     count = jnp.where(count > 0, count, 1) * z.shape[-2]

@@ -2,7 +2,7 @@
 
 `base` holds what modules share: a pure layer of `modejax.layers`, whose arrays are `nnx.Param`s or, where they are not
 trained, `Frozen`. `linear` and `conv` are the modules; `convert` goes from `nnx.Linear` and `nnx.Conv` to them and
-back; `models` does so for a whole model. Numerics of a layer may not come in: they are in `modejax.layers`.
+back; `models` does so for a whole model. The numerics of a layer are in `modejax.layers`, never here.
 
 Example:
     >>> from flax import nnx

@@ -5,7 +5,7 @@ subject: `accuracy`, `arms`, `truncation`, `pruning`, `learning`, `importance`; 
 `comparison` and `mixture` for what modes mean; `online` for online learning; `svr_graph`, `svr_html` and `svr` for
 singular value representations; `rows`, `figures`, `captions` and `report` make the table, the files and the page of a
 run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first picture is drawn. Training
-and its arithmetic may not come in.
+and its arithmetic do not belong here.
 """
 
 from typing import TYPE_CHECKING

@@ -26,7 +26,7 @@ class Loss(NamedTuple):
 
 
 def _cross_entropy(logits: Float[Array, " classes"], label: Int[Array, ""]) -> Float[Array, ""]:
-    """Return log sum exp(logits) - logits[label].
+    """Return log sum exp(logits) - logits[label], shape (), of logits of shape (classes,).
 
     As `optax.softmax_cross_entropy_with_integer_labels`, but the logit of the label is taken by a comparison: the
     gradient of an indexed read is a scatter, for accelerators a kernel of its own or two.

@@ -3,7 +3,7 @@
 Read `arrays` first (named arrays, and what a file says of them), then `files` and the readers beside it (safetensors,
 npz, PyTorch, ONNX, Keras, Orbax) and `trees` (Flax NNX, Linen, nested dictionaries). `inventory` says what each array
 is: `roles` sorts out what is no weight, `stacks`, `evidence` and `groups` tell kinds and axes, `axes` and `derived`
-bring kernels into one order. What is done with the weights may not come in.
+bring kernels into one order. What is done with the weights belongs elsewhere.
 """
 
 from modejax.weights.arrays import Weights as Weights
