@@ -69,28 +69,34 @@ def repeat(run: Callable[[], Any], times: int) -> list[float]:
     return seconds
 
 
-def ceilings(times: int = 10) -> dict[str, float]:
-    """Measure the machine: float32 matrix products (FLOP/s) and copies (bytes/s, read and written), best of several."""
-    size = 2048
-    a, b = jax.random.normal(jax.random.key(0), (2, size, size))
-    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
-    big = jnp.ones(32 * 2**20, jnp.float32)
-    copy = jax.jit(lambda x: x + 1)
-    return {
-        "matmul_flops_per_second": 2 * size**3 / min(repeat(lambda: product(a, b), times)),
-        "copy_bytes_per_second": 2 * big.nbytes / min(repeat(lambda: copy(big), times)),
-    }
+def ceilings(times: int = 10, precision: str = "float32") -> dict[str, float]:
+    """Measure one device: matrix products at a precision (FLOP/s) and copies (bytes/s, read and written), best of several.
+
+    On an accelerator the products are of 8192 x 8192 and the copy of a GiB, since smaller ones wait for their launch; on
+    a processor of 2048 x 2048 and 128 MiB, by all cores that JAX gives one device.
+    """
+    large = jax.default_backend() != "cpu"
+    size, count = (8192, 2**28) if large else (2048, 2**25)
+    with precision_scope(precision):
+        a, b = jax.random.normal(jax.random.key(0), (2, size, size))
+        product = jax.jit(jnp.matmul)
+        big = jnp.ones(count)
+        copy = jax.jit(lambda x: x + 1)
+        return {
+            "matmul_flops_per_second": 2 * size**3 / min(repeat(lambda: product(a, b), times)),
+            "copy_bytes_per_second": 2 * big.nbytes / min(repeat(lambda: copy(big), times)),
+        }
 
 
 class Timed:
     """A plan with its program compiled, ready to run epochs again and again."""
 
-    def __init__(self, config: SweepConfig, dataset: Dataset) -> None:
+    def __init__(self, config: SweepConfig, dataset: Dataset, program: Program | None = None) -> None:
         self.plan: Plan = make_plan(config, dataset)
         self.dataset = dataset
         self.scope = config.precision
         with precision_scope(self.scope):
-            self.program: Program = make_program(program_spec(self.plan, dataset))
+            self.program: Program = program or make_program(program_spec(self.plan, dataset))
             self.members = member_arrays(self.plan, self.program)
             self.data = device_data(self.plan, dataset, self.program)
         self.reset()
@@ -125,7 +131,10 @@ class Timed:
 
 def facts() -> dict[str, Any]:
     """Return what a reader needs to place the numbers."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = ""
+    with contextlib.suppress(OSError):  # a copy of the sources on a machine without git
+        git = ["git", "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(git, capture_output=True, text=True, check=False, cwd=Path(__file__).parent).stdout
     processor = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -133,7 +142,7 @@ def facts() -> dict[str, Any]:
         processor = names[0] if names else processor
     return {
         "schema": SCHEMA,
-        "commit": commit.stdout.strip(),
+        "commit": commit.strip(),
         "versions": versions("modejax", "jax", "jaxlib", "numpy"),
         "python": platform.python_version(),
         "platform": jax.default_backend(),
@@ -144,11 +153,14 @@ def facts() -> dict[str, Any]:
     }
 
 
-def write(name: str, smoke: bool, config: Any, measured: dict[str, Any], out: Path | None) -> Path:
-    """Write the JSON file of a run and say where."""
+def write(
+    name: str, smoke: bool, config: Any, measured: dict[str, Any], out: Path | None, *, quiet: bool = False
+) -> Path:
+    """Write the JSON file of a run and say where; `quiet` for one that will be written again."""
     path = out or RESULTS / f"{name}{'-smoke' if smoke else ''}-{jax.default_backend()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"name": name, "smoke": smoke, **facts(), "config": dataclasses.asdict(config), **measured}
     path.write_text(json.dumps(content, indent=2, default=str) + "\n")
-    print(f"wrote {path}")
+    if not quiet:
+        print(f"wrote {path}")
     return path

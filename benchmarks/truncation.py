@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 
 from benchmarks import common
+from modejax.sweep.program import precision_scope
 from modejax.sweep.trained import trained_networks
 from modejax.truncation import importance, ranked
 
@@ -40,12 +41,15 @@ class Config:
 
 
 def slow_curves(network: Any, params: Any, x: jax.Array, y: jax.Array) -> tuple[np.ndarray, float]:
-    """Rebuild the kernels for each cut; return the curves (maps + 1, kept) and the seconds they took."""
+    """Rebuild the kernels for each cut; return the curves (maps + 1, kept) and the seconds they took.
+
+    All cuts are one compiled loop, so that the device does not wait for the host between them. Call it inside the
+    precision that the networks were trained in: products of another one would decide other examples.
+    """
     order = [ranked(modes, importance(modes)) for modes in network.modes(params)]
     full = network.kernels(params)
     count = len(order[0].weight)
 
-    @jax.jit
     def accuracy(keep: jax.Array) -> jax.Array:
         h = x
         for index, modes in enumerate(order):
@@ -58,11 +62,13 @@ def slow_curves(network: Any, params: Any, x: jax.Array, y: jax.Array) -> tuple[
     maps = len(order)
     cuts = [[k if i == index else count + 1 for i in range(maps)] for index in range(maps) for k in range(count + 1)]
     cuts += [[k] * maps for k in range(count + 1)]
-    accuracy(jnp.array(cuts[0])).block_until_ready()
+    every = jax.jit(lambda cuts: jax.lax.map(accuracy, cuts))
+    wanted = jnp.array(cuts)
+    every(wanted).block_until_ready()
     began = time.perf_counter()
-    values = [float(accuracy(jnp.array(cut))) for cut in cuts]
+    values = every(wanted).block_until_ready()
     seconds = time.perf_counter() - began
-    return np.array(values).reshape(maps + 1, count + 1), seconds
+    return np.asarray(values).reshape(maps + 1, count + 1), seconds
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -89,7 +95,8 @@ def main(config: Config) -> dict[str, Any]:
                 for b, state in zip(timed.plan.buckets, timed.states, strict=True)
             ]
             first = next(iter(trained_networks(timed.plan, states)))
-            slow, slow_seconds = slow_curves(first.network, first.params, x, y)
+            with precision_scope(timed.scope):
+                slow, slow_seconds = slow_curves(first.network, first.params, x, y)
             fast = np.concatenate([records[0].layer_curves[0, 0], records[0].together_curves[0, :1]])
             gap = float(np.abs(fast - slow).max())
             # An example whose two largest logits differ by rounding may be decided otherwise.

@@ -15,10 +15,22 @@ from modejax.networks.base import Network
 from modejax.sweep.spec import ArmSpec, NetworkSpec
 from modejax.training import LOSSES, init_state, train_step
 
-__all__ = ["forward_flops", "longest_modes", "matmul_flops", "row_floats", "state_bytes", "step_flops"]
+__all__ = [
+    "forward_flops",
+    "longest_modes",
+    "matmul_flops",
+    "row_floats",
+    "state_bytes",
+    "state_numbers",
+    "step_flops",
+    "step_products",
+]
+
+Tile = tuple[int, int, int]
+"""Multiples to which rows, columns and the sum of a product are filled up."""
 
 
-def matmul_flops(function: Callable, *arguments: Any) -> int:
+def matmul_flops(function: Callable, *arguments: Any, tile: Tile = (1, 1, 1)) -> int:
     """Count the floating-point operations in matrix products of a function, without running it.
 
     A product of (m, k) and (k, n) counts 2 m k n. Everything elementwise is left out: in the networks here it is
@@ -27,6 +39,7 @@ def matmul_flops(function: Callable, *arguments: Any) -> int:
     Args:
         function: a JAX function.
         arguments: arrays or `jax.ShapeDtypeStruct`s.
+        tile: multiples to which the three sizes m, n and k are filled up; of m and n the way round that is cheaper.
 
     Returns:
         The count. The body of a scan counts once a step, of a while loop once, of a cond as its dearest branch.
@@ -35,25 +48,34 @@ def matmul_flops(function: Callable, *arguments: Any) -> int:
         >>> matmul_flops(jnp.dot, jnp.ones((2, 3)), jnp.ones((3, 4)))
         48
     """
-    return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
+    return _count(jax.make_jaxpr(function)(*arguments).jaxpr, tile)
 
 
-def _count(jaxpr: Any) -> int:
+def _filled(m: int, n: int, k: int, tile: Tile) -> int:
+    rows, columns, inner = tile
+    ways = (-(-a // rows) * rows * -(-b // columns) * columns for a, b in ((m, n), (n, m)))
+    return -(-k // inner) * inner * min(ways)
+
+
+def _count(jaxpr: Any, tile: Tile) -> int:
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
-            (contract, _), _ = equation.params["dimension_numbers"]
+            (contract, _), (batch, _) = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
-            inner = math.prod(left[axis] for axis in contract)
-            total += 2 * inner * math.prod(equation.outvars[0].aval.shape)
+            inner, count = (math.prod(left[axis] for axis in axes) for axes in (contract, batch))
+            rows = math.prod(left) // max(inner * count, 1)
+            columns = math.prod(equation.outvars[0].aval.shape) // max(rows * count, 1)
+            total += 2 * count * _filled(rows, columns, inner, tile)
             continue
         if equation.primitive.name == "conv_general_dilated":
             kernel = equation.invars[1].aval.shape
             out = equation.params["dimension_numbers"].rhs_spec[0]
             inner = math.prod(kernel) // kernel[out]
-            total += 2 * inner * math.prod(equation.outvars[0].aval.shape)
+            places = math.prod(equation.outvars[0].aval.shape) // max(kernel[out], 1)
+            total += 2 * _filled(places, kernel[out], inner, tile)
             continue
-        inside = [_count(sub) for sub in _subjaxprs(equation.params)]
+        inside = [_count(sub, tile) for sub in _subjaxprs(equation.params)]
         if equation.primitive.name == "cond":
             total += max(inside, default=0)
         else:
@@ -100,7 +122,7 @@ def longest_modes(network: NetworkSpec, width: int, modes: int, numbers: tuple[t
 
 
 @functools.lru_cache(maxsize=4096)
-def step_flops(spec: ArmSpec, width: int, modes: int, batch: int) -> int:
+def step_flops(spec: ArmSpec, width: int, modes: int, batch: int, tile: Tile = (1, 1, 1)) -> int:
     """Return the matrix-product operations of one training step of one network.
 
     Args:
@@ -108,10 +130,17 @@ def step_flops(spec: ArmSpec, width: int, modes: int, batch: int) -> int:
         width: units in each hidden layer.
         modes: modes in each map; 0 for none.
         batch: examples in a batch.
+        tile: as in `matmul_flops`.
 
     Returns:
         The count: forward pass and gradients, with the products that the layer chooses at these sizes.
     """
+    return _count(_step_program(spec, width, modes, batch), tile)
+
+
+@functools.lru_cache(maxsize=256)
+def _step_program(spec: ArmSpec, width: int, modes: int, batch: int) -> Any:
+    """Return the program of a training step of one network, a jaxpr."""
     network = _built(spec.network, width, modes, spec.example_numbers)
     state = _abstract_state(spec, width, modes)
     rate = jax.ShapeDtypeStruct((), jnp.result_type(float))
@@ -121,16 +150,38 @@ def step_flops(spec: ArmSpec, width: int, modes: int, batch: int) -> int:
     def step(state: Any, x: Any, y: Any, rate: Any) -> Any:
         return train_step(network, LOSSES["classes"], state, (x, y), rate, rate, spec.optimiser)
 
-    return matmul_flops(step, state, x, y, rate)
+    return jax.make_jaxpr(step)(state, x, y, rate).jaxpr
 
 
 @functools.lru_cache(maxsize=4096)
-def forward_flops(spec: ArmSpec, width: int, modes: int, rows: int) -> int:
+def forward_flops(spec: ArmSpec, width: int, modes: int, rows: int, tile: Tile = (1, 1, 1)) -> int:
     """Return the matrix-product operations of one pass of `rows` examples through one network."""
     network = _built(spec.network, width, modes, spec.example_numbers)
     state = _abstract_state(spec, width, modes)
     x = jax.ShapeDtypeStruct((rows, spec.network.features), jnp.result_type(float))
-    return matmul_flops(network.apply, state.params, x)
+    return matmul_flops(network.apply, state.params, x, tile=tile)
+
+
+@functools.lru_cache(maxsize=4096)
+def step_products(spec: ArmSpec, width: int, modes: int, batch: int) -> int:
+    """Return the number of matrix products and convolutions in a training step; arguments as in `step_flops`."""
+
+    def count(jaxpr: Any) -> int:
+        found = sum(each.primitive.name in ("dot_general", "conv_general_dilated") for each in jaxpr.eqns)
+        return found + sum(count(sub) for each in jaxpr.eqns for sub in _subjaxprs(each.params))
+
+    return count(_step_program(spec, width, modes, batch))
+
+
+@functools.lru_cache(maxsize=4096)
+def state_numbers(spec: ArmSpec, width: int, modes: int) -> tuple[int, int]:
+    """Return how many numbers the state of one network has, and how many of them are its parameters."""
+    state = _abstract_state(spec, width, modes)
+    return _size(state), _size(state.params)
+
+
+def _size(tree: Any) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ import jax
 from modejax.data import Dataset
 from modejax.sweep.config import SweepConfig
 from modejax.sweep.cost import longest_modes, row_floats, state_bytes
+from modejax.sweep.machines import Machine, Target
 from modejax.sweep.spec import BucketSpec
 
 __all__ = ["Memory", "available_memory", "launch_memory", "resident_bytes"]
@@ -40,7 +41,7 @@ class Memory:
 
 
 def launch_memory(
-    buckets: Sequence[BucketSpec], config: SweepConfig, dataset: Dataset, rows: int, devices: int
+    buckets: Sequence[BucketSpec], config: SweepConfig, dataset: Dataset, rows: int, target: Target
 ) -> Memory:
     """Predict the bytes of one launch.
 
@@ -50,14 +51,15 @@ def launch_memory(
     place, and its laid-out patches come once besides; a skip keeps one number a unit more), and three copies of the
     parameters, which are ranked; in a training step two copies of the parameters and twice the activations of a batch;
     while nodes are dropped 3.8 + 0.6 depth numbers a unit for each row of a block, while weights are cut 2.5 and two
-    copies of the parameters. The predicted total was 0.82 to 1.17 of XLA's.
+    copies of the parameters. The predicted total was 0.82 to 1.17 of XLA's. Compiled for an H100 the cut of a
+    convolutional network takes less than half of that (`benchmarks.aot`).
 
     Args:
         buckets: the padded networks of one launch.
         config: the sweep.
         dataset: its data.
         rows: test examples in one evaluation block.
-        devices: devices over which the members are spread.
+        target: the devices over which the members are spread.
 
     Returns:
         The bytes.
@@ -90,7 +92,7 @@ def launch_memory(
     arrays = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
     return Memory(
         state=state,
-        data=devices * sum(array.nbytes for array in arrays),
+        data=target.devices * sum(array.nbytes for array in arrays),
         temporary=max(training, *passes),
         host=3 * state + _records(buckets, config, item),
     )
@@ -107,23 +109,25 @@ def _records(buckets: Sequence[BucketSpec], config: SweepConfig, item: int) -> i
     return total
 
 
-def available_memory() -> int:
-    """Return the bytes that a sweep may use: the devices' own, or the machine's main memory."""
+def available_memory(target: Target) -> int:
+    """Return the bytes that a sweep may use: those of the devices, or the machine's main memory."""
+    if target.machine.memory is not None:
+        return target.machine.memory * target.devices
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"]) * jax.device_count()
+        return int(stats["bytes_limit"]) * target.devices
     import psutil
 
     return psutil.virtual_memory().total * jax.process_count()
 
 
-def resident_bytes() -> int:
+def resident_bytes(machine: Machine) -> int:
     """Return what this process holds before the sweep's own arrays: itself, and room for the compiler.
 
     Where the device is the host, it counts against the limit. The compiler's share was 300 to 450 MB for programs of
     one to four buckets.
     """
-    if jax.default_backend() != "cpu":
+    if machine.backend != "cpu":
         return 0
     import psutil
 

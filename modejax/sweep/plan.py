@@ -9,16 +9,19 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from modejax.backend import made_for
 from modejax.data import Dataset
 from modejax.errors import InputError
 from modejax.networks.base import Chain
 from modejax.sweep.arm import Arm
-from modejax.sweep.buckets import Bucket, arm_buckets, this_machine
+from modejax.sweep.buckets import Bucket, Cost, arm_buckets
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.cost import longest_modes, row_floats, step_flops
+from modejax.sweep.cost import longest_modes, row_floats
+from modejax.sweep.machines import Machine, Target, this_machine
 from modejax.sweep.members import Members, grid_members
 from modejax.sweep.memory import Memory, available_memory, launch_memory, resident_bytes
 from modejax.sweep.parsing import parse_bytes
+from modejax.sweep.predict import Size, StepCost, evaluation_seconds, step_cost, step_costs, step_seconds
 from modejax.sweep.spec import ArmSpec, BucketSpec, Custom, network_spec, optimiser_of
 
 __all__ = ["Bucket", "Plan", "PlannedArm", "make_plan"]
@@ -61,6 +64,8 @@ class Plan:
         parameters: trainable parameters of all members.
         memory: predicted bytes of one launch.
         resident_bytes: what the process holds besides, where the device is the host.
+        machine: the kind of device that it was made for.
+        test_blocks: blocks of an evaluation.
     """
 
     config: SweepConfig
@@ -78,16 +83,51 @@ class Plan:
     parameters: int
     memory: Memory
     resident_bytes: int
+    machine: Machine
+    test_blocks: int
+
+    @property
+    def step_seconds(self) -> float:
+        """Predicted time of one step of all members of a launch."""
+
+        def of(spec: ArmSpec, size: Size) -> tuple[float, float]:
+            cost = step_cost(spec, size, self.config.batch_size, self.machine.tile)
+            return step_seconds(cost, self.config.batch_size, self.machine, self.config.precision)
+
+        return self._sum(of)
+
+    @property
+    def evaluation_seconds(self) -> float:
+        """Predicted time of one evaluation of all members of a launch on the test set."""
+
+        def of(spec: ArmSpec, size: Size) -> tuple[float, float]:
+            return evaluation_seconds(spec, size, self.evaluation_rows, self.machine, self.config.precision)
+
+        return self.test_blocks * self._sum(of)
 
     @property
     def predicted_seconds(self) -> float:
-        """Training time predicted from the padded operations and a usual rate of this kind of device."""
-        return self.padded_flops / (this_machine().flops_per_second * self.devices)
+        """Predicted time of training and of an evaluation an epoch, without compiling and without curves."""
+        epoch = self.steps_per_epoch * self.step_seconds + self.evaluation_seconds
+        return self.launches * self.config.epochs * epoch
+
+    @property
+    def compile_seconds(self) -> float:
+        """Predicted time to compile the program."""
+        return len(self.buckets) * self.machine.compile_seconds
+
+    def _sum(self, of: Callable[[ArmSpec, Size], tuple[float, float]]) -> float:
+        """Add up the seconds of all buckets of a launch, of the networks that one device has of each."""
+        total = 0.0
+        for bucket in self.buckets:
+            network, own = of(self.arms[bucket.arm].spec, (bucket.width, bucket.modes))
+            total += bucket.capacity // self.devices * network + own
+        return total
 
     @property
     def peak_bytes(self) -> int:
         """All bytes predicted at the peak: on the devices, and on the host where it is the device."""
-        return _peak(self.memory, self.resident_bytes)
+        return _peak(self.memory, self.resident_bytes, self.machine)
 
     def share(self, launch: int) -> tuple[np.ndarray, ...]:
         """Return the members of each bucket that run in a launch, as indices into the arm's members."""
@@ -118,15 +158,20 @@ def _chunk(config: SweepConfig) -> int:
     return max(d for d in range(1, every + 1) if every % d == 0 and d <= max(wanted, 1))
 
 
-def _evaluation_rows(num_test: int, units: int) -> int:
-    """Return the rows of a test block: even blocks of about 1000, fewer where all members' rows would pass 256 MiB."""
-    most = max(50, min(1000, 256 * 2**20 // (4 * max(units, 1))))
+def _evaluation_rows(num_test: int, units: int, machine: Machine) -> int:
+    """Return the rows of a test block: even blocks of about 1000, fewer where all members' rows would pass a limit.
+
+    On a processor that is 256 MiB, since larger blocks are slower there; on an accelerator 2 % of its memory, since
+    small blocks leave it idle.
+    """
+    room = 256 * 2**20 if machine.backend == "cpu" else (machine.memory or 16 * 2**30) // 50
+    most = max(50, min(1000, room // (4 * max(units, 1))))
     blocks = -(-num_test // most)
     return -(-num_test // blocks)
 
 
-def _peak(memory: Memory, resident: int) -> int:
-    return memory.device + (memory.host + resident if jax.default_backend() == "cpu" else 0)
+def _peak(memory: Memory, resident: int, machine: Machine) -> int:
+    return memory.device + (memory.host + resident if machine.backend == "cpu" else 0)
 
 
 def _specs(arms: Sequence[PlannedArm], buckets: Sequence[Bucket]) -> tuple[BucketSpec, ...]:
@@ -148,9 +193,11 @@ def _split(
     dataset: Dataset,
     arms: Sequence[PlannedArm],
     buckets: Sequence[Bucket],
-    devices: int,
+    target: Target,
     launches: int,
 ) -> _Split:
+    devices = target.devices
+
     def capacity(bucket: Bucket) -> int:
         share = -(-len(bucket.members) // launches)
         return -(-share // devices) * devices
@@ -161,19 +208,19 @@ def _split(
         # A convolution has its channels at every place.
         _, widest, _ = row_floats(arms[b.arm].spec, b.width, b.modes)
         units += b.capacity * max(2 * b.width + max(b.modes, dataset.num_outputs), widest)
-    rows = _evaluation_rows(len(dataset.y_test), units)
-    return _Split(launches, buckets, rows, launch_memory(_specs(arms, buckets), config, dataset, rows, devices))
+    rows = _evaluation_rows(len(dataset.y_test), units, target.machine)
+    return _Split(launches, buckets, rows, launch_memory(_specs(arms, buckets), config, dataset, rows, target))
 
 
-def _fit(split: Callable[[int], _Split], most: int, limit: int, resident: int) -> _Split:
-    """Return the split of fewest launches within the limit, or that of most launches where none is."""
+def _fit(split: Callable[[int], _Split], most: int, fits: Callable[[_Split], bool]) -> _Split:
+    """Return the split of fewest launches that fits, or that of most launches where none does."""
     few, many = 1, most
     whole = split(1)
-    if _peak(whole.memory, resident) <= limit:
+    if fits(whole):
         return whole
     while many - few > 1:
         middle = (few + many) // 2
-        few, many = (few, middle) if _peak(split(middle).memory, resident) <= limit else (middle, many)
+        few, many = (few, middle) if fits(split(middle)) else (middle, many)
     return split(many)
 
 
@@ -203,7 +250,9 @@ def _training_examples(config: SweepConfig, dataset: Dataset) -> tuple[int, int]
     return held_out, left
 
 
-def _devices(config: SweepConfig) -> int:
+def _devices(config: SweepConfig, target: Target | None) -> int:
+    if target is not None:
+        return target.devices
     devices = config.devices or jax.device_count()
     if devices > jax.device_count():
         raise InputError(f"{devices} devices asked for, JAX sees {jax.device_count()}; give at most that many")
@@ -257,13 +306,16 @@ def _planned(config: SweepConfig, index: int, arm: Arm, dataset: Dataset, custom
     return PlannedArm(arm, spec, members)
 
 
-def make_plan(config: SweepConfig, dataset: Dataset, custom: Custom | None = None) -> Plan:
+def make_plan(
+    config: SweepConfig, dataset: Dataset, custom: Custom | None = None, target: Target | None = None
+) -> Plan:
     """Plan a sweep: its members, buckets, arithmetic and memory.
 
     Args:
         config: the sweep.
         dataset: its data.
         custom: network, layer, optimiser and loss of the user's, where the config says `custom`.
+        target: devices that need not be there; by default those that JAX has. Their number overrules the config's.
 
     Returns:
         The plan.
@@ -279,24 +331,30 @@ def make_plan(config: SweepConfig, dataset: Dataset, custom: Custom | None = Non
         (4, 14)
     """
     custom = Custom() if custom is None else custom
+    machine = this_machine() if target is None else target.machine
+    with made_for(machine.backend):
+        return _made(config, dataset, custom, machine, target)
+
+
+def _made(config: SweepConfig, dataset: Dataset, custom: Custom, machine: Machine, target: Target | None) -> Plan:
     held_out, num_train = _training_examples(config, dataset)
-    devices = _devices(config)
+    devices = _devices(config, target)
     arms = tuple(_planned(config, i, arm, dataset, custom) for i, arm in enumerate(config.all_arms))
     steps = num_train // config.batch_size
     buckets: list[Bucket] = []
-    for index, each in enumerate(arms):
-        flops = lambda size, spec=each.spec: float(step_flops(spec, *size, config.batch_size))  # noqa: E731
-        buckets += arm_buckets(index, each.members, config.buckets, flops, steps * config.epochs, devices)
-    chosen, resident = _within_memory(config, dataset, arms, buckets, devices)
     useful = parameters = 0
-    for each in arms:
-        for (width, modes), count in each.members.sizes().items():
-            useful += count * step_flops(each.spec, width, modes, config.batch_size)
+    for index, each in enumerate(arms):
+        costs = _costs(each, config, machine)
+        step = lambda size, of=costs: step_seconds(of[size], config.batch_size, machine, config.precision)  # noqa: E731
+        cost = Cost(step, steps * config.epochs, machine.compile_seconds, devices)
+        buckets += arm_buckets(index, each.members, config.buckets, cost)
+        useful += sum(count * costs[size].flops for size, count in each.members.sizes().items())
         parameters += _parameters(each)
-    padded = sum(
-        chosen.launches * b.capacity * step_flops(arms[b.arm].spec, b.width, b.modes, config.batch_size)
-        for b in chosen.buckets
-    )
+    chosen, resident = _within_memory(config, dataset, arms, buckets, Target(machine, devices))
+    padded = 0.0
+    for b in chosen.buckets:
+        cost = step_cost(arms[b.arm].spec, (b.width, b.modes), config.batch_size)
+        padded += chosen.launches * b.capacity * cost.flops
     return Plan(
         config=config,
         custom=custom,
@@ -308,12 +366,21 @@ def make_plan(config: SweepConfig, dataset: Dataset, custom: Custom | None = Non
         chunk=_chunk(config),
         evaluation_rows=chosen.rows,
         held_out=held_out,
-        useful_flops=useful * steps * config.epochs,
-        padded_flops=padded * steps * config.epochs,
+        useful_flops=round(useful) * steps * config.epochs,
+        padded_flops=round(padded) * steps * config.epochs,
         parameters=parameters,
         memory=chosen.memory,
         resident_bytes=resident,
+        machine=machine,
+        test_blocks=-(-len(dataset.y_test) // chosen.rows),
     )
+
+
+def _costs(arm: PlannedArm, config: SweepConfig, machine: Machine) -> dict[Size, StepCost]:
+    """Return what a step costs at each size to which members of an arm may be padded."""
+    sizes = arm.members.sizes()
+    padded = [(w, p) for w in sorted({w for w, _ in sizes}) for p in sorted({p for _, p in sizes})]
+    return step_costs(arm.spec, padded, config.batch_size, machine.tile)
 
 
 def _parameters(arm: PlannedArm) -> int:
@@ -332,20 +399,26 @@ def _parameters(arm: PlannedArm) -> int:
 
 
 def _within_memory(
-    config: SweepConfig, dataset: Dataset, arms: tuple[PlannedArm, ...], buckets: list[Bucket], devices: int
+    config: SweepConfig, dataset: Dataset, arms: tuple[PlannedArm, ...], buckets: list[Bucket], target: Target
 ) -> tuple[_Split, int]:
     """Return the buckets for as few launches as memory allows, or as many as asked for."""
+    machine, devices = target.machine, target.devices
     most_launches = max(1, *(-(-len(bucket.members) // devices) for bucket in buckets))
     if config.launches > most_launches:
         raise InputError(
             f"launches {config.launches}: the largest of the sweep's buckets fills {most_launches} on {devices} "
             f"device(s); allowed: 1 to {most_launches}, or 0 for as few as memory allows"
         )
-    split = functools.partial(_split, config, dataset, arms, buckets, devices)
-    limit = parse_bytes(config.memory_limit) or available_memory()
-    resident = resident_bytes()
-    chosen = split(config.launches) if config.launches else _fit(split, most_launches, limit, resident)
-    peak = _peak(chosen.memory, resident)
+    split = functools.partial(_split, config, dataset, arms, buckets, target)
+    limit = parse_bytes(config.memory_limit) or available_memory(target)
+    resident = resident_bytes(machine)
+
+    def peak_of(split: _Split) -> int:
+        return _peak(split.memory, resident, machine)
+
+    fits = lambda split: peak_of(split) <= limit  # noqa: E731
+    chosen = split(config.launches) if config.launches else _fit(split, most_launches, fits)
+    peak = peak_of(chosen)
     if peak > limit:
         raise InputError(
             f"the sweep needs about {peak / _GIB:.2f} GiB in {chosen.launches} launch(es), the limit is "

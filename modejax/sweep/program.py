@@ -265,10 +265,10 @@ class Program:
         start: the executable that draws the initial values: `members -> states`.
     """
 
-    def __init__(self, spec: ProgramSpec) -> None:
+    def __init__(self, spec: ProgramSpec, devices: Sequence[Any] | None = None) -> None:
         self.spec = spec
         began = time.perf_counter()
-        lowered = lower_program(spec, jax.devices()[: spec.devices])
+        lowered = lower_program(spec, jax.devices()[: spec.devices] if devices is None else devices)
         self.mesh = lowered.mesh
         traced = time.perf_counter()
         with precision_scope(spec.precision), ThreadPoolExecutor(2) as pool:  # the compiler leaves the interpreter free
