@@ -12,8 +12,14 @@ from modejax.layers import Biased, BiasedParams, LowRankConv, LowRankConvParams,
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-@pytest.mark.parametrize(("rows", "modes"), [(1, 2), (30, 30)])
-@pytest.mark.parametrize("kind", [ModeConv, LowRankConv])
+@pytest.mark.parametrize(
+    ("kind", "rows", "modes"),
+    [
+        (ModeConv, 1, 2),
+        (ModeConv, 30, 30),
+        *(pytest.param(LowRankConv, *case, marks=pytest.mark.slow) for case in ((1, 2), (30, 30))),
+    ],
+)
 def test_both_ways_are_the_convolution_with_the_sum_of_modes(kind, rows, modes):
     family = Biased(kind((3, 2), strides=(2, 1), padding=((1, 0), (0, 1))))
     draw = np.random.default_rng(0).standard_normal

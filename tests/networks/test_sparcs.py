@@ -20,7 +20,7 @@ def drawn(sizes=SIZES, activation="tanh"):
     return network, network.init(jax.random.key(0))
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("count", [*(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3)), 4])
 def test_the_operator_has_the_eigenvalues_and_the_blocks(count):
     sizes = SIZES[:count]
     _, params = drawn(sizes)
@@ -45,7 +45,7 @@ def test_the_skip_connection_of_three_layers_is_that_of_the_paper():
     np.testing.assert_allclose(weight_block(params, 2, 0), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("count", [*(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3)), 4])
 def test_it_is_the_network_with_all_skip_connections(count):
     network, params = drawn(SIZES[:count])
     x = jax.random.normal(jax.random.key(1), (SIZES[0],))
