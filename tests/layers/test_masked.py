@@ -46,7 +46,7 @@ def test_what_is_kept_lies_above_the_percentile_of_numpy(sparsity):
 
 def start(mask, sparsity=60.0, layer=None):
     layer = layers.Masked(layers.Dense(use_bias=True) if layer is None else layer, mask, sparsity)
-    return layer, layer.init(jax.random.key(3), *SIZES)
+    return layer, jax.jit(lambda: layer.init(jax.random.key(3), *SIZES))()
 
 
 def gradient_of(layer, params, towards):
@@ -179,7 +179,7 @@ def test_the_bias_is_that_of_the_family_inside():
 @pytest.mark.parametrize("mask", [m if m == "frozen" else pytest.param(m, marks=pytest.mark.slow) for m in MASKS])
 def test_each_entry_of_a_convolutions_kernel_is_a_weight(mask, float64):
     family = layers.Masked(layers.DenseConv((3, 2), use_bias=True), mask, 60.0)
-    params = family.init(jax.random.key(0), 3, 4)
+    params = jax.jit(lambda: family.init(jax.random.key(0), 3, 4))()
     kernel = np.asarray(family.kernel(params))
     masked = kernel == (0 if params.first is None else np.asarray(params.first))
     assert masked.sum() == (72 if mask == "frozen" else int(0.6 * 71) + 1)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 def drawn(**options):
     layer = SpectralConv((3, 2), **options)
-    params = layer.init(jax.random.key(0), 3, 5)
+    params = jax.jit(lambda: layer.init(jax.random.key(0), 3, 5))()
     return layer, params._replace(bias=None if params.bias is None else jnp.arange(5.0))
 
 

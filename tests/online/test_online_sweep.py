@@ -57,6 +57,17 @@ def mixed():
 
 
 @pytest.mark.slow
+def test_a_padded_simulation_equals_a_native_one():
+    options = SweepOptions(simulation=True, theory=False)
+    members, times = _sizes((6, 9), (2, 3), (1, 2)), log_times(0.3, 2.0, 2)
+    together = run_members(members, times, options)
+    alone = run_members(Members(*(np.asarray(part)[:1] for part in members)), times, options)
+    np.testing.assert_allclose(together.simulation.error[0], alone.simulation.error[0], rtol=1e-11, atol=1e-15)
+    np.testing.assert_allclose(together.simulation.Q[0, :, :2, :2], alone.simulation.Q[0], rtol=1e-11, atol=1e-14)
+    assert np.abs(np.asarray(together.simulation.Q[0, :, 2:])).max() == 0
+
+
+@pytest.mark.slow
 def test_padded_equals_native(mixed):
     members, times, options, together = mixed
     # Member 0 is the smallest in every size.
