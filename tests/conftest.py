@@ -23,10 +23,14 @@ jax.config.update("jax_num_cpu_devices", 2)
 
 
 _LONG_EXAMPLES = re.compile(
-    r"\b(run_sweep|run_members|predicted_plateaus|learning_rate_limit|check_network|check_family)\("
+    r"\b(run_sweep|run_members|predicted_plateaus|learning_rate_limit|linear_rate_limit|check_network|check_family"
+    r"|simulate|solve|euler|draw|noise|p_space|trained_modes|fit_grid|hidden_activity|kept_curves|conv)\)?\("
+    r"|\bmlp\(\[784"
 )
 
-_LONG_NOTEBOOKS = ("modes", "networks", "quickstart", "spectral", "svr")
+_LONG_NOTEBOOKS = (
+    "flax_models", "interpolation", "modes", "networks", "online_learning", "quickstart", "spectral", "svr"
+)  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -69,7 +69,7 @@ def test_the_percentile_is_that_of_numpy_over_all_hidden_layers(percentile):
     assert sum(int(each.sum()) for each in kept) == 16 - int((np.concatenate(scores) < threshold).sum())
 
 
-@pytest.mark.parametrize("variant", ["single_set", "two_set"])
+@pytest.mark.parametrize("variant", ["single_set", pytest.param("two_set", marks=pytest.mark.slow)])
 def test_the_curve_is_that_of_smaller_networks(variant):
     """Rows and columns of dropped nodes are cut out of the dense matrices, and the rest is evaluated by itself."""
     network, params = network_and_params(variant)

@@ -124,7 +124,13 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n in ("mode scaled", "dense with a bias between") else pytest.param(n, marks=pytest.mark.slow)
+        for n in NETWORKS
+    ],
+)
 def test_the_curves_are_those_of_kernels_rebuilt_for_every_cut(name, float64):
     network = NETWORKS[name]()
     params = random_params(network)
@@ -200,6 +206,7 @@ def test_the_curves_of_a_padded_network_are_those_of_the_network_alone(activatio
     np.testing.assert_array_equal(result.together[6:], np.asarray(alone.together)[-1:].repeat(4))
 
 
+@pytest.mark.slow
 def test_the_curves_of_several_members_at_once_are_those_of_each(float64):
     network = NETWORKS["mode scaled"]()
     members = [random_params(network, seed) for seed in range(3)]
@@ -267,6 +274,9 @@ CHAINS = {
 }
 
 
+QUICK = (("mlp", "keep-leading"), ("conv dense first", "remove-leading"))
+
+
 @dataclasses.dataclass(frozen=True)
 class Whole(Network):
     """A chain that says of itself only what any network with named maps says."""
@@ -293,8 +303,14 @@ class Whole(Network):
         return self.inner.cut(params, keep)
 
 
-@pytest.mark.parametrize("cut", ["keep-leading", "remove-leading"])
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        pytest.param(name, cut, marks=[] if (name, cut) in QUICK else pytest.mark.slow)
+        for name in CHAINS
+        for cut in ("keep-leading", "remove-leading")
+    ],
+)
 def test_nested_curves_are_those_of_a_whole_evaluation_of_each_cut(name, cut, float64):
     """Every map and every number of modes, in the fast path, by `cut` and `apply`, and in the path of any network."""
     network = CHAINS[name]()
@@ -340,7 +356,7 @@ def test_nested_curves_are_those_of_a_whole_evaluation_of_each_cut(name, cut, fl
     assert len(np.unique(np.asarray(losses[0].together).round(6))) > 1
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv"])
+@pytest.mark.parametrize("name", ["mlp", pytest.param("conv", marks=pytest.mark.slow)])
 def test_curves_of_real_values_are_sums_of_the_loss(name, float64):
     network = CHAINS[name]()
     params = random_params(network)

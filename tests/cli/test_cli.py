@@ -15,7 +15,7 @@ from modejax.cli import main
 from modejax.cli.show import next_command
 from modejax.cli.table import bytes_text, count_text
 
-TINY = ["--widths", "8", "--modes", "2", "3", "--seeds", "2", "--epochs", "2"]
+TINY = ["--widths", "8", "--modes", "2", "3", "--seeds", "2", "--epochs", "2", "--buckets", "one"]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def refused(capsys, *words: str) -> str:
         (["--widths", "1.5"], "1.5"),
         (["--widths"], "widths is empty"),
         (["--modes", "0"], "modes must be an integer of at least 1, got 0"),
-        (["--modes", "10000000"], "launch(es), the limit is"),
+        (["--modes", "10000000", "--widths", "8", "--buckets", "one"], "launch(es), the limit is"),
         (["--learning-rates", "0"], "learning_rates must be finite numbers greater than 0, got 0.0"),
         (["--learning-rates", "nan"], "got nan"),
         (["--learning-rates", "-1"], "learning"),
@@ -148,8 +148,17 @@ def test_sweep_writes_a_run_and_says_what_next(capsys):
     assert main(["show", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["table"][0]["width"] == 8
+
+
+@pytest.mark.slow
+def test_runs_are_shown_together_and_replaced_only_when_told_so(capsys):
+    assert main(["sweep", *TINY]) == 0
+    capsys.readouterr()
+    folder = Path("runs/digits-mode-001")
+    result = open_run(folder).first
+    mean = 100 * result.test_accuracy.isel(epoch=-1).sel(modes=3).mean().item()
     # A second run without --out does not touch the first; the same numbers come out of a file.
-    Path("same.toml").write_text("widths = [8]\nmodes = [2, 3]\nseeds = 2\nepochs = 2\n")
+    Path("same.toml").write_text('widths = [8]\nmodes = [2, 3]\nseeds = 2\nepochs = 2\nbuckets = "one"\n')
     assert main(["sweep", "same.toml", "--json", "--no-progress"]) == 0
     json.loads(capsys.readouterr().out)
     np.testing.assert_array_equal(open_run("runs/digits-mode-002").first.test_accuracy, result.test_accuracy)
@@ -242,6 +251,7 @@ def test_layers_without_modes_need_no_word_about_them(capsys):
         assert facts["members"] == {layer: 9, "baseline": 9}
 
 
+@pytest.mark.slow
 def test_a_spectral_sweep_names_its_variant(capsys):
     words = ["--layer", "spectral", "--layer-options", "variant=qr_triangular", "--optimiser", "adamax"]
     assert main(["sweep", *words, "--depth", "0", "--seeds", "2", "--epochs", "2", "--no-progress"]) == 0

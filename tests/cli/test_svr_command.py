@@ -45,6 +45,7 @@ def test_a_weight_file_becomes_tables_a_graph_and_figures(weights, capsys, monke
     assert [path.name for path in folder.rglob(".*")] == [MARKER]
 
 
+@pytest.mark.slow
 def test_the_networks_of_a_run_are_counted_together(tmp_path, capsys):
     rates = (0.005, 1e6)  # the second diverges
     config = SweepConfig(widths=(8,), modes=(3,), seeds=2, epochs=1, baseline="none", learning_rates=rates)

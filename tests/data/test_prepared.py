@@ -245,6 +245,7 @@ needs_mnist = pytest.mark.skipif(
 
 
 @needs_mnist
+@pytest.mark.slow
 def test_real_mnist(user_cache: Path):
     data = load_dataset("mnist")
     assert data.x_train.shape == (60_000, 784)

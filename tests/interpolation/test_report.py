@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from random_params import random_params
 
 from modejax import layers, mlp, networks
 from modejax.cli import main
@@ -39,6 +40,7 @@ def trained():
     return points, targets, fit_grid(points, targets, (24, 48), (0, 2), depth=3, steps=2000)
 
 
+@pytest.mark.slow
 def test_the_grid_equals_networks_trained_alone(trained):
     points, targets, fits = trained
     alone = fit_grid(points[:1], targets[:1], (24,), (2,), depth=3, steps=2000).members[0]
@@ -49,6 +51,7 @@ def test_the_grid_equals_networks_trained_alone(trained):
     assert float(((out - targets[0]) ** 2).mean()) == pytest.approx(other.mse, rel=1e-3, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_trained_deep_network_fits_with_a_rank_deficient_last_layer(trained):
     points, targets, fits = trained
     dense = [m for m in fits.members if m.modes == 0 and m.width == 48]
@@ -63,8 +66,14 @@ def test_a_trained_deep_network_fits_with_a_rank_deficient_last_layer(trained):
         assert tuple(records[0]) == FIELDS
 
 
-def test_the_loss_splits_exactly(trained):
-    points, targets, fits = trained
+@pytest.fixture(scope="module")
+def begun():
+    return X[None], H[None], fit_grid(X[None], H[None], (12,), (0, 2), depth=1, steps=20)
+
+
+@pytest.mark.parametrize("fitted", ["begun", pytest.param("trained", marks=pytest.mark.slow)])
+def test_the_loss_splits_exactly(request, fitted):
+    points, targets, fits = request.getfixturevalue(fitted)
     for m in fits.members:
         layers_, out = hidden_units(m.network, m.params, points[m.seed])
         loss = loss_split(layers_[-1].Phi, targets[m.seed], out)
@@ -77,6 +86,7 @@ def test_the_loss_splits_exactly(trained):
         )
 
 
+@pytest.mark.slow
 def test_reports_in_a_batch_equal_reports_alone(trained):
     points, targets, fits = trained
     members = [(m.network, m.params) for m in fits.members]
@@ -90,7 +100,7 @@ def test_reports_in_a_batch_equal_reports_alone(trained):
 
 def test_a_record_equals_its_definitions():
     network = mlp([6, 30, 4], layers.Biased(layers.Mode()), 3)
-    params = network.init(jax.random.key(0))
+    params = random_params(network)
     record = layer_report((network, params), X, H)[0]
     W, b = affine_maps(network, params)[0]
     Z = X @ W + b
@@ -107,7 +117,7 @@ def test_a_record_equals_its_definitions():
 
 def test_many_points_are_subsampled():
     network = mlp([6, 8, 4], layers.Dense())
-    record = layer_report((network, network.init(jax.random.key(0))), X, H, limit=20)[0]
+    record = layer_report((network, random_params(network)), X, H, limit=20)[0]
     assert record["n"] == 20
 
 
@@ -127,7 +137,7 @@ def test_other_networks_are_refused():
         (networks.residual([6, 8, 8, 4], layers.Dense()), "without skips"),
         (networks.conv((2, 3, 1), (5,), 4, layers.DenseConv((3, 3)), layers.Dense()), "no chain of matrices"),
     ):
-        params = network.init(jax.random.key(0))
+        params = random_params(network)
         with pytest.raises(InputError, match=words):
             layer_report((network, params), X, H)
     with pytest.raises(InputError, match="not finite"):
@@ -160,6 +170,7 @@ def test_the_command_reads_a_file(tmp_path, capsys):
     assert "nothing was written" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_reads_a_run(tmp_path, capsys, monkeypatch):
     from modejax import SweepConfig, run_sweep
 

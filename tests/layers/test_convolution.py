@@ -25,7 +25,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("window", "options", "space"), CASES)
+@pytest.mark.parametrize(
+    ("window", "options", "space"),
+    [case if case in (CASES[3], CASES[7]) else pytest.param(*case, marks=pytest.mark.slow) for case in CASES],
+)
 def test_all_ways_are_the_convolution_of_xla(window, options, space, float64):
     where = geometry(window, **options)
     rng = np.random.default_rng(0)
@@ -44,7 +47,9 @@ def test_all_ways_are_the_convolution_of_xla(window, options, space, float64):
     np.testing.assert_allclose(many[0, :, 0], expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("window", "options", "space"), CASES[3:6])
+@pytest.mark.parametrize(
+    ("window", "options", "space"), [CASES[3], *(pytest.param(*case, marks=pytest.mark.slow) for case in CASES[4:6])]
+)
 def test_all_ways_have_one_gradient(window, options, space, float64):
     where = geometry(window, **options)
     rng = np.random.default_rng(1)

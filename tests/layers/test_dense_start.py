@@ -9,7 +9,9 @@ from modejax.errors import InputError
 from modejax.extent import Extent
 
 
-@pytest.mark.parametrize(("fan_in", "fan_out"), [(7, 5), (Extent(9, 7), Extent(8, 5))])
+@pytest.mark.parametrize(
+    ("fan_in", "fan_out"), [pytest.param(7, 5, marks=pytest.mark.slow), (Extent(9, 7), Extent(8, 5))]
+)
 def test_it_starts_where_the_mode_layer_starts(fan_in, fan_out):
     key = jax.random.key(3)
     dense = layers.Dense(start="mode", start_modes=4)

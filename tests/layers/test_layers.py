@@ -225,7 +225,13 @@ def test_only_what_the_family_trains_is_trainable():
         assert [field for field, keep in chosen._asdict().items() if keep is False] == frozen[name]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n in ("dense paper bias", "mode scaled", "svd") else pytest.param(n, marks=pytest.mark.slow)
+        for n in FAMILIES
+    ],
+)
 def test_padding_changes_no_bit_of_the_start_and_no_output(name):
     """Fan-in, fan-out and modes are padded, each with a traced size, against the layer of plain sizes."""
     family, given = FAMILIES[name]

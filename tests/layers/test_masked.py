@@ -18,7 +18,10 @@ SIZES = (7, 9)  # fan_in, fan_out
 
 @settings(max_examples=60, deadline=None)
 @given(
-    values=st.lists(st.floats(0, 2.0**90, width=32), min_size=1, max_size=40),
+    # Few lengths, because each of them is compiled.
+    values=st.sampled_from((1, 2, 7, 40)).flatmap(
+        lambda n: st.lists(st.floats(0, 2.0**90, width=32), min_size=n, max_size=n)
+    ),
     place=st.floats(0, 1),
     double=st.booleans(),
 )
@@ -43,7 +46,7 @@ def test_what_is_kept_lies_above_the_percentile_of_numpy(sparsity):
 
 def start(mask, sparsity=60.0, layer=None):
     layer = layers.Masked(layers.Dense(use_bias=True) if layer is None else layer, mask, sparsity)
-    return layer, layer.init(jax.random.key(3), *SIZES)
+    return layer, jax.jit(lambda: layer.init(jax.random.key(3), *SIZES))()
 
 
 def gradient_of(layer, params, towards):
@@ -105,8 +108,13 @@ def test_random_masks_are_drawn_anew_for_each_seed_and_apart_from_the_weights():
     assert abs(size[kept].mean() - size[~kept].mean()) < 5 * size.std() * np.sqrt(2 / 5000)
 
 
-@pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("inner", ["dense", "qr_full"])
+@pytest.mark.parametrize(
+    ("inner", "mask"),
+    [
+        *(("dense", mask) for mask in MASKS),
+        *(pytest.param("qr_full", mask, marks=[] if mask == "dynamic" else pytest.mark.slow) for mask in MASKS),
+    ],
+)
 def test_padding_changes_nothing(mask, inner, float64):
     family = layers.Dense(use_bias=True) if inner == "dense" else layers.Spectral("qr_full")
     x = jax.random.normal(jax.random.key(1), (SIZES[0],))
@@ -168,10 +176,10 @@ def test_the_bias_is_that_of_the_family_inside():
     )
 
 
-@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("mask", [m if m == "frozen" else pytest.param(m, marks=pytest.mark.slow) for m in MASKS])
 def test_each_entry_of_a_convolutions_kernel_is_a_weight(mask, float64):
     family = layers.Masked(layers.DenseConv((3, 2), use_bias=True), mask, 60.0)
-    params = family.init(jax.random.key(0), 3, 4)
+    params = jax.jit(lambda: family.init(jax.random.key(0), 3, 4))()
     kernel = np.asarray(family.kernel(params))
     masked = kernel == (0 if params.first is None else np.asarray(params.first))
     assert masked.sum() == (72 if mask == "frozen" else int(0.6 * 71) + 1)

@@ -17,11 +17,15 @@ from modejax import layers
 from modejax.extent import Extent
 
 SHAPES = [(7, 5), (4, 9), (6, 6)]
+QUICK = ("single_set", "two_set", "qr_triangular")
 
 
 @pytest.mark.parametrize(
     ("case", "sizes"),
-    [*((case, (7, 5)) for case in DISTINCT), *((case, (4, 9)) for case in ("qr_triangular", "svd", "svd_released"))],
+    [
+        *(pytest.param(case, (7, 5), marks=[] if case in QUICK else pytest.mark.slow) for case in DISTINCT),
+        *(pytest.param(case, (4, 9), marks=pytest.mark.slow) for case in ("qr_triangular", "svd", "svd_released")),
+    ],
 )
 def test_padding_changes_no_start_and_no_output(case, sizes):
     """Both sizes padded and traced, against the layer of plain sizes; the factors to rounding, all else to the bit."""
@@ -69,7 +73,7 @@ def test_the_factors_of_a_padded_start_have_the_bits_of_the_vmapped_one_whatever
         np.testing.assert_array_equal(a[0], b[0])
 
 
-@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize("sizes", [SHAPES[0], *(pytest.param(n, marks=pytest.mark.slow) for n in SHAPES[1:])])
 def test_the_factors_are_orthonormal(sizes, float64):
     k = min(sizes)
     for case in ("qr_triangular", "qr_full"):
@@ -88,6 +92,7 @@ def test_the_factors_are_orthonormal(sizes, float64):
     assert abs(u.T @ u - np.eye(k)).max() > 0.1
 
 
+@pytest.mark.slow
 def test_the_svd_start_is_that_of_a_normal_matrix():
     """Entries of phi = u diag(s) v are Normal(0, 0.036^2) and uncorrelated, and a row's norm has their spread."""
     layer, count = make("svd"), 4000
@@ -106,7 +111,9 @@ def test_the_svd_start_is_that_of_a_normal_matrix():
     assert compared.pvalue > 1e-6
 
 
-@pytest.mark.parametrize("sizes", [(5, 3), (3, 5), (6, 6), (1, 4)])
+@pytest.mark.parametrize(
+    "sizes", [(5, 3), *(pytest.param(n, marks=pytest.mark.slow) for n in ((3, 5), (6, 6), (1, 4)))]
+)
 def test_the_singular_values_are_distributed_as_those_of_normal_matrices(sizes):
     count = 3000
     drawn = jax.jit(jax.vmap(lambda seed: make("svd").init(jax.random.key(seed), *sizes).phi.s))(jnp.arange(count))  # pyright: ignore
@@ -119,18 +126,20 @@ def test_the_singular_values_are_distributed_as_those_of_normal_matrices(sizes):
     assert compared.pvalue > 1e-6
 
 
-def test_large_factors_are_those_of_lapack(float64):
+@pytest.mark.parametrize(
+    ("fan_in", "fan_out"), [(150, 70), *(pytest.param(*n, marks=pytest.mark.slow) for n in ((90, 90), (40, 100)))]
+)
+def test_large_factors_are_those_of_lapack(fan_in, fan_out, float64):
     """More than one block of columns, an incomplete last block, and a square one, whose last columns are hardest."""
-    for fan_in, fan_out in [(150, 70), (90, 90), (40, 100)]:
-        r, q = jax.device_get(jax.jit(lambda m=fan_in, n=fan_out: make("qr_full").init(jax.random.key(0), m, n).phi)())
-        phi = jax.device_get(jax.jit(lambda m=fan_in, n=fan_out: make("two_set").init(jax.random.key(0), m, n).phi)())
-        k = min(fan_in, fan_out)
-        np.testing.assert_allclose(q @ q.T, np.eye(k), rtol=0, atol=1e-13)
-        np.testing.assert_allclose(r @ q, phi, rtol=0, atol=1e-13)
-        expected, triangle = np.linalg.qr(phi.T)
-        sign = np.sign(np.diagonal(triangle))
-        np.testing.assert_allclose(q, (expected * sign).T, rtol=0, atol=1e-10)
-        np.testing.assert_allclose(r, (triangle * sign[:, None]).T, rtol=0, atol=1e-10)
+    r, q = jax.device_get(jax.jit(lambda: make("qr_full").init(jax.random.key(0), fan_in, fan_out).phi)())
+    phi = jax.device_get(jax.jit(lambda: make("two_set").init(jax.random.key(0), fan_in, fan_out).phi)())
+    k = min(fan_in, fan_out)
+    np.testing.assert_allclose(q @ q.T, np.eye(k), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(r @ q, phi, rtol=0, atol=1e-13)
+    expected, triangle = np.linalg.qr(phi.T)
+    sign = np.sign(np.diagonal(triangle))
+    np.testing.assert_allclose(q, (expected * sign).T, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(r, (triangle * sign[:, None]).T, rtol=0, atol=1e-10)
 
 
 def test_singular_values_of_a_large_start_are_accurate(float64):

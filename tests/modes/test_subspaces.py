@@ -1,10 +1,10 @@
 """Dimensions, overlaps and class subspaces: closed forms, symmetries, values by chance, bad input."""
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_params import random_params
 from scipy.stats import ortho_group
 
 from modejax import layers, mlp
@@ -67,7 +67,7 @@ def test_the_chance_of_weighted_overlaps_is_the_mean_over_rotations():
 
 def test_the_gauge_does_not_move_an_alignment():
     network = mlp([6, 8, 7, 3], layers.Mode(), 4)
-    params = network.init(jax.random.key(0))
+    params = random_params(network)
     moved = tuple(p._replace(xi_in=2.0 * p.xi_in, sigma=p.sigma / 2) for p in params)
     for before, after in zip(alignment(network, params), alignment(network, moved), strict=True):
         np.testing.assert_allclose(before, after, rtol=1e-5, atol=1e-6)
@@ -77,7 +77,7 @@ def test_the_gauge_does_not_move_an_alignment():
 
 def test_hidden_activities_are_those_of_the_network():
     network = mlp([4, 5, 6, 2], layers.Mode(), 3)
-    params, x = network.init(jax.random.key(1)), np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    params, x = random_params(network), np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     first, second = hidden_activity(network, params, x)
     kernels = [np.asarray(w) for w in network.kernels(params)]
     np.testing.assert_allclose(first, np.maximum(x @ kernels[0].T, 0), atol=1e-5)
@@ -119,7 +119,7 @@ def test_bad_input_is_told(call, words):
 def test_dense_networks_have_no_pattern_sets():
     network = mlp([4, 5, 2], layers.Dense())
     with pytest.raises(InputError, match="has no pattern sets"):
-        alignment(network, network.init(jax.random.key(0)))
+        alignment(network, random_params(network))
     flat = mlp([4, 2], layers.Mode(), 2)
     with pytest.raises(InputError, match="without hidden layers"):
-        alignment(flat, flat.init(jax.random.key(0)))
+        alignment(flat, random_params(flat))

@@ -33,9 +33,7 @@ SOUND = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in ("mlp", "conv layer") else pytest.param(n, marks=pytest.mark.slow) for n in SOUND]
-)
+@pytest.mark.parametrize("name", [n if n == "conv layer" else pytest.param(n, marks=pytest.mark.slow) for n in SOUND])
 def test_built_in_networks_are_sound(name):
     assert check_network(SOUND[name], 6, capacity=8) == []
 
@@ -147,7 +145,7 @@ def as_mlp(kind):
         (Kinked, "the gradient along a direction is"),
         (NotFinite, "the outputs of a fresh network are not finite"),
         (as_mlp(Hidden), "`apply` differs from what kernels and biases give, stage by stage"),
-        (as_mlp(Uncut), "`cut` with all modes kept changes the outputs"),
+        pytest.param(as_mlp(Uncut), "`cut` with all modes kept changes the outputs", marks=pytest.mark.slow),
         (lambda width, modes: layers.Mode(), "the factory must return a modejax.networks.Network, got Mode"),
         (lambda width, modes: MLP, "the factory must return a modejax.networks.Network, got <class"),
         (

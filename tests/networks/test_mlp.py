@@ -110,7 +110,7 @@ def test_the_count_is_that_of_the_trainable_entries(name):
     assert network.num_parameters() == sum(leaf.size for leaf, trainable in pairs if trainable)
 
 
-@pytest.mark.parametrize("name", [pytest.param("mode scaled", marks=pytest.mark.slow), "tied", "mixed"])
+@pytest.mark.parametrize("name", [*(pytest.param(n, marks=pytest.mark.slow) for n in ("mode scaled", "tied")), "mixed"])
 def test_traced_widths_and_modes_give_the_network_of_plain_sizes(name):
     """One of the members of a program, its neighbours narrower and wider, against the network alone."""
     members = [(6, 3), (4, 2), (8, 5)]
@@ -134,6 +134,7 @@ def test_traced_widths_and_modes_give_the_network_of_plain_sizes(name):
         np.testing.assert_allclose(padded[0][: kernel.shape[0], : kernel.shape[1]], kernel, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_start_is_the_same_in_every_bucket_and_batch():
     @jax.jit
     def in_a_large_bucket(widths, modes):
@@ -149,6 +150,7 @@ def test_the_start_is_the_same_in_every_bucket_and_batch():
     assert_native_within(alone(jnp.int32(6), jnp.int32(3)), jax.tree.map(lambda leaf: leaf[1], many))
 
 
+@pytest.mark.slow
 def test_another_seed_and_another_layer_is_another_start():
     network = mlp([5, 5, 5], layers.Mode(), 5)
     start = jax.jit(network.init)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 
 from modejax import layers, networks
 from modejax.networks import Chain, in_bfloat16
@@ -17,7 +18,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["mlp", *(pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS if n != "mlp")])
 def test_outputs_are_those_of_float32_to_the_rounding_of_bfloat16(name):
     inner = NETWORKS[name]()
     network = in_bfloat16(inner)
@@ -40,12 +41,12 @@ def test_outputs_are_those_of_float32_to_the_rounding_of_bfloat16(name):
     assert network.map_names == inner.map_names
 
 
-@pytest.mark.parametrize("name", ["mlp", "residual", "conv"])
+@pytest.mark.parametrize("name", ["mlp", *(pytest.param(n, marks=pytest.mark.slow) for n in ("residual", "conv"))])
 def test_a_chain_in_parts_is_the_whole(name):
     network = in_bfloat16(NETWORKS[name]())
     assert isinstance(network, Chain)
     assert network == in_bfloat16(NETWORKS[name]())
-    params = jax.jit(network.init)(jax.random.key(0))
+    params = random_params(network)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(9, 6)), jnp.float32)
     maps = len(network.map_names)
     h = network.between(params, network.enter(x), 0, 1)

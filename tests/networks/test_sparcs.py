@@ -17,14 +17,14 @@ SIZES = (5, 6, 4, 3)
 
 def drawn(sizes=SIZES, activation="tanh"):
     network = sparcs(sizes, activation, eigenvalue="normal:1", last_eigenvalue="normal:1")
-    return network, network.init(jax.random.key(0))
+    return network, jax.jit(network.init)(jax.random.key(0))
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("count", [*(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3)), 4])
 def test_the_operator_has_the_eigenvalues_and_the_blocks(count):
     sizes = SIZES[:count]
     _, params = drawn(sizes)
-    a, phi, values = operator(params)
+    a, phi, values = jax.jit(operator)(params)
     np.testing.assert_allclose(a @ phi, phi * values[None, :], rtol=0, atol=1e-12)
     np.testing.assert_allclose(np.sort(np.linalg.eigvals(a).real), np.sort(values), rtol=0, atol=1e-9)
     np.testing.assert_allclose(a, phi @ np.diag(values) @ np.linalg.inv(phi), rtol=0, atol=1e-12)
@@ -45,7 +45,7 @@ def test_the_skip_connection_of_three_layers_is_that_of_the_paper():
     np.testing.assert_allclose(weight_block(params, 2, 0), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("count", [*(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3)), 4])
 def test_it_is_the_network_with_all_skip_connections(count):
     network, params = drawn(SIZES[:count])
     x = jax.random.normal(jax.random.key(1), (SIZES[0],))

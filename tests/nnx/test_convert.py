@@ -39,7 +39,11 @@ def dense_conv(**options: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("family", "linear", "conv"),
-    [("mode", ModeLinear, ModeConv), ("low_rank", LowRankLinear, None), ("spectral", SpectralLinear, SpectralConv)],
+    [
+        ("mode", ModeLinear, ModeConv),
+        pytest.param("low_rank", LowRankLinear, None, marks=pytest.mark.slow),
+        pytest.param("spectral", SpectralLinear, SpectralConv, marks=pytest.mark.slow),
+    ],
 )
 def test_full_rank_is_the_dense_layer_and_comes_back(family, linear, conv):
     cases: list[Any] = [(dense_linear(), linear, (3, 7))]

@@ -33,7 +33,7 @@ def test_command_writes_its_folder(tmp_path, capsys):
         ({"eta": (-1.0,)}, "eta"),
         ({"first_time": 5.0, "last_time": 1.0}, "first"),
         ({"teachers": 0}, "teachers"),
-        ({"test_samples": -1, "d": (4,), "modes": (1,)}, "test_samples"),
+        pytest.param({"test_samples": -1, "d": (4,), "modes": (1,)}, "test_samples", marks=pytest.mark.slow),
     ],
 )
 def test_command_refuses(tmp_path, options, message):

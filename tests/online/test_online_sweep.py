@@ -56,6 +56,18 @@ def mixed():
     return members, times, options, run_members(members, times, options)
 
 
+@pytest.mark.slow
+def test_a_padded_simulation_equals_a_native_one():
+    options = SweepOptions(simulation=True, theory=False)
+    members, times = _sizes((6, 9), (2, 3), (1, 2)), log_times(0.3, 2.0, 2)
+    together = run_members(members, times, options)
+    alone = run_members(Members(*(np.asarray(part)[:1] for part in members)), times, options)
+    np.testing.assert_allclose(together.simulation.error[0], alone.simulation.error[0], rtol=1e-11, atol=1e-15)
+    np.testing.assert_allclose(together.simulation.Q[0, :, :2, :2], alone.simulation.Q[0], rtol=1e-11, atol=1e-14)
+    assert np.abs(np.asarray(together.simulation.Q[0, :, 2:])).max() == 0
+
+
+@pytest.mark.slow
 def test_padded_equals_native(mixed):
     members, times, options, together = mixed
     # Member 0 is the smallest in every size.
@@ -81,6 +93,7 @@ def test_groups_change_nothing(mixed):
     np.testing.assert_allclose(grouped.rates, together.rates, rtol=1e-11, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_runs_do_not_depend_on_the_measurements(mixed):
     members, times, options, together = mixed
     others = times.copy()
@@ -90,6 +103,7 @@ def test_runs_do_not_depend_on_the_measurements(mixed):
     assert not np.array_equal(moved.simulation.error[:, 3], together.simulation.error[:, 3])
 
 
+@pytest.mark.slow
 def test_one_compile_for_other_values_of_the_same_shape(mixed):
     members, times, options, _ = mixed
     count = sweep._program._cache_size()
@@ -134,6 +148,7 @@ def test_finite_test_set_agrees_with_the_exact_error():
         np.testing.assert_allclose(out.test_error, out.error, rtol=0.06)
 
 
+@pytest.mark.slow
 def test_a_diverging_run_has_a_status():
     with jax.enable_x64(True):
         sizes = Sizes(10, 3, 2)

@@ -54,6 +54,7 @@ def test_euler_is_first_order():
         assert 1.8 < coarse / fine < 2.2
 
 
+@pytest.mark.slow
 def test_a_diverging_member_leaves_the_others_alone():
     with jax.enable_x64(True):
         problem, state = _problem()

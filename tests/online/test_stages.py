@@ -95,7 +95,7 @@ def test_both_limits_of_eta_agree():
 
 def test_limits_refuse_bad_rates():
     with jax.enable_x64(True):
-        problem, _ = problem_of(Sizes(30, 4, 2), 0, 1.0)
+        problem = tied_problem(Modes(jnp.ones((1, 1)), jnp.ones(1)), jnp.eye(1), 1.0)
         with pytest.raises(InputError, match="increasing"):
             learning_rate_limit(problem, np.asarray([2.0, 1.0]))
         with pytest.raises(InputError, match="eta"):

@@ -21,13 +21,15 @@ def pruned():
             truncate_every=1,
             prune=("eigenvalue", "incoming", "weights"),
             percentiles=(0, 50, 90),
+            buckets="one",
         )
     )
 
 
 @pytest.fixture(scope="module")
 def sparse():
-    config = SweepConfig(layer="dense", widths=(6, 9), seeds=2, epochs=1, mask="frozen", sparsities=(0, 80))
+    fields = {"layer": "dense", "widths": (6, 9), "seeds": 2, "epochs": 1, "mask": "frozen", "sparsities": (0, 80)}
+    config = SweepConfig(**fields, buckets="one")  # pyright: ignore[reportArgumentType]
     return run_sweep(config)
 
 

@@ -188,6 +188,7 @@ def test_a_long_table_is_folded_up(build, tmp_path, monkeypatch):
         assert bool(re.search(r"<details>\s*<summary>Final", text)) == folded
 
 
+@pytest.mark.slow
 def test_a_real_sweep_is_drawn_and_reported(tmp_path):
     result = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
     paths = plots.save_figures(result, tmp_path)

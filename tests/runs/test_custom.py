@@ -20,7 +20,7 @@ from modejax.sweep.plan import make_plan
 from modejax.sweep.spec import Custom
 from modejax.training import Loss, squared_error
 
-CONFIG = SweepConfig(widths=(5, 9), modes=(3,), seeds=1, epochs=2, batch_size=20, baseline="none")
+CONFIG = SweepConfig(widths=(5, 9), modes=(3,), seeds=1, epochs=2, batch_size=20, baseline="none", buckets="one")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,9 @@ class Drawn(layers.Family):
         return params.weight
 
 
-@pytest.mark.parametrize("layer", [Doubled(), Drawn()], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(
+    "layer", [pytest.param(Doubled(), marks=pytest.mark.slow), Drawn()], ids=lambda each: type(each).__name__
+)
 def test_a_layer_of_the_user_is_trained_kept_and_asked_for_again(blobs, tmp_path, layer):
     run = run_sweep(CONFIG, dataset=blobs, layer=layer, out=tmp_path / "run")
     assert run.arms == ("custom",)
@@ -79,8 +81,6 @@ def own(features, outputs, width, modes):
 def test_a_network_of_the_user_is_trained_kept_and_asked_for_again(blobs, tmp_path):
     run = run_sweep(CONFIG, dataset=blobs, network=own, out=tmp_path / "run")
     assert run.arms == ("custom",)
-    built = run_sweep(dataclasses.replace(CONFIG, network="residual"), dataset=blobs)
-    np.testing.assert_allclose(run.first.test_loss, built.first.test_loss, rtol=1e-5)
     bare = open_run(tmp_path / "run")
     assert float(bare.first.test_accuracy.isel(epoch=-1, width=0).item()) <= 1
     with pytest.raises(InputError, match="was made with a network of your own; give it again as network="):
@@ -91,13 +91,21 @@ def test_a_network_of_the_user_is_trained_kept_and_asked_for_again(blobs, tmp_pa
         open_run(tmp_path / "run", network=lambda width: networks.mlp([6, width, 3], layers.Dense())).networks()
 
 
+@pytest.mark.slow
+def test_a_network_of_the_user_is_trained_like_one_of_the_library(blobs):
+    run = run_sweep(CONFIG, dataset=blobs, network=own)
+    built = run_sweep(dataclasses.replace(CONFIG, network="residual"), dataset=blobs)
+    np.testing.assert_allclose(run.first.test_loss, built.first.test_loss, rtol=1e-5)
+
+
 def test_a_network_that_asks_for_no_modes_has_one_entry_on_that_axis(blobs):
-    config = SweepConfig(widths=(4, 5), seeds=1, epochs=1, batch_size=20)
+    config = SweepConfig(widths=(4, 5), seeds=1, epochs=1, batch_size=20, baseline="none", buckets="one")
     run = run_sweep(config, dataset=blobs, network=lambda width: networks.mlp([6, width, 3], layers.Dense()))
     assert run.first.modes.values.tolist() == [0]
     assert [trained.width for trained in run.networks()] == [4, 5]
 
 
+@pytest.mark.slow
 def test_an_optimiser_of_the_user_is_that_of_optax(blobs):
     config = dataclasses.replace(CONFIG, precision="float64", learning_rates=(0.003,))
     run = run_sweep(config, dataset=blobs, optimiser=optax.lion)
@@ -113,23 +121,24 @@ def test_an_optimiser_of_the_user_is_that_of_optax(blobs):
     assert not np.allclose(run.first.test_loss, adam.first.test_loss, rtol=1e-3)
 
 
-def test_a_loss_of_the_user_is_what_is_minimised(blobs):
+@pytest.mark.parametrize("counts", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_a_loss_of_the_user_is_what_is_minimised(blobs, counts):
     def value(outputs, label):
         return 0.5 * jnp.sum((outputs - jax.nn.one_hot(label, 3, dtype=outputs.dtype)) ** 2)
 
-    for correct in (None, lambda outputs, label: jnp.argmax(outputs) == label):
-        run = run_sweep(dataclasses.replace(CONFIG, epochs=20), dataset=blobs, loss=Loss(value, correct))
-        (trained, _) = run.networks()
-        outputs = trained.predict(blobs.x_test)
-        expected = 0.5 * ((outputs - np.eye(3)[blobs.y_test]) ** 2).sum(axis=1).mean()
-        np.testing.assert_allclose(run.first.test_loss.sel(width=5).isel(epoch=-1).item(), expected, rtol=1e-4)
-        accuracy = run.first.test_accuracy.sel(width=5).isel(epoch=-1).item()
-        if correct is None:
-            assert np.isnan(accuracy)
-            assert "truncation_loss" in run.first
-        else:
-            assert accuracy == pytest.approx((outputs.argmax(axis=1) == blobs.y_test).mean(), abs=1e-6)
-            assert "truncation_accuracy" in run.first
+    correct = (lambda outputs, label: jnp.argmax(outputs) == label) if counts else None
+    run = run_sweep(dataclasses.replace(CONFIG, epochs=20), dataset=blobs, loss=Loss(value, correct))
+    (trained, _) = run.networks()
+    outputs = trained.predict(blobs.x_test)
+    expected = 0.5 * ((outputs - np.eye(3)[blobs.y_test]) ** 2).sum(axis=1).mean()
+    np.testing.assert_allclose(run.first.test_loss.sel(width=5).isel(epoch=-1).item(), expected, rtol=1e-4)
+    accuracy = run.first.test_accuracy.sel(width=5).isel(epoch=-1).item()
+    if correct is None:
+        assert np.isnan(accuracy)
+        assert "truncation_loss" in run.first
+    else:
+        assert accuracy == pytest.approx((outputs.argmax(axis=1) == blobs.y_test).mean(), abs=1e-6)
+        assert "truncation_accuracy" in run.first
     assert squared_error.correct is not None
 
 
@@ -171,6 +180,9 @@ def of(kind):
     return build
 
 
+SLOW = {"marks": pytest.mark.slow}  # these are checked as they train, which is compiled
+
+
 @dataclasses.dataclass(frozen=True)
 class WrongModes(layers.Mode):
     """Twice a mode layer whose modes do not say so."""
@@ -186,8 +198,8 @@ class WrongModes(layers.Mode):
     ("given", "message"),
     [
         ({"network": lambda sizes, modes: MLP}, "the network's factory asks for 'sizes'; it can have features"),
-        ({"network": of(Leaky)}, "has a gradient on its padding, which training would move away from 0"),
-        ({"network": of(Hidden)}, "`apply` differs from what kernels and biases give, stage by stage"),
+        pytest.param({"network": of(Leaky)}, "has a gradient on its padding, which training would", **SLOW),
+        pytest.param({"network": of(Hidden)}, "`apply` differs from what kernels and biases give, stage", **SLOW),
         ({"network": lambda width, modes: ByCapacity(width)}, "starts with other entries of"),
         ({"network": lambda width: networks.mlp([6, width, 3], layers.Dense())}, "asks for no modes, got modes=(3,)"),
         ({"network": MLP}, "asks for no modes, got modes=(3,)"),
@@ -198,7 +210,7 @@ class WrongModes(layers.Mode):
         ({"layer": layers.Mode}, "layer must be a family such as layers.Mode() or an instance of your own"),
         ({"layer": lambda modes: layers.Mode()}, "layer must be a family such as layers.Mode()"),
         ({"layer": "mode"}, "layer must be a family such as layers.Mode()"),
-        ({"layer": WrongModes()}, "this layer is not sound"),
+        pytest.param({"layer": WrongModes()}, "this layer is not sound", **SLOW),
         ({"optimiser": 3}, "an optimiser is a name or a function of the learning rate, got 3"),
     ],
 )
@@ -209,6 +221,7 @@ def test_what_is_not_sound_is_refused_before_anything_is_written(blobs, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_custom_optimisers_run_in_a_folder_and_need_nothing_to_be_read(blobs, tmp_path):
     run = run_sweep(CONFIG, dataset=blobs, optimiser=optax.lion, out=tmp_path / "run")
     assert run.arms == ("mode",)
@@ -216,6 +229,7 @@ def test_custom_optimisers_run_in_a_folder_and_need_nothing_to_be_read(blobs, tm
         np.testing.assert_array_equal(one.predict(blobs.x_test), other.predict(blobs.x_test))
 
 
+@pytest.mark.slow
 def test_plans_of_custom_networks_run_without_a_folder(blobs):
     plan = make_plan(dataclasses.replace(CONFIG, network="custom"), blobs, Custom(network=own))
     assert execute(plan, blobs).records[0].healthy.all()

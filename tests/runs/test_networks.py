@@ -14,6 +14,7 @@ from modejax.runs.networks import matches
 ARMS = ("dense layer=dense bias=true widths=3", "sparcs network=sparcs widths=4")
 CONFIG = SweepConfig(
     network="conv", network_options=("norm=group",), widths=(2, 4), modes=(2, 3), seeds=2, epochs=3, batch_size=20,
+    depth=1, buckets="one",
     learning_rates=(0.01,), arms=ARMS, baseline_learning_rates=(0.01, 0.03), batches="per_seed", label_noise=(0, 0.2),
 )  # fmt: skip
 
@@ -79,6 +80,7 @@ def test_inputs_that_do_not_fit_are_refused(run, tiles):
         run.networks("dense")[0].predict(tiles.x_test[:, :19])
 
 
+@pytest.mark.slow
 def test_networks_read_from_the_folder_are_those_in_memory(run, tiles):
     memory = run_sweep(CONFIG, dataset=tiles)
     for arm in run.arms:
@@ -146,6 +148,7 @@ def test_real_values_have_no_classes(ramp, tmp_path):
         trained.classify(ramp.x_test)
 
 
+@pytest.mark.slow
 def test_a_network_that_diverged_says_so(tiles):
     run = run_sweep(
         dataclasses.replace(CONFIG, learning_rates=(1e9,), arms=(), baseline="none", seeds=1), dataset=tiles

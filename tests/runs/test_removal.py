@@ -12,7 +12,7 @@ from modejax.sweep import execute as execute_module
 from modejax.sweep.config import SweepConfig
 
 CONFIG = SweepConfig(
-    widths=(6, 10), modes=(3, 5), seeds=2, epochs=2, baseline="none", launches=2, draws=3, kept=(0, 1, 5)
+    widths=(6, 10), modes=(3, 5), depth=1, seeds=2, epochs=2, baseline="none", launches=2, draws=3, kept=(0, 1, 5)
 )
 
 
@@ -22,28 +22,43 @@ def run(tmp_path_factory):
     return folder, run_sweep(CONFIG, out=folder)
 
 
-def test_curves_of_a_run_are_those_of_the_compiled_step(run):
+@pytest.mark.parametrize(
+    ("removal", "changes"),
+    [
+        ("least", {}),
+        pytest.param("most", {"cut": "remove-leading"}, marks=pytest.mark.slow),
+        pytest.param("random", {"order": "random"}, marks=pytest.mark.slow),
+    ],
+)
+def test_curves_of_a_run_are_those_of_the_compiled_step(run, removal, changes):
     folder, whole = run
-    result = whole.first
-    curves = removal_curves(folder, draws=3, kept=CONFIG.kept)
-    for removal, changes in (("least", {}), ("most", {"cut": "remove-leading"}), ("random", {"order": "random"})):
-        if changes:
-            result = run_sweep(dataclasses.replace(CONFIG, **changes)).first
-        last = result.isel(truncation_epoch=0)
-        one = curves.sel(removal=removal)
-        np.testing.assert_array_equal(one.accuracy, last.truncation_accuracy)
-        np.testing.assert_array_equal(one.accuracy_all, last.truncation_accuracy_all)
-        if removal == "random":
-            np.testing.assert_allclose(one.spread, last.truncation_spread)
-        else:
-            assert float(one.spread.max()) == 0
+    result = run_sweep(dataclasses.replace(CONFIG, **changes)).first if changes else whole.first
+    curves = removal_curves(folder, (removal,), draws=3, kept=CONFIG.kept)
+    last = result.isel(truncation_epoch=0)
+    one = curves.sel(removal=removal)
+    np.testing.assert_array_equal(one.accuracy, last.truncation_accuracy)
+    np.testing.assert_array_equal(one.accuracy_all, last.truncation_accuracy_all)
+    if removal == "random":
+        np.testing.assert_allclose(one.spread, last.truncation_spread)
+    else:
+        assert float(one.spread.max()) == 0
     # With all modes kept every order is the network itself; three modes are all that some have.
-    whole = result.test_accuracy.isel(epoch=-1).sel(modes=5)
+    trained = result.test_accuracy.isel(epoch=-1).sel(modes=5)
+    np.testing.assert_allclose(one.accuracy_all.sel(kept=5, modes=5), trained)
+    assert np.isnan(one.accuracy.sel(kept=5, modes=3)).all()
+
+
+@pytest.mark.slow
+def test_curves_of_all_orders_are_those_of_each(run):
+    folder, _ = run
+    curves = removal_curves(folder, draws=3, kept=CONFIG.kept)
+    assert curves.removal.values.tolist() == ["least", "most", "random"]
     for removal in curves.removal.values:
-        np.testing.assert_allclose(curves.accuracy_all.sel(removal=removal, kept=5, modes=5), whole)
-    assert np.isnan(curves.accuracy.sel(kept=5, modes=3)).all()
+        one = removal_curves(folder, (removal,), draws=3, kept=CONFIG.kept).sel(removal=removal)
+        np.testing.assert_array_equal(one.accuracy, curves.accuracy.sel(removal=removal))
 
 
+@pytest.mark.slow
 def test_it_calls_the_step_for_no_epochs(run, monkeypatch):
     folder, _ = run
     monkeypatch.setattr(execute_module, "_calls", None)  # training would need it
@@ -68,6 +83,7 @@ def test_bad_input_is_told(run, tmp_path):
         removal_curves(tmp_path / "dense")
 
 
+@pytest.mark.slow
 def test_importances_are_kept_at_every_truncation_epoch(run):
     last = run[1].first
     result = run_sweep(dataclasses.replace(CONFIG, truncate_every=1)).first

@@ -20,7 +20,7 @@ from modejax.runs.run import Run
 
 CONFIG = SweepConfig(
     widths=(5, 9), modes=(2, 3), seeds=2, epochs=3, batch_size=20, learning_rates=(1e-6, 0.02, 1e9), validation=0.25,
-    weight_decays=(0.0, 0.1), baseline_learning_rates=(0.01, 0.02),
+    weight_decays=(0.0, 0.1), baseline_learning_rates=(0.01, 0.02), depth=1, buckets="one",
 )  # fmt: skip
 
 
@@ -144,6 +144,7 @@ print(json.dumps([each.predict(x).tolist() for each in networks]))
 """
 
 
+@pytest.mark.slow
 def test_a_moved_run_is_read_in_another_process_with_other_devices(run, blobs, tmp_path):
     folder = tmp_path / "deep" / "moved"
     shutil.copytree(run.folder, folder)
@@ -255,10 +256,15 @@ def test_runs_that_do_not_extend_one_another_are_refused(parts, blobs):
         combine([first])
     with pytest.raises(InputError, match="have networks of the arm 'dense' in common"):
         combine([first, first])
-    with pytest.raises(InputError, match="the runs differ in epochs, not only in the values of their axes"):
-        combine([first, run_sweep(dataclasses.replace(SMALL, epochs=1, first_seed=2), dataset=blobs)])
     with pytest.raises(InputError, match="the runs have other arms"):
         combine([first, run_sweep(dataclasses.replace(SMALL, name="other", first_seed=2), dataset=blobs)])
+
+
+@pytest.mark.slow
+def test_runs_of_other_settings_axes_or_data_do_not_extend_one_another(parts, blobs):
+    first = parts[0]
+    with pytest.raises(InputError, match="the runs differ in epochs, not only in the values of their axes"):
+        combine([first, run_sweep(dataclasses.replace(SMALL, epochs=1, first_seed=2), dataset=blobs)])
     shares = dataclasses.replace(SMALL, train_examples=(50,), first_seed=2)
     with pytest.raises(InputError, match="the runs have other axes in the arm 'dense'"):
         combine([first, run_sweep(shares, dataset=blobs)])

@@ -25,7 +25,7 @@ from modejax.sweep import checkpoint
 from modejax.sweep.execute import Interrupted, Watch
 
 SMALL = SweepConfig(
-    widths=(5, 9), modes=(2, 3), seeds=2, epochs=6, batch_size=60, truncate_every=2,
+    widths=(5, 9), modes=(2, 3), seeds=2, epochs=6, batch_size=60, truncate_every=2, buckets="one",
     arms=("residual network=residual layer=low_rank optimiser=sgd momentum=0.9 modes=2",),
 )  # fmt: skip
 LAUNCHES = dataclasses.replace(SMALL, launches=2)
@@ -98,6 +98,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(blobs, finished, tmp_
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_launches_write_two_files_of_networks_and_read_back_equal(blobs, finished, tmp_path):
     """The batched products of another number of members round differently, and Adam makes that visible."""
     whole = finished[1]
@@ -117,6 +118,7 @@ def test_two_launches_write_two_files_of_networks_and_read_back_equal(blobs, fin
         assert float(cell.item()) == pytest.approx(right, abs=1.5 / 70)
 
 
+@pytest.mark.slow
 def test_launches_stopped_and_resumed_equal_uninterrupted_bit_for_bit(blobs, tmp_path):
     whole = run_sweep(LAUNCHES, dataset=blobs)
     folder = tmp_path / "stopped"
@@ -144,7 +146,13 @@ def test_a_run_of_another_config_is_not_resumed(blobs, tmp_path):
         run_sweep(other, dataset=blobs, out=folder, existing="resume")
     with pytest.raises(InputError, match="was begun with another config"):
         run_sweep(SMALL, dataset=blobs, out=folder, existing="resume", optimiser=optax.lion)
-    # Where it runs may change.
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_on_other_devices(blobs, tmp_path):
+    folder = tmp_path / "other"
+    with pytest.raises(Interrupted):
+        perform(SMALL, blobs, keep=Keep(folder), watch=stopping(False, True))
     run_sweep(dataclasses.replace(SMALL, memory_limit="100GB", devices=1), dataset=blobs, out=folder, existing="resume")
 
 
@@ -155,7 +163,7 @@ def test_existing_says_what_becomes_of_a_finished_run(blobs, finished, tmp_path)
         run_sweep(SMALL, dataset=blobs, out=folder)
     with pytest.raises(InputError, match="unknown existing 'replace'; allowed: refuse, resume, overwrite"):
         run_sweep(SMALL, dataset=blobs, out=folder, existing="replace")  # pyright: ignore[reportArgumentType]
-    tiny = dataclasses.replace(SMALL, epochs=1, arms=(), baseline="none")
+    tiny = dataclasses.replace(SMALL, layer="dense", modes=None, depth=1, epochs=1, arms=(), baseline="none")
     replaced = run_sweep(tiny, dataset=blobs, out=folder, existing="overwrite")
     same(open_run(folder), replaced)
     with pytest.raises(InputError, match="a run that is resumed needs its folder"):
@@ -222,7 +230,7 @@ def test_a_folder_that_cannot_be_written_is_refused(blobs):
 
 
 def test_a_given_start_is_part_of_the_run(blobs, tmp_path):
-    config = SweepConfig(layer="dense", widths=(4, 9), seeds=1, epochs=2, batch_size=20, baseline="none")
+    config = SweepConfig(layer="dense", widths=(4,), depth=1, seeds=1, epochs=2, batch_size=20, baseline="none")
     starts = [
         each.params for each in run_sweep(dataclasses.replace(config, first_seed=7, epochs=1), dataset=blobs).networks()
     ]
@@ -236,6 +244,7 @@ def test_a_given_start_is_part_of_the_run(blobs, tmp_path):
     assert (resumed.first.test_loss.values != plain.first.test_loss.values).all()
 
 
+@pytest.mark.slow
 def test_signs_are_learned_with_squared_error():
     from modejax.data import gaussian_mixture
 

@@ -130,6 +130,7 @@ def test_mixture(tiny, tmp_path, monkeypatch):
     assert "97.50 %" in page
 
 
+@pytest.mark.slow
 def test_runs_are_found_resumed_and_not_mixed_up(tmp_path):
     config = SweepConfig(widths=(6,), modes=(2,), seeds=1, epochs=2, baseline="none", kept=(0,))
     said = []

@@ -75,6 +75,7 @@ def test_nodes_dropped_before_training(monkeypatch):
     assert all(0 < row.accuracy < 1 for row in rows)
 
 
+@pytest.mark.slow
 def test_nodes_dropped_after_training():
     shared = dataclasses.replace(spectral_pruning.settings(True, 2), widths=(12,), epochs=2, draws=3)
     rows, trained = spectral_pruning.measure_after(shared, "relu", 1, every=1)
@@ -114,6 +115,7 @@ def test_a_student_adds_its_nodes_and_a_teacher_is_a_student():
     assert (data.x_train.shape, data.y_test.dtype) == ((50, 10), np.float32)
 
 
+@pytest.mark.slow
 def test_students_and_the_nodes_they_need(tmp_path, monkeypatch):
     monkeypatch.setattr(spectral_student, "FAMILIES", spectral_student.FAMILIES[:1])
     shared = dataclasses.replace(spectral_student.settings(True, 2), widths=(4, 6), epochs=3)

@@ -55,7 +55,7 @@ COUNTS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module", params=["shared", "per_seed"])
+@pytest.fixture(scope="module", params=[pytest.param("shared", marks=pytest.mark.slow), "per_seed"])
 def counted(request, told):
     """How often each member saw each example with each label: counts[train_examples, label_noise, seed]."""
     config = SweepConfig(**COUNTS, batches=request.param)

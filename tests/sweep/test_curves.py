@@ -33,6 +33,7 @@ BASE = SweepConfig(
 )
 VECTORS = dataclasses.replace(BASE, arms=("residual network=residual bias=true", "tied network=tied"))
 SWEEPS = {
+    "one": ("blobs", dataclasses.replace(BASE, depth=1)),
     "leading": ("blobs", VECTORS),
     "removed": ("blobs", dataclasses.replace(VECTORS, order="weight", cut="remove-leading", arms=())),
     "images": (
@@ -40,7 +41,14 @@ SWEEPS = {
         dataclasses.replace(BASE, network="conv", network_options=("norm=layer",), widths=(2, 4), modes=(2, 3)),
     ),
 }
-ARMS = [("leading", "mode"), ("leading", "residual"), ("leading", "tied"), ("removed", "mode"), ("images", "conv_mode")]
+ARMS = [
+    ("one", "mode"),
+    ("leading", "mode"),
+    ("leading", "residual"),
+    ("leading", "tied"),
+    ("removed", "mode"),
+    ("images", "conv_mode"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +64,7 @@ def finished(blobs, tiles):
 
 
 def test_the_epochs_of_curves(finished):
-    assert finished("leading")[0].truncation_epochs == (2, 3)
+    assert finished("one")[0].truncation_epochs == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +202,7 @@ def test_a_network_of_the_user_that_is_no_chain_has_curves(blobs):
                 assert record.layer_curves[member, 1, 0, 2, k] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
     scores = ("eigenvalue", "incoming", "random", "weights")
     percentiles = (0, 30, 60, 90)

@@ -47,6 +47,7 @@ def whole(blobs):
     return plan, execute(plan, blobs)
 
 
+@pytest.mark.slow
 def test_launches_give_the_networks_of_one_launch_in_order(blobs, whole):
     plan, outcome = whole
     several = make_plan(dataclasses.replace(SMALL, launches=3), blobs)
@@ -65,6 +66,7 @@ def test_launches_give_the_networks_of_one_launch_in_order(blobs, whole):
     assert count == len(several.buckets[0].members)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launches", [1, 2])
 def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(blobs, tmp_path, launches):
     plan = make_plan(dataclasses.replace(SMALL, launches=launches), blobs)
@@ -80,16 +82,27 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(blobs, tmp_path, l
             np.testing.assert_array_equal(a, b)
 
 
-def test_checkpoints_of_another_sweep_are_refused(blobs, tmp_path):
-    plan = make_plan(dataclasses.replace(SMALL, arms=(), baseline="none"), blobs)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "cosine"},
+        *(
+            pytest.param(changes, marks=pytest.mark.slow)
+            for changes in ({"optimiser": "lion"}, {"label_noise": (0.1,)}, {"batches": "per_seed"})
+        ),
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_checkpoints_of_another_sweep_are_refused(blobs, tmp_path, changes):
+    plan = make_plan(SweepConfig(**ONE, epochs=4), blobs)
     with pytest.raises(Interrupted):
         execute(plan, blobs, checkpoints=tmp_path, watch=Watch(stop=lambda: True))
-    for changes in ({"optimiser": "lion"}, {"schedule": "cosine"}, {"label_noise": (0.1,)}, {"batches": "per_seed"}):
-        other = make_plan(dataclasses.replace(plan.config, **changes), blobs)
-        with pytest.raises(InputError, match="belongs to another config"):
-            execute(other, blobs, checkpoints=tmp_path, resume=True)
+    other = make_plan(dataclasses.replace(plan.config, **changes), blobs)
+    with pytest.raises(InputError, match="belongs to another config"):
+        execute(other, blobs, checkpoints=tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_given_start_is_where_training_starts_and_dropped_nodes_stay_away(blobs):
     fields = ONE | {"layer": "spectral", "depth": 2, "widths": (8,)}
     config = SweepConfig(**fields, layer_options=("variant=two_set", "eigenvectors=trained"), epochs=2)

@@ -121,6 +121,7 @@ def test_two_processes_stop_together_and_resume_to_the_result_of_one(tmp_path):
     np.testing.assert_array_equal(results[0].test_accuracy.isel(epoch=0), results[1].test_accuracy.isel(epoch=0))
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_same_parameters_as_one(tmp_path):
     options = [*SMALL, "--epochs", "1"]
     folders = [tmp_path / "both", tmp_path / "one"]

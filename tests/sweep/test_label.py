@@ -18,6 +18,7 @@ CONFIG = SweepConfig(
     epochs=4,
     batch_size=60,
     truncate_every=2,
+    buckets="one",
     arms=("dense layer=dense train_examples=50,100 widths=5", "low layer=low_rank modes=4"),
     baseline_learning_rates=(0.01, 0.02),
 )
@@ -77,7 +78,7 @@ def test_a_result_says_what_it_is(tree, blobs):
 
 def test_random_orders_report_mean_and_spread_over_draws(blobs):
     config = SweepConfig(
-        widths=(9,), modes=(4,), seeds=2, epochs=5, batch_size=60, order="random", draws=6, baseline="none"
+        widths=(9,), modes=(4,), depth=1, seeds=2, epochs=5, batch_size=60, order="random", draws=6, baseline="none"
     )
     plan = make_plan(config, blobs)
     outcome = execute(plan, blobs)
@@ -92,6 +93,7 @@ def test_random_orders_report_mean_and_spread_over_draws(blobs):
     np.testing.assert_allclose(full, result.test_accuracy.isel(epoch=-1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_real_values_have_curves_of_the_loss(ramp):
     config = SweepConfig(
         widths=(8,), modes=(3,), seeds=2, epochs=30, batch_size=20, validation=0.2, learning_rates=(0.01,)

@@ -65,7 +65,9 @@ IMAGES_MANY = (
     "conv_masked layer=dense mask=dynamic sparsities=50",
     "on_images network=mlp layer=mode",
 )
+FEW = (f"dense layer=dense bias=true optimiser=sgd momentum=0.9 learning_rates=0.05 {PLAIN}",)
 SWEEPS = {
+    "few": ("blobs", dataclasses.replace(VECTORS, depth=1, arms=FEW)),
     "vectors": ("blobs", dataclasses.replace(VECTORS, arms=QUICK)),
     "drawn": ("blobs", dataclasses.replace(DRAWN, arms=("tied network=tied",))),
     "images": ("tiles", IMAGES),
@@ -156,7 +158,8 @@ def test_the_start_is_the_same_bit_for_bit(finished, sweep):
             chex.assert_trees_all_equal(trained[member].params, jax.device_get(start.params))
 
 
-@pytest.mark.parametrize("sweep", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in SWEEPS])
+@pytest.mark.slow
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_twenty_steps_in_float32_are_those_of_the_member_alone(blobs, tiles, sweep):
     data, config = SWEEPS[sweep]
     dataset = {"blobs": blobs, "tiles": tiles}[data]
@@ -177,8 +180,9 @@ def test_twenty_steps_in_float32_are_those_of_the_member_alone(blobs, tiles, swe
         chex.assert_trees_all_close(trained[member].params, jax.device_get(state.params), rtol=0, atol=0.01 * step)
 
 
-def test_an_arm_has_the_numbers_that_it_has_alone(finished, blobs):
-    plan, _, outcome = finished("vectors")
+@pytest.mark.parametrize("sweep", ["few", pytest.param("vectors", marks=pytest.mark.slow)])
+def test_an_arm_has_the_numbers_that_it_has_alone(finished, blobs, sweep):
+    plan, _, outcome = finished(sweep)
     whole = plan.config
     for index, arm in enumerate(whole.all_arms):
         if index == 0:
@@ -197,7 +201,7 @@ def test_an_arm_has_the_numbers_that_it_has_alone(finished, blobs):
 
 
 def test_no_communication_between_members(finished):
-    plan, dataset, _ = finished("vectors")
+    plan, dataset, _ = finished("few")
     with precision_scope("float64"):
         program = make_program(program_spec(plan, dataset))
     assert plan.devices == 2
