@@ -66,6 +66,7 @@ def described(device: str, count: int) -> list[Any]:
         if count not in _CHIPS:
             raise SystemExit(f"{count} chips asked for; allowed: {', '.join(map(str, _CHIPS))}")
         os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+        os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # there is no chip that two processes could fight for
         # Only silences the library, which asks after hosts of a slice that it is not part of.
         os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
         os.environ.setdefault("TPU_ACCELERATOR_TYPE", f"{device}-{max(count, 4)}")

@@ -70,10 +70,10 @@ def repeat(run: Callable[[], Any], times: int) -> list[float]:
 
 
 def ceilings(times: int = 10, precision: str = "float32") -> dict[str, float]:
-    """Measure one device: matrix products at a precision (FLOP/s) and copies (bytes/s, read and written), best of several.
+    """Measure one device: matrix products (FLOP/s) and copies (bytes/s, read and written), best of several.
 
-    On an accelerator the products are of 8192 x 8192 and the copy of a GiB, since smaller ones wait for their launch; on
-    a processor of 2048 x 2048 and 128 MiB, by all cores that JAX gives one device.
+    On an accelerator the products are of 8192 x 8192 and the copy of a GiB, since smaller ones wait for their launch;
+    on a processor of 2048 x 2048 and 128 MiB, by all cores that JAX gives one device.
     """
     large = jax.default_backend() != "cpu"
     size, count = (8192, 2**28) if large else (2048, 2**25)

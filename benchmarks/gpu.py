@@ -1,20 +1,40 @@
-"""All benchmarks with the sizes of one accelerator, by one command and without downloads.
+"""Measure an accelerator in twelve minutes: guards first, then what is worth most, each result written at once.
 
-Run with `uv run python -m benchmarks.gpu --out DIR --data FILE.npz` (or a name of a prepared data set). It writes one
-JSON a benchmark into DIR and a figure, and prints the targets beside what was measured: 512 networks of width 100 with
-30 modes at 50 times the rate of the same programs one after another, 40 % of the roofline of the step, and the grid of
-5,250 networks x 200 epochs within 300 s, compile included. `--smoke` runs the smoke sizes of everything instead.
+Run with `python -m benchmarks.gpu --out DIR --data FILE.npz` (or a name of a prepared data set); the package need not
+be installed (`benchmarks.carry` collects what a machine without a network lacks). All programs are compiled first, in
+parallel and with a cache in DIR; then each row is measured, as long as the budget of time lasts, and what does not fit
+is named and left out. DIR/accelerator.json is written anew after each row, so that a stop loses nothing, and a run that
+finds it goes on behind what is there. At the end the targets stand beside what was measured and what was predicted.
+`--smoke` takes small sizes of everything; on a processor give `--backend cpu` to rehearse.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import tyro
 
-from benchmarks import common, compare, scaling, spectral, sweep_vs_sequential, truncation
+from benchmarks import common, guards
+from benchmarks.truncation import slow_curves
+from modejax import SweepConfig
+from modejax.data import Dataset, load_dataset
+from modejax.sweep.arrays import program_spec
+from modejax.sweep.plan import make_plan
+from modejax.sweep.program import Program, precision_scope
+from modejax.sweep.trained import trained_networks
+
+GRID_EPOCHS = 200
+"""Epochs for which the time of the grand grid is stated."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,48 +42,288 @@ class Config:
     """Options."""
 
     out: Path
-    """Folder for the JSON files and the figure."""
+    """Folder for accelerator.json and the cache of compiled programs."""
     data: str = "mnist"
     """Data set, or the path of an .npz with x_train, y_train, x_test, y_test."""
+    backend: Literal["gpu", "tpu", "cpu"] = "gpu"
+    """What JAX must run on; a missing plugin would run the full sizes on the processor."""
+    budget: float = 720.0
+    """Seconds for everything, compiling included."""
     smoke: bool = False
     """Small sizes on digits."""
+    threads: int = 8
+    """Programs compiled at the same time."""
 
 
-def main(config: Config) -> None:
-    """Run everything."""
-    common.use_all_cores()
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One program to measure."""
+
+    part: str
+    name: str
+    sweep: SweepConfig
+    epochs: int = 3  # timed, after one that is not
+    distinct: int = 1  # networks run one after another, by the same program
+
+
+def rows_of(smoke: bool) -> list[Row]:
+    """Return all rows in the order of their worth."""
+    many = 8 if smoke else 512
+
+    def row(part: str, name: str, timed: int = 3, distinct: int = 1, **changes: Any) -> Row:
+        return Row(part, name, common.base_sweep(devices=1, **changes), timed, distinct)
+
+    rows = [
+        row("sequential", f"{many} networks", seeds=many),
+        row("sequential", "one by one", distinct=4, seeds=1),
+        row("members", "64 networks" if not smoke else "4 networks", seeds=4 if smoke else 64),
+        row("precision", f"{many} networks, tf32", seeds=many, precision="tf32"),
+        row("precision", f"{many} networks, bfloat16", seeds=many, precision="bfloat16"),
+        row("truncation", "all curves", seeds=4 if smoke else 64, learning_rates=(0.005,)),
+    ]
+    grid: dict[str, Any] = {
+        "widths": (5, 10) if smoke else (50, 100, 200, 400, 800),
+        "modes": (1, 2, 3) if smoke else tuple(range(1, 71)),
+        "seeds": 5,
+        "learning_rates": (0.001, 0.003, 0.01),
+        "epochs": GRID_EPOCHS,
+    }
+    rows += [
+        row("grid", "grand grid, tf32", 1, precision="tf32", **grid),
+        row("grid", "grand grid, float32", 1, **grid),
+        row("members", "256 networks" if not smoke else "2 networks", seeds=2 if smoke else 256),
+        row("width", "4 of width 40", seeds=4, widths=(40,))
+        if smoke
+        else row("width", "64 of width 1000", seeds=64, widths=(1000,)),
+    ]
+    return rows
+
+
+class Results:
+    """The JSON file, written anew with each result."""
+
+    def __init__(self, config: Config) -> None:
+        self.path, self.config, self.began = config.out / "accelerator.json", config, time.perf_counter()
+        self.content: dict[str, Any] = {"rows": {}, "left_out": {}}
+        if self.path.exists():
+            old = json.loads(self.path.read_text())
+            facts = common.facts()
+            if all(old.get(name) == facts[name] for name in ("devices", "versions", "commit")):
+                self.content |= {name: old[name] for name in ("rows", "guards", "ceilings", "compile") if name in old}
+                print(f"going on behind {len(self.content['rows'])} rows of {self.path}")
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left of the budget."""
+        return self.config.budget - (time.perf_counter() - self.began)
+
+    def put(self, name: str, value: Any) -> None:
+        """Note something and write the file."""
+        self.content[name] = value
+        self.save()
+
+    def row(self, row: Row, value: dict[str, Any]) -> None:
+        """Note a row and write the file."""
+        self.content["rows"][row.name] = {"part": row.part, **value}
+        self.content["left_out"].pop(row.name, None)
+        self.save()
+
+    def leave_out(self, row: Row, why: str) -> None:
+        """Note that a row is not measured."""
+        print(f"left out: {row.name} ({why})", flush=True)
+        self.content["left_out"][row.name] = why
+        self.save()
+
+    def save(self) -> None:
+        """Write the file."""
+        self.content["seconds"] = time.perf_counter() - self.began
+        common.write("accelerator", self.config.smoke, self.config, self.content, self.path, quiet=True)
+
+
+def compile_all(rows: list[Row], dataset: Dataset, results: Results) -> dict[str, Future[Program]]:
+    """Compile the programs of all rows at once and wait for them, a third of the budget at most."""
+    pool = ThreadPoolExecutor(results.config.threads)
+
+    def one(row: Row) -> Program:
+        with precision_scope(row.sweep.precision):
+            return Program(program_spec(make_plan(row.sweep, dataset), dataset))
+
+    began = time.perf_counter()
+    futures = {row.name: pool.submit(one, row) for row in rows}
+    until = began + min(results.left, results.config.budget / 3)
+    while time.perf_counter() < until and not all(future.done() for future in futures.values()):
+        time.sleep(0.2)
+    pool.shutdown(wait=False, cancel_futures=True)
+    ready = {name: future.result() for name, future in futures.items() if not _problem(future)}
+    took = {name: [each.seconds_to_trace, each.seconds_to_compile] for name, each in ready.items()}
+    whole = time.perf_counter() - began
+    print(f"{len(ready)} of {len(rows)} programs compiled in {whole:.0f} s", flush=True)
+    results.put("compile", {"seconds": whole, "threads": results.config.threads, "trace_and_compile": took})
+    return futures
+
+
+def _problem(future: Future[Program]) -> str:
+    """Say why a program is not there; nothing where it is."""
+    if not future.done() or future.cancelled():
+        return "not compiled in time"
+    error = future.exception()
+    return "" if error is None else f"not compiled: {type(error).__name__}: {error}"[:400]
+
+
+def measure(row: Row, program: Program, dataset: Dataset, limits: dict[str, float]) -> dict[str, Any]:
+    """Time the epochs of a program; several networks by one program count as one run after another."""
+    seconds, first = [], np.zeros(0)
+    timed: Any = None
+    for seed in range(row.distinct):
+        timed = common.Timed(dataclasses.replace(row.sweep, first_seed=seed), dataset, program)
+        _, records = timed.run(1)
+        first = records[0].test_accuracy[0] if seed == 0 else first
+        seconds += [timed.run(1)[0] for _ in range(row.epochs)]
+    plan, epoch = timed.plan, statistics.median(seconds)
+    flops = timed.useful_flops_per_epoch / plan.launches
+    moved = plan.steps_per_epoch * 2 * plan.memory.state
+    bound = max(flops / limits["matmul_flops_per_second"], moved / limits["copy_bytes_per_second"])
+    predicted = plan.steps_per_epoch * plan.step_seconds + plan.evaluation_seconds
+    return {
+        "members": row.sweep.num_members,
+        "launches": plan.launches,
+        "buckets": [[bucket.width, bucket.modes, len(bucket.members)] for bucket in plan.buckets],
+        "precision": row.sweep.precision,
+        "epoch_seconds": seconds,
+        "predicted_epoch_seconds": predicted,
+        "predicted_for": plan.machine.title,
+        "network_epochs_per_second": row.sweep.num_members / plan.launches / epoch,
+        "useful_flops_per_second": flops / epoch,
+        "padded_over_useful": plan.padded_flops / plan.useful_flops,
+        "share_of_peak": flops / epoch / limits["matmul_flops_per_second"],
+        "roofline_share": bound / epoch,
+        "predicted_device_bytes": plan.memory.device,
+        "test_accuracy_after_one_epoch": float(np.nanmean(first)),
+        "first_members_accuracy": float(first[0]),
+    }
+
+
+def measure_curves(row: Row, program: Program, dataset: Dataset) -> dict[str, Any]:
+    """Time the truncation curves of a program beside its epochs, and beside kernels made anew for each cut."""
+    timed = common.Timed(row.sweep, dataset, program)
+    timed.run(1)
+    epochs, cuts, records = [], [], None
+    for _ in range(row.epochs):
+        epochs.append(timed.run(1)[0])
+        taken, records = timed.run(0, truncate=True)
+        cuts.append(taken)
+    assert records is not None
+    states = [jax.tree.map(np.asarray, state) for state in timed.states]
+    first = next(iter(trained_networks(timed.plan, states)))
+    with precision_scope(timed.scope):
+        x = jnp.asarray(dataset.x_test, jnp.float32) * dataset.scale
+        slow, slow_seconds = slow_curves(first.network, first.params, x, jnp.asarray(dataset.y_test))
+    fast = np.concatenate([records[0].layer_curves[0, 0], records[0].together_curves[0, :1]])
+    gap = float(np.abs(fast - slow).max())
+    # An example whose two largest logits differ by rounding may be decided otherwise.
+    if not gap <= 5 / len(dataset.y_test):
+        raise ValueError(f"the curves differ by {100 * gap:.3f} points from kernels made anew: no times")
+    return {
+        "members": row.sweep.num_members,
+        "truncation_seconds": cuts,
+        "epoch_seconds": epochs,
+        "epochs": statistics.median(cuts) / statistics.median(epochs),
+        "rebuild_seconds_one_network": slow_seconds,
+        "largest_gap": gap,
+    }
+
+
+def attempt(row: Row, future: Future[Program], dataset: Dataset, results: Results) -> None:
+    """Measure a row if it is compiled and the time suffices; a failure is noted and ends nothing else."""
+    if _problem(future):
+        return results.leave_out(row, _problem(future))
+    plan = make_plan(row.sweep, dataset)
+    epoch = plan.steps_per_epoch * plan.step_seconds + plan.evaluation_seconds
+    needed = 1.5 * row.distinct * (row.epochs + 1) * epoch + 3
+    if needed > results.left:
+        return results.leave_out(row, f"needs about {needed:.0f} s, {results.left:.0f} s are left")
+    limits = results.content["ceilings"][row.sweep.precision]
+    curves = row.part == "truncation"
+    try:
+        found = (
+            measure_curves(row, future.result(), dataset) if curves else measure(row, future.result(), dataset, limits)
+        )
+    except (RuntimeError, ValueError) as error:  # memory of the device among them
+        return results.leave_out(row, f"{type(error).__name__}: {error}"[:400])
+    results.row(row, found)
+    print(_sentence(row, found), flush=True)
+    return None
+
+
+def _sentence(row: Row, found: dict[str, Any]) -> str:
+    if row.part == "truncation":
+        return (
+            f"{row.name} of {found['members']} networks: {found['epochs']:.2f} epochs, gap {found['largest_gap']:.1e}"
+        )
+    return (
+        f"{row.name}: epoch {statistics.median(found['epoch_seconds']):.4f} s, predicted "
+        f"{found['predicted_epoch_seconds']:.4f} s for {found['predicted_for']}; "
+        f"{found['network_epochs_per_second']:.1f} network-epochs/s, "
+        f"{found['useful_flops_per_second'] / 1e12:.3f} TFLOP/s useful ({100 * found['share_of_peak']:.0f} % of the "
+        f"peak, roofline share {100 * found['roofline_share']:.0f} %), accuracy after one epoch "
+        f"{100 * found['test_accuracy_after_one_epoch']:.2f} %"
+    )
+
+
+def targets(content: dict[str, Any]) -> list[str]:
+    """Return the targets beside what was measured, a sentence each."""
+    rows = content["rows"]
+    lines = []
+    alone = rows.get("one by one")
+    together = next((row for name, row in rows.items() if row["part"] == "sequential" and name != "one by one"), None)
+    if alone and together:
+        ratio = together["network_epochs_per_second"] / alone["network_epochs_per_second"]
+        lines.append(f"{together['members']} networks at {ratio:.1f} times the sequential rate (target 100)")
+    shares = [row["roofline_share"] for row in rows.values() if "roofline_share" in row]
+    if shares:
+        lines.append(f"roofline share of the step, best: {100 * max(shares):.0f} % (target 50)")
+    for name, row in rows.items():
+        if row["part"] == "grid":
+            total = row["launches"] * GRID_EPOCHS * statistics.median(row["epoch_seconds"])
+            compiling = sum(content["compile"]["trace_and_compile"].get(name, [0.0]))
+            lines.append(
+                f"{name}: {row['members']} networks x {GRID_EPOCHS} epochs in {total:.0f} s from the epochs measured, "
+                f"{compiling:.0f} s of compiling (target 300)"
+            )
+    return lines
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Run everything that the budget allows."""
+    if jax.default_backend() != config.backend:
+        raise SystemExit(
+            f"JAX runs on {jax.default_backend()}, not on {config.backend}; install its plugin, or give --backend "
+            f"{jax.default_backend()}"
+        )
     config.out.mkdir(parents=True, exist_ok=True)
-    kind = f"{'smoke-' if config.smoke else ''}{jax.default_backend()}"
-
-    def file(name: str) -> Path:
-        return config.out / f"{name}-{kind}.json"
-
-    steps = scaling.main(
-        scaling.Config(
-            smoke=config.smoke,
-            data=config.data,
-            only=("members", "width", "modes", "buckets", "mlps", "precision", "devices", "grid"),
-            members=(1, 4, 16, 64, 256, 512, 1024),
-            out=file("scaling"),
-        )
-    )
-    pairs = sweep_vs_sequential.main(
-        sweep_vs_sequential.Config(
-            smoke=config.smoke, data=config.data, members=512, distinct=8, out=file("sweep_vs_sequential")
-        )
-    )
-    truncation.main(
-        truncation.Config(smoke=config.smoke, data=config.data, members=64, out=file("truncation")),
-    )
-    spectral.main(spectral.Config(smoke=config.smoke, data=config.data, out=file("spectral")))
-    compare.main(compare.Config(tuple(sorted(config.out.glob("*.json"))), figure=config.out / f"scaling-{kind}.png"))
-    same, axes = pairs["same_size"], steps["axes"]
-    most = max(axes["members"].values(), key=lambda row: row["roofline_share"])
-    grid = axes["grid"]["grand grid"]
-    total = grid["run_seconds_predicted"] + grid["trace_seconds"] + grid["compile_seconds"]
-    print(f"\n{same['members']} networks at {same['speedup']:.1f} times the sequential rate (target on a GPU: 50)")
-    print(f"roofline share of the step, best: {100 * most['roofline_share']:.0f} % (target 40)")
-    print(f"grand grid, {grid['members']} networks x 200 epochs, from the epochs measured: {total:.0f} s (target 300)")
+    jax.config.update("jax_compilation_cache_dir", str((config.out / "compiled").resolve()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    dataset = load_dataset("digits" if config.smoke else config.data)
+    results = Results(config)
+    shapes = [len(dataset.y_train), dataset.num_features, len(dataset.y_test)]
+    results.put("dataset", {"name": dataset.name, "train_features_test": shapes})
+    print(f"{jax.devices()[0].device_kind}, {dataset.name} {shapes}, budget {config.budget:.0f} s", flush=True)
+    rows = [row for row in rows_of(config.smoke) if row.name not in results.content["rows"]]
+    futures = compile_all(rows, dataset, results)
+    measured: dict[str, Callable[[], Any]] = {
+        "guards": guards.check,
+        "ceilings": lambda: {name: common.ceilings(5, name) for name in ("float32", "tf32", "bfloat16")},
+    }
+    for name, of in measured.items():
+        if name not in results.content:
+            results.put(name, of())
+            print(f"{name}: {results.content[name]}", flush=True)
+    for row in rows:
+        attempt(row, futures[row.name], dataset, results)
+    results.put("targets", targets(results.content))
+    print("\n".join(results.content["targets"]))
+    print(f"wrote {results.path}")
+    return results.content
 
 
 if __name__ == "__main__":

@@ -123,4 +123,6 @@ def _show(plan: Plan, dataset: str) -> None:
         return
     room = "" if machine.memory is None else f" of the {bytes_text(machine.memory)} that it has"
     print(f"{held}:")
-    print(f"about {bytes_text(memory.device / plan.devices)} on each device{room}, {bytes_text(memory.host)} on the host")
+    print(
+        f"about {bytes_text(memory.device / plan.devices)} on each device{room}, {bytes_text(memory.host)} on the host"
+    )

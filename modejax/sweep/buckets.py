@@ -13,6 +13,7 @@ from modejax.sweep.predict import Size
 
 __all__ = ["Bucket", "Cost", "arm_buckets", "bucket_shapes"]
 
+
 @dataclasses.dataclass(frozen=True)
 class Bucket:
     """Members that share padded shapes."""

@@ -91,3 +91,68 @@ def test_a_backend_is_chosen_for_a_while(name):
     with made_for(name):
         assert backend() == name
     assert backend() == before
+
+
+@pytest.mark.parametrize(
+    ("window", "labels", "left", "kernel", "out", "flops"),
+    [
+        # A batched product as compilers for TPUs write it: 64 places of which each meets one of 64 kernels.
+        (
+            "size=64 stride=63 lhs_dilate=64",
+            "0bf_0io->0bf",
+            (64, 10, 30),
+            (64, 30, 20),
+            (64, 10, 20),
+            64 * 10 * 30 * 20,
+        ),
+        # Padding that nothing stands in.
+        ("size=5 pad=4_4 rhs_reversal=1", "bf0_o0i->bf0", (7, 3, 1), (4, 5, 3), (7, 4, 5), 7 * 3 * 4 * 5),
+        # A convolution of 3 places over 6 with one of padding at each end.
+        ("size=3 pad=1_1", "b0f_0io->b0f", (2, 6, 3), (3, 3, 4), (2, 6, 4), 2 * 3 * 4 * (6 * 3 - 2)),
+    ],
+)
+def test_convolutions_count_what_meets_an_input(window, labels, left, kernel, out, flops):
+    shapes = ["f32[" + ",".join(map(str, shape)) + "]" for shape in (left, kernel, out)]
+    text = f"""HloModule m
+
+ENTRY %main (a: {shapes[0]}, b: {shapes[1]}) -> {shapes[2]} {{
+  %a = {shapes[0]}{{2,1,0}} parameter(0)
+  %b = {shapes[1]}{{2,1,0}} parameter(1)
+  ROOT %c = {shapes[2]}{{2,1,0}} convolution(%a, %b), window={{{window}}}, dim_labels={labels}
+}}
+"""
+    module = parse(text)
+    (kernel_of,) = module.kernels(module.entry)
+    assert kernel_of.kind == "convolution"
+    assert kernel_of.flops == 2 * flops
+
+
+def test_arrays_on_the_chip_move_no_bytes_of_main_memory():
+    text = """HloModule m
+
+%condition (p: (s32[], f32[8,8])) -> pred[] {
+  %p = (s32[], f32[8,8]{1,0:T(8,128)S(1)}) parameter(0)
+  %i = s32[]{:T(128)} get-tuple-element(%p), index=0
+  %limit = s32[]{:T(128)} constant(12)
+  ROOT %less = pred[]{:T(512)} compare(%i, %limit), direction=LT
+}
+
+%body (p: (s32[], f32[8,8])) -> (s32[], f32[8,8]) {
+  %p = (s32[], f32[8,8]{1,0:T(8,128)S(1)}) parameter(0)
+  %i = s32[]{:T(128)} get-tuple-element(%p), index=0
+  %x = f32[8,8]{1,0:T(8,128)S(1)} get-tuple-element(%p), index=1
+  %next = s32[]{:T(128)} add(%i, %i)
+  %away = (f32[8,8]{1,0:T(8,128)}, f32[8,8]{1,0:T(8,128)S(1)}, u32[]{:S(2)}) copy-start(%x)
+  %there = f32[8,8]{1,0:T(8,128)} copy-done(%away)
+  %y = f32[8,8]{1,0:T(8,128)S(1)} cosine(%x)
+  ROOT %out = (s32[], f32[8,8]{1,0:T(8,128)S(1)}) tuple(%next, %y)
+}
+
+ENTRY %main (a: (s32[], f32[8,8])) -> (s32[], f32[8,8]) {
+  %a = (s32[], f32[8,8]{1,0:T(8,128)S(1)}) parameter(0)
+  ROOT %w = (s32[], f32[8,8]{1,0:T(8,128)S(1)}) while(%a), condition=%condition, body=%body
+}
+"""
+    (loop,) = parse(text).loops()
+    assert loop.turns == 12
+    assert [(kernel.kind, kernel.bytes) for kernel in loop.kernels] == [("scalar", 8), ("prefetch", 256), ("other", 0)]

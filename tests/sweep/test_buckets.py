@@ -18,7 +18,9 @@ from modejax.sweep.members import grid_members
 )
 def test_buckets_hold_every_size_and_never_cost_more_than_one_a_size(sizes, steps):
     step = {
-        (w, p): (600.0 * p * (784 + 4 * w + 10) / 1e11, 1e-4) for w in {w for w, _ in sizes} for p in {p for _, p in sizes}
+        (w, p): (600.0 * p * (784 + 4 * w + 10) / 1e11, 1e-4)
+        for w in {w for w, _ in sizes}
+        for p in {p for _, p in sizes}
     }
     cost = Cost(step.__getitem__, steps, 1.0)
     buckets = bucket_shapes(sizes, cost)
