@@ -140,6 +140,56 @@ def scaling_rows(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def aot_rows(content: dict[str, Any]) -> list[str]:
+    """Return the lines of a table for `aot`."""
+    lines = [
+        f"{content['device']}; {content['config']['devices']} device(s).",
+        "",
+        "| sweep | kernels a step | products | transposes | MB | GFLOP | predicted, us | arithmetic | by the plan, us "
+        "| peak, MiB | by the plan, MiB | collectives | compile, s |",
+        "| --- " * 13 + "|",
+    ]
+    for name, row in content["sweeps"].items():
+        step, plan = row["step"], row["plan"]
+        kinds = step["kinds"]
+        cells = [
+            name,
+            f"{step['kernels']}",
+            f"{kinds.get('product', 0) + kinds.get('convolution', 0)}",
+            f"{kinds.get('transpose', 0)}",
+            f"{step['bytes'] / 1e6:.0f}",
+            f"{step['flops'] / 1e9:.2f}",
+            f"{1e6 * step['predicted_seconds']:.0f}",
+            f"{100 * step['share_arithmetic']:.0f} %",
+            f"{1e6 * plan['step_seconds']:.0f}",
+            f"{row['peak_bytes'] / 2**20:.0f}",
+            f"{plan['bytes_each_device'] / 2**20:.0f}",
+            f"{row['collectives']}",
+            f"{row['compile_seconds']:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def accelerator_rows(content: dict[str, Any]) -> list[str]:
+    """Return the lines of a table for `gpu`."""
+    lines = [
+        "| row | networks | an epoch, s | predicted, s | network-epochs/s | TFLOP/s useful | of peak | of roofline "
+        "| accuracy after one epoch |",
+        "| --- " * 9 + "|",
+    ]
+    for name, row in content["rows"].items():
+        if row["part"] == "truncation":
+            continue
+        lines.append(
+            f"| {name} | {row['members']} | {_seconds(row['epoch_seconds'])} | {row['predicted_epoch_seconds']:.3f} "
+            f"| {row['network_epochs_per_second']:.1f} | {row['useful_flops_per_second'] / 1e12:.3f} "
+            f"| {100 * row['share_of_peak']:.0f} % | {100 * row['roofline_share']:.0f} % "
+            f"| {100 * row['test_accuracy_after_one_epoch']:.2f} % |"
+        )
+    return [*lines, "", *content.get("targets", []), *(f"left out: {n} ({w})" for n, w in content["left_out"].items())]
+
+
 def draw(scalings: list[dict[str, Any]], path: Path) -> None:
     """Draw rate against members, width and modes, one line a machine, with the share of the matrix peak."""
     from matplotlib.figure import Figure
@@ -165,6 +215,8 @@ def draw(scalings: list[dict[str, Any]], path: Path) -> None:
 def main(config: Config) -> None:
     """Print one table a file."""
     tables = {
+        "accelerator": accelerator_rows,
+        "aot": aot_rows,
         "nnx_linear": nnx_rows,
         "svr": svr_rows,
         "scaling": scaling_rows,

@@ -53,6 +53,8 @@ class Config:
     """Small sizes on digits."""
     threads: int = 8
     """Programs compiled at the same time."""
+    members: int = 512
+    """Networks of the rows that fill the device; fewer for a processor."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +68,10 @@ class Row:
     distinct: int = 1  # networks run one after another, by the same program
 
 
-def rows_of(smoke: bool) -> list[Row]:
-    """Return all rows in the order of their worth."""
-    many = 8 if smoke else 512
+def rows_of(smoke: bool, members: int = 512) -> list[Row]:
+    """Return all rows in the order of their worth; `members` networks in those that fill the device."""
+    many = 8 if smoke else members
+    some = -(-many // 8)
 
     def row(part: str, name: str, timed: int = 3, distinct: int = 1, **changes: Any) -> Row:
         return Row(part, name, common.base_sweep(devices=1, **changes), timed, distinct)
@@ -76,10 +79,10 @@ def rows_of(smoke: bool) -> list[Row]:
     rows = [
         row("sequential", f"{many} networks", seeds=many),
         row("sequential", "one by one", distinct=4, seeds=1),
-        row("members", "64 networks" if not smoke else "4 networks", seeds=4 if smoke else 64),
+        row("members", f"{some} networks", seeds=some),
         row("precision", f"{many} networks, tf32", seeds=many, precision="tf32"),
         row("precision", f"{many} networks, bfloat16", seeds=many, precision="bfloat16"),
-        row("truncation", "all curves", seeds=4 if smoke else 64, learning_rates=(0.005,)),
+        row("truncation", "all curves", seeds=some, learning_rates=(0.005,)),
     ]
     grid: dict[str, Any] = {
         "widths": (5, 10) if smoke else (50, 100, 200, 400, 800),
@@ -91,10 +94,8 @@ def rows_of(smoke: bool) -> list[Row]:
     rows += [
         row("grid", "grand grid, tf32", 1, precision="tf32", **grid),
         row("grid", "grand grid, float32", 1, **grid),
-        row("members", "256 networks" if not smoke else "2 networks", seeds=2 if smoke else 256),
-        row("width", "4 of width 40", seeds=4, widths=(40,))
-        if smoke
-        else row("width", "64 of width 1000", seeds=64, widths=(1000,)),
+        row("members", f"{many // 2} networks", seeds=many // 2),
+        row("width", f"{some} wide networks", seeds=some, widths=(40,) if smoke else (1000,)),
     ]
     return rows
 
@@ -308,7 +309,7 @@ def main(config: Config) -> dict[str, Any]:
     shapes = [len(dataset.y_train), dataset.num_features, len(dataset.y_test)]
     results.put("dataset", {"name": dataset.name, "train_features_test": shapes})
     print(f"{jax.devices()[0].device_kind}, {dataset.name} {shapes}, budget {config.budget:.0f} s", flush=True)
-    rows = [row for row in rows_of(config.smoke) if row.name not in results.content["rows"]]
+    rows = [row for row in rows_of(config.smoke, config.members) if row.name not in results.content["rows"]]
     futures = compile_all(rows, dataset, results)
     measured: dict[str, Callable[[], Any]] = {
         "guards": guards.check,

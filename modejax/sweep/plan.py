@@ -12,35 +12,19 @@ import numpy as np
 from modejax.backend import made_for
 from modejax.data import Dataset
 from modejax.errors import InputError
-from modejax.networks.base import Chain
-from modejax.sweep.arm import Arm
 from modejax.sweep.buckets import Bucket, Cost, arm_buckets
 from modejax.sweep.config import SweepConfig
-from modejax.sweep.cost import longest_modes, row_floats
+from modejax.sweep.cost import row_floats
 from modejax.sweep.machines import Machine, Target, this_machine
-from modejax.sweep.members import Members, grid_members
 from modejax.sweep.memory import Memory, available_memory, launch_memory, resident_bytes
 from modejax.sweep.parsing import parse_bytes
+from modejax.sweep.planned import PlannedArm, planned_arm, trained_parameters, training_examples
 from modejax.sweep.predict import Size, StepCost, evaluation_seconds, step_cost, step_costs, step_seconds
-from modejax.sweep.spec import ArmSpec, BucketSpec, Custom, network_spec, optimiser_of
+from modejax.sweep.spec import ArmSpec, BucketSpec, Custom
 
 __all__ = ["Bucket", "Plan", "PlannedArm", "make_plan"]
 
 _GIB = 2**30
-
-
-@dataclasses.dataclass(frozen=True)
-class PlannedArm:
-    """An arm of a plan."""
-
-    arm: Arm
-    spec: ArmSpec
-    members: Members
-
-    @property
-    def name(self) -> str:
-        """The name of the arm."""
-        return self.arm.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,32 +208,6 @@ def _fit(split: Callable[[int], _Split], most: int, fits: Callable[[_Split], boo
     return split(many)
 
 
-def _training_examples(config: SweepConfig, dataset: Dataset) -> tuple[int, int]:
-    """Return how many training examples are held out and how many are left."""
-    held_out = round(config.validation * len(dataset.y_train))
-    left = len(dataset.y_train) - held_out
-    if config.validation and not (held_out and left):
-        raise InputError(
-            f"validation {config.validation:g} leaves {left} of the {len(dataset.y_train)} training examples of "
-            f"{dataset.name} to train on and {held_out} to choose by; give a share that leaves some of both"
-        )
-    if config.batch_size > left:
-        beside = f" left beside {held_out} for validation" if held_out else ""
-        raise InputError(
-            f"batch_size {config.batch_size} is larger than the {left} training examples of {dataset.name}{beside}; "
-            f"allowed: 1 to {left}"
-        )
-    for arm in config.all_arms:
-        if arm.train_examples and max(arm.train_examples) > left:
-            raise InputError(
-                f"train_examples names {max(arm.train_examples)}, but {dataset.name} has {left} to train on; "
-                f"allowed: 1 to {left}"
-            )
-        if arm.label_noise and dataset.targets == "values":
-            raise InputError(f"label_noise replaces labels, but the targets of {dataset.name} are real values")
-    return held_out, left
-
-
 def _devices(config: SweepConfig, target: Target | None) -> int:
     if target is not None:
         return target.devices
@@ -262,48 +220,6 @@ def _devices(config: SweepConfig, target: Target | None) -> int:
             f"{jax.device_count()}; leave devices out, so that every process has its share"
         )
     return devices
-
-
-def _planned(config: SweepConfig, index: int, arm: Arm, dataset: Dataset, custom: Custom) -> PlannedArm:
-    network = network_spec(
-        arm, config.precision, dataset.num_features, dataset.num_outputs, dataset.image_shape, custom
-    )
-    members = grid_members(arm, config.seed_numbers)
-    basic = {"width", "modes", "seed", "learning_rate", "weight_decay"}
-    numbers = tuple(name for name in members.dims if name not in basic)
-    to_network = tuple(axis.name for axis, _ in members.axes if axis.network)
-    largest = max(arm.widths), max(arm.modes or (0,))
-    first = tuple(sorted(members.numbers(0, to_network).items()))
-    most = longest_modes(network, *largest, first)
-    kept = (config.kept or tuple(range(most + 1))) if most else ()
-    if kept and kept[-1] > most and index == 0:
-        raise InputError(f"kept names {kept[-1]} modes, but no member has more than {most}; allowed: 0 to {most}")
-    # A layer of the user's may hold the parameters of a spectral one.
-    eigenvalues = set() if arm.layer in ("spectral", "custom") else {"eigenvalue", "eigenvector"}
-    nodes = set(config.prune) - {"weights"} if not arm.depth else set()
-    made = network.build(*largest, **dict(first))
-    if config.prune and arm.network == "custom" and not isinstance(made, Chain):
-        raise InputError(
-            f"pruning curves drop nodes between the maps of a chain, and {type(made).__name__} is none "
-            "(modejax.networks.Chain); leave prune out"
-        )
-    left_out = set(config.prune) if arm.network == "sparcs" else eigenvalues | nodes
-    spec = ArmSpec(
-        name=arm.name,
-        network=network,
-        optimiser=optimiser_of(arm, custom),
-        schedule=arm.schedule,
-        warm=arm.warm_up > 0,
-        penalty=arm.penalty,
-        mask_after=arm.mask_after,
-        numbers=numbers,
-        to_network=to_network,
-        example_numbers=first,
-        kept=tuple(k for k in kept if k <= most),
-        pruned=tuple(name for name in config.prune if name not in left_out),
-        ranked=index == 0,
-    )
-    return PlannedArm(arm, spec, members)
 
 
 def make_plan(
@@ -337,9 +253,9 @@ def make_plan(
 
 
 def _made(config: SweepConfig, dataset: Dataset, custom: Custom, machine: Machine, target: Target | None) -> Plan:
-    held_out, num_train = _training_examples(config, dataset)
+    held_out, num_train = training_examples(config, dataset)
     devices = _devices(config, target)
-    arms = tuple(_planned(config, i, arm, dataset, custom) for i, arm in enumerate(config.all_arms))
+    arms = tuple(planned_arm(config, i, arm, dataset, custom) for i, arm in enumerate(config.all_arms))
     steps = num_train // config.batch_size
     buckets: list[Bucket] = []
     useful = parameters = 0
@@ -349,7 +265,7 @@ def _made(config: SweepConfig, dataset: Dataset, custom: Custom, machine: Machin
         cost = Cost(step, steps * config.epochs, machine.compile_seconds, devices)
         buckets += arm_buckets(index, each.members, config.buckets, cost)
         useful += sum(count * costs[size].flops for size, count in each.members.sizes().items())
-        parameters += _parameters(each)
+        parameters += trained_parameters(each)
     chosen, resident = _within_memory(config, dataset, arms, buckets, Target(machine, devices))
     padded = 0.0
     for b in chosen.buckets:
@@ -381,21 +297,6 @@ def _costs(arm: PlannedArm, config: SweepConfig, machine: Machine) -> dict[Size,
     sizes = arm.members.sizes()
     padded = [(w, p) for w in sorted({w for w, _ in sizes}) for p in sorted({p for _, p in sizes})]
     return step_costs(arm.spec, padded, config.batch_size, machine.tile)
-
-
-def _parameters(arm: PlannedArm) -> int:
-    """Return the trained parameters of all members of an arm."""
-    members, names = arm.members, arm.spec.to_network
-    counts: dict[tuple, int] = {}
-    total = 0
-    for member in range(len(members)):
-        numbers = members.numbers(member, names)
-        size = int(members["width"][member]), int(members["modes"][member])
-        kind = (*size, *numbers.values())
-        if kind not in counts:
-            counts[kind] = arm.spec.network.build(*size, **numbers).num_parameters()
-        total += counts[kind]
-    return total
 
 
 def _within_memory(
