@@ -54,9 +54,11 @@ def launch_memory(
     place, and its laid-out patches come once besides; a skip keeps one number a unit more), and three copies of the
     parameters, which are ranked; in a training step two copies of the parameters and twice the activations of a batch;
     while nodes are dropped 3.8 + 0.6 depth numbers a unit for each row of a block, while weights are cut 2.5 and two
-    copies of the parameters. The predicted total was 0.82 to 1.17 of XLA's. Compiled for an H100 (`benchmarks.aot`) the
-    parameters that are ranked are not copied, the modes take 0.77 of it (of convolutional networks 0.45), and 35 MiB
-    come on top whatever the sweep.
+    copies of the parameters. The predicted total was 0.82 to 1.17 of XLA's.
+
+    Compiled for an H100 (`benchmarks.aot`) the parameters that are ranked are not copied, a bucket's gradients are gone
+    before those of the next, the modes take 0.77 of the above (of convolutional networks 0.45), and 35 MiB come on top
+    whatever the sweep: 0.86 to 1.19 of XLA's account of sixteen sweeps.
 
     Args:
         buckets: the padded networks of one launch.
@@ -79,7 +81,12 @@ def launch_memory(
         depth = arm.network.depth
         state += here
         copied = here if target.machine.backend == "cpu" else 0
-        training += 2 * here // 3 + 2 * bucket.members * config.batch_size * floats * item
+        results = bucket.members * config.batch_size * floats * item
+        if target.machine.backend == "cpu":
+            training += 2 * here // 3 + 2 * results
+        else:  # gradients of a bucket are gone with its update
+            training += results
+            passes.append(here // 3 + results)
         activations = bucket.members * rows * widest * item
         passes.append(2 * activations)
         if arm.kept:
@@ -100,7 +107,7 @@ def launch_memory(
     return Memory(
         state=state,
         data=target.devices * sum(array.nbytes for array in arrays),
-        temporary=max(training, *passes) + (0 if target.machine.backend == "cpu" else _WORK),
+        temporary=max(training, *passes) if target.machine.backend == "cpu" else training + max(passes) + _WORK,
         host=3 * state + _records(buckets, config, item),
     )
 
