@@ -57,8 +57,8 @@ def check() -> dict[str, Any]:
     found["alone"] = _gap(records.train_loss, np.stack(alone, axis=1))
     first = next(iter(trained_networks(plan, states)))
     with precision_scope(precision):
-        x, y = jnp.asarray(dataset.x_test) * jnp.asarray(dataset.scale), jnp.asarray(dataset.y_test)
-        slow, _ = slow_curves(first.network, first.params, x.astype(jnp.result_type(float)), y)
+        x = jnp.asarray(dataset.x_test, jnp.result_type(float)) * dataset.scale
+        slow, _ = slow_curves(first.network, first.params, x, jnp.asarray(dataset.y_test))
     kept = slow.shape[1]
     fast = np.concatenate([records.layer_curves[0, 0], records.together_curves[0, :1]])[:, :kept]
     found["truncation"] = _gap(fast, slow)

@@ -54,7 +54,7 @@ def slow_curves(network: Any, params: Any, x: jax.Array, y: jax.Array) -> tuple[
         h = x
         for index, modes in enumerate(order):
             weight = jnp.where(jnp.arange(count) < keep[index], modes.weight, 0)
-            kernel = jnp.where(keep[index] > count, full[index], (modes.xi_out * weight) @ modes.xi_in)
+            kernel = jnp.where(keep[index] > count, full[index], (modes.xi_out * weight[None, :]) @ modes.xi_in)
             z = h @ kernel.T
             h = jax.nn.relu(z) if index < len(order) - 1 else z
         return jnp.mean(jnp.argmax(h, axis=1) == y)
