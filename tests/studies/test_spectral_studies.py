@@ -18,6 +18,7 @@ from modejax.studies import (
     spectral_pruning,
     spectral_sparse,
     spectral_student,
+    spectral_student_report,
 )
 from modejax.studies.common import mean_and_sd, percent
 
@@ -100,37 +101,48 @@ def test_as_many_weights_are_trained_as_there_are_eigenvalues():
     assert round((1 - share / 100) * (78400 + 1000)) == 784 + 2 * 100 + 10
 
 
-def test_a_student_adds_its_nodes_and_a_teacher_is_a_student():
-    layer = spectral_student.student_layer(l2_phi=0.1)
+def test_a_student_adds_its_outputs_and_a_teacher_is_a_student():
+    layer = spectral_student.Adds()
+    params = layer.init(jax.random.key(0), Extent(5, 3), 1)
+    assert layer.kernel(params).tolist() == [[1, 1, 1, 0, 0]]
+    assert not any(jax.tree.leaves(layer.trainable(params)))
+    released, direct, frozen = (spectral_student.student(spectral_student.KINDS[n])(7) for n in (0, 2, 4))
+    assert released.num_parameters() == 7 + 10 * 7 + 7 * 20
+    assert direct.num_parameters() == 10 * 7 + 7 * 20
+    assert frozen.num_parameters() == 7 + 10 * 7
     with jax.enable_x64(True):
-        params = layer.init(jax.random.key(0), Extent(5, 3), 1)
-        assert layer.kernel(params).tolist() == [[1, 1, 1, 0, 0]]
-        assert not any(jax.tree.leaves(layer.trainable(params)))
-        assert float(layer.penalty(params)) == 0
-        hidden = layer.init(jax.random.key(0), 3, 4)
-        assert float(layer.penalty(hidden)) == pytest.approx(0.1 * float(jnp.sum(hidden.phi**2)))  # pyright: ignore
-    assert (layer.num_parameters(10, 7), layer.num_parameters(7, 1)) == (77, 0)
+        params = released.init(jax.random.key(0))
+        assert float(released.penalty(params)) == pytest.approx(2.5e-4 * 7 + 0.005 * float(jnp.sum(params[0].phi ** 2)))
     data = spectral_student.teacher_data(3, n_train=50, n_test=20)
     assert (data.y_train >= 0).all()
     assert (data.x_train.shape, data.y_test.dtype) == ((50, 10), np.float32)
 
 
+def test_dropped_nodes_leave_the_network_without_them():
+    rng = np.random.default_rng(0)
+    kernels = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((4, 3), (5, 4), (1, 5))]
+    x, y = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((6, 3), (6,)))
+    found = spectral_student.dropped_errors(kernels, jnp.array([3.0, 1.0, 4.0, 2.0]), x, y)
+    for gone, here in enumerate([[0, 1, 2, 3], [0, 2, 3], [0, 2], [2]]):
+        h = np.maximum(np.maximum(x @ kernels[0][here, :].T, 0) @ kernels[1][:, here].T, 0) @ kernels[2].T
+        np.testing.assert_allclose(found[gone], np.mean((h[:, 0] - y) ** 2), rtol=1e-5)
+
+
 @pytest.mark.slow
-def test_students_and_the_nodes_they_need(tmp_path, monkeypatch):
-    monkeypatch.setattr(spectral_student, "FAMILIES", spectral_student.FAMILIES[:1])
+def test_students_and_the_nodes_they_need():
     shared = dataclasses.replace(spectral_student.settings(True, 2), widths=(4, 6), epochs=3)
-    rows = spectral_student.measure(shared, report=lambda text: None)
+    rows = spectral_student.measure(spectral_student.KINDS[0], shared)
     assert len(rows) == 2 * (4 + 6)
     # With all nodes gone but one a student is worse than whole.
     one = {(row.width, row.seed): row.error for row in rows if row.left == 1}
     whole = {(row.width, row.seed): row.error for row in rows if row.left == row.width}
     assert all(one[key] > whole[key] for key in whole)
-    assert all(1 <= spectral_student.needed(rows, "spectral, penalty", width, seed) <= width for width, seed in whole)
-    made = [
-        spectral_student.Row("a", 5, 0, left, error)
-        for left, error in ((5, 1e-3), (4, 1.5e-3), (3, 9e-3), (2, 1e-3), (1, 1.0))
-    ]
-    assert spectral_student.needed(made, "a", 5, 0) == 4
+
+
+def test_the_nodes_that_are_needed_are_counted_from_the_whole_student_down():
+    errors = {5: 1e-3, 4: 1.5e-3, 3: 9e-3, 2: 1e-3, 1: 1.0}
+    assert spectral_student_report.needed(errors, 2e-3) == 4
+    assert spectral_student_report.needed(errors, 1e-4) == 5
 
 
 @pytest.mark.parametrize("name", OURS)
