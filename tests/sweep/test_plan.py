@@ -75,7 +75,7 @@ def test_each_size_in_its_own_bucket_has_no_padding(blobs):
     ("changes", "message"),
     [
         ({"batch_size": 241}, "batch_size 241 is larger than the 240 training examples of blobs; allowed: 1 to 240"),
-        ({"modes": (10**7,)}, "launch(es), the limit is"),
+        ({"modes": (400_000,), "memory_limit": 0.5}, "launch(es), the limit is"),
         ({"widths": (4096,), "memory_limit": 0.01}, "the limit is 0.01 GiB"),
         ({"launches": 19}, "fills 18 on 2 device(s); allowed: 1 to 18, or 0"),
         ({"launches": 2, "memory_limit": "1MB"}, "use smaller sizes, more launches or raise memory_limit"),
