@@ -70,7 +70,7 @@ def _facts(plan: Plan, dataset: str) -> dict[str, Any]:
             "process": plan.resident_bytes,
             "peak": plan.peak_bytes,
             "each_device": -(-memory.device // plan.devices),
-            "limit_each_device": plan.machine.memory,
+            "limit_each_device": plan.machine.usable,
         },
         "steps_per_epoch": plan.steps_per_epoch,
         "epochs": plan.config.epochs,
@@ -121,7 +121,8 @@ def _show(plan: Plan, dataset: str) -> None:
     if machine.backend == "cpu":
         print(f"{held}; about {bytes_text(plan.peak_bytes)} in all at the peak")
         return
-    room = "" if machine.memory is None else f" of the {bytes_text(machine.memory)} that it has"
+    claimed = "JAX claims of it by default" if machine.backend == "gpu" else "it has"
+    room = "" if machine.usable is None else f" of the {bytes_text(machine.usable)} that {claimed}"
     print(f"{held}:")
     print(
         f"about {bytes_text(memory.device / plan.devices)} on each device{room}, {bytes_text(memory.host)} on the host"

@@ -25,11 +25,11 @@ def time_text(seconds: float) -> str:
     """Return a time in seconds, minutes or hours.
 
     Example:
-        >>> time_text(40), time_text(330), time_text(9000)
-        ('40 s', '5.5 min', '2.5 h')
+        >>> time_text(0.052), time_text(40), time_text(330), time_text(9000)
+        ('0.05 s', '40 s', '5.5 min', '2.5 h')
     """
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 

@@ -20,7 +20,7 @@ class Machine:
         name: what a user types, such as h100.
         title: its full name.
         backend: cpu, gpu or tpu.
-        memory: bytes of one device; None where they are asked of the machine itself.
+        memory: bytes of one device; None where they are not known.
         flops_per_second: rates of matrix products of one device by the precision of a sweep, as reached and not as on a
             data sheet.
         bytes_per_second: the rate at which a device reads and writes its memory, likewise.
@@ -41,6 +41,11 @@ class Machine:
     compile_seconds: float
     rests_on: str
     tile: tuple[int, int, int] = (1, 1, 1)
+
+    @property
+    def usable(self) -> int | None:
+        """Bytes of one device that a sweep may take: by default JAX claims three quarters of a GPU's memory."""
+        return self.memory if self.memory is None or self.backend != "gpu" else self.memory * 3 // 4
 
     def rate(self, precision: str) -> float:
         """Return the operations in matrix products per second that a device reaches at a precision."""
@@ -120,15 +125,17 @@ _KINDS = {"A100": "a100", "H100": "h100", "H200": "h200", "TPU v5 lite": "v5e", 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Devices that a plan is made for and that need not be there.
+    """Devices that a plan is made for.
 
     Attributes:
         machine: what each of them is.
         devices: how many.
+        here: whether they are those of JAX, which can be asked for their memory.
     """
 
     machine: Machine
     devices: int = 1
+    here: bool = False
 
 
 def machine_named(name: str) -> Machine:
@@ -152,5 +159,6 @@ def this_machine() -> Machine:
         return MACHINES["cpu"]
     kind = jax.local_devices()[0].device_kind
     names = [name for part, name in _KINDS.items() if part in kind]
-    machine = MACHINES[names[0] if names else "v5e" if backend() == "tpu" else "a100"]
-    return dataclasses.replace(machine, memory=None)
+    if names:
+        return MACHINES[names[0]]
+    return dataclasses.replace(MACHINES["v5e" if backend() == "tpu" else "a100"], title=kind, memory=None)

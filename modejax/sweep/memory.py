@@ -125,8 +125,8 @@ def _records(buckets: Sequence[BucketSpec], config: SweepConfig, item: int) -> i
 
 def available_memory(target: Target) -> int:
     """Return the bytes that a sweep may use: those of the devices, or the machine's main memory."""
-    if target.machine.memory is not None:
-        return target.machine.memory * target.devices
+    if not target.here and target.machine.usable is not None:
+        return target.machine.usable * target.devices
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"]) * target.devices

@@ -148,7 +148,7 @@ def _evaluation_rows(num_test: int, units: int, machine: Machine) -> int:
     On a processor that is 256 MiB, since larger blocks are slower there; on an accelerator 2 % of its memory, since
     small blocks leave it idle.
     """
-    room = 256 * 2**20 if machine.backend == "cpu" else (machine.memory or 16 * 2**30) // 50
+    room = 256 * 2**20 if machine.backend == "cpu" else (machine.memory or 2**34) // 50
     most = max(50, min(1000, room // (4 * max(units, 1))))
     blocks = -(-num_test // most)
     return -(-num_test // blocks)
@@ -266,7 +266,7 @@ def _made(config: SweepConfig, dataset: Dataset, custom: Custom, machine: Machin
         buckets += arm_buckets(index, each.members, config.buckets, cost)
         useful += sum(count * costs[size].flops for size, count in each.members.sizes().items())
         parameters += trained_parameters(each)
-    chosen, resident = _within_memory(config, dataset, arms, buckets, Target(machine, devices))
+    chosen, resident = _within_memory(config, dataset, arms, buckets, Target(machine, devices, here=target is None))
     padded = 0.0
     for b in chosen.buckets:
         cost = step_cost(arms[b.arm].spec, (b.width, b.modes), config.batch_size)

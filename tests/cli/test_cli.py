@@ -62,7 +62,10 @@ def refused(capsys, *words: str) -> str:
         (["--widths", "1.5"], "1.5"),
         (["--widths"], "widths is empty"),
         (["--modes", "0"], "modes must be an integer of at least 1, got 0"),
-        (["--modes", "400000", "--widths", "8", "--buckets", "one", "--memory-limit", "1GB"], "launch(es), the limit is"),
+        (
+            ["--modes", "400000", "--widths", "8", "--buckets", "one", "--memory-limit", "1GB"],
+            "launch(es), the limit is",
+        ),
         (["--learning-rates", "0"], "learning_rates must be finite numbers greater than 0, got 0.0"),
         (["--learning-rates", "nan"], "got nan"),
         (["--learning-rates", "-1"], "learning"),
