@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -141,8 +143,10 @@ class Results:
         common.write("accelerator", self.config.smoke, self.config, self.content, self.path, quiet=True)
 
 
-def compile_all(rows: list[Row], dataset: Dataset, results: Results) -> dict[str, Future[Program]]:
-    """Compile the programs of all rows at once and wait for them, a third of the budget at most."""
+def compile_all(
+    rows: list[Row], dataset: Dataset, results: Results, meanwhile: Callable[[], Any]
+) -> dict[str, Future[Program]]:
+    """Compile the programs of all rows at once, do something meanwhile, and wait a third of the budget at most."""
     pool = ThreadPoolExecutor(results.config.threads)
 
     def one(row: Row) -> Program:
@@ -151,12 +155,14 @@ def compile_all(rows: list[Row], dataset: Dataset, results: Results) -> dict[str
 
     began = time.perf_counter()
     futures = {row.name: pool.submit(one, row) for row in rows}
-    until = began + min(results.left, results.config.budget / 3)
+    meanwhile()
+    until = began + results.config.budget / 3
     while time.perf_counter() < until and not all(future.done() for future in futures.values()):
         time.sleep(0.2)
     pool.shutdown(wait=False, cancel_futures=True)
     ready = {name: future.result() for name, future in futures.items() if not _problem(future)}
-    took = {name: [each.seconds_to_trace, each.seconds_to_compile] for name, each in ready.items()}
+    took = results.content.get("compile", {}).get("trace_and_compile", {})
+    took |= {name: [each.seconds_to_trace, each.seconds_to_compile] for name, each in ready.items()}
     whole = time.perf_counter() - began
     print(f"{len(ready)} of {len(rows)} programs compiled in {whole:.0f} s", flush=True)
     results.put("compile", {"seconds": whole, "threads": results.config.threads, "trace_and_compile": took})
@@ -310,15 +316,15 @@ def main(config: Config) -> dict[str, Any]:
     results.put("dataset", {"name": dataset.name, "train_features_test": shapes})
     print(f"{jax.devices()[0].device_kind}, {dataset.name} {shapes}, budget {config.budget:.0f} s", flush=True)
     rows = [row for row in rows_of(config.smoke, config.members) if row.name not in results.content["rows"]]
-    futures = compile_all(rows, dataset, results)
-    measured: dict[str, Callable[[], Any]] = {
-        "guards": guards.check,
-        "ceilings": lambda: {name: common.ceilings(5, name) for name in ("float32", "tf32", "bfloat16")},
-    }
-    for name, of in measured.items():
+
+    def once(name: str, of: Callable[[], Any]) -> None:
         if name not in results.content:
             results.put(name, of())
             print(f"{name}: {results.content[name]}", flush=True)
+
+    # The guards compile programs of their own and are no matter of time; the ceilings want the machine for themselves.
+    futures = compile_all(rows, dataset, results, lambda: once("guards", guards.check))
+    once("ceilings", lambda: {name: common.ceilings(5, name) for name in ("float32", "tf32", "bfloat16")})
     for row in rows:
         attempt(row, futures[row.name], dataset, results)
     results.put("targets", targets(results.content))
@@ -329,3 +335,5 @@ def main(config: Config) -> dict[str, Any]:
 
 if __name__ == "__main__":
     main(tyro.cli(Config, description=__doc__))
+    sys.stdout.flush()
+    os._exit(0)  # a program that is still being compiled would hold the process; all results are written

@@ -27,7 +27,7 @@ def test_another_backend_is_refused(tmp_path):
 
 
 def test_what_does_not_fit_the_budget_is_left_out_by_name(tmp_path, quick):
-    gpu.main(gpu.Config(tmp_path, backend="cpu", smoke=True, budget=0.0))
+    gpu.main(gpu.Config(tmp_path, backend="cpu", smoke=True, budget=0.0, threads=1))
     found = json.loads((tmp_path / "accelerator.json").read_text())
     assert set(found["left_out"]) == {row.name for row in gpu.rows_of(True)}
     assert found["rows"] == {}
@@ -42,7 +42,7 @@ def test_a_second_call_goes_on_behind_what_is_there(tmp_path, quick, monkeypatch
         results.row(row, {"epoch_seconds": [1.0], "launches": 1, "members": 2, "roofline_share": 0.1})
     asked = []
 
-    def compile_all(rows, dataset, results):
+    def compile_all(rows, dataset, results, meanwhile):
         asked.extend(row.name for row in rows)
         results.put("compile", {"trace_and_compile": {}})
         return {row.name: None for row in rows}
