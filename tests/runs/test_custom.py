@@ -180,7 +180,7 @@ def of(kind):
     return build
 
 
-SLOW = {"marks": pytest.mark.slow}  # these are checked as they train, which is compiled
+SLOW = pytest.mark.slow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,8 +198,8 @@ class WrongModes(layers.Mode):
     ("given", "message"),
     [
         ({"network": lambda sizes, modes: MLP}, "the network's factory asks for 'sizes'; it can have features"),
-        pytest.param({"network": of(Leaky)}, "has a gradient on its padding, which training would", **SLOW),
-        pytest.param({"network": of(Hidden)}, "`apply` differs from what kernels and biases give, stage", **SLOW),
+        pytest.param({"network": of(Leaky)}, "has a gradient on its padding, which training would", marks=SLOW),
+        pytest.param({"network": of(Hidden)}, "`apply` differs from what kernels and biases give, stage", marks=SLOW),
         ({"network": lambda width, modes: ByCapacity(width)}, "starts with other entries of"),
         ({"network": lambda width: networks.mlp([6, width, 3], layers.Dense())}, "asks for no modes, got modes=(3,)"),
         ({"network": MLP}, "asks for no modes, got modes=(3,)"),
@@ -210,7 +210,7 @@ class WrongModes(layers.Mode):
         ({"layer": layers.Mode}, "layer must be a family such as layers.Mode() or an instance of your own"),
         ({"layer": lambda modes: layers.Mode()}, "layer must be a family such as layers.Mode()"),
         ({"layer": "mode"}, "layer must be a family such as layers.Mode()"),
-        pytest.param({"layer": WrongModes()}, "this layer is not sound", **SLOW),
+        pytest.param({"layer": WrongModes()}, "this layer is not sound", marks=SLOW),
         ({"optimiser": 3}, "an optimiser is a name or a function of the learning rate, got 3"),
     ],
 )
