@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -149,7 +150,8 @@ def facts() -> dict[str, Any]:
         "devices": [device.device_kind for device in jax.devices()],
         "processor": processor,
         "cores": len(os.sched_getaffinity(0)),
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        # Without the folder of this machine in which a compiler finds its tools.
+        "xla_flags": re.sub(r"(_data_dir=)\S+", r"\1", os.environ.get("XLA_FLAGS", "")),
     }
 
 
