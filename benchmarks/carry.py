@@ -53,8 +53,8 @@ def main(config: Config) -> None:
     size = sum(path.stat().st_size for path in config.out.rglob("*") if path.is_file())
     print(f"{config.out}: {len(list(wheels.glob('*.whl')))} wheels and {file.name}, {size / 2**20:.1f} MiB")
     print("on the other machine, in a copy of this checkout with that folder:")
-    print(f"  python3 -m pip install --no-index --no-deps --target /tmp/site {wheels}/*.whl")
-    print(f"  PYTHONPATH=.:/tmp/site python3 -m benchmarks.gpu --out results --data {file}")
+    print(f"  python3 -m pip install --no-index --no-deps --target carry/site {wheels}/*.whl")
+    print(f"  PYTHONPATH=.:carry/site python3 -m benchmarks.gpu --out results --data {file}")
 
 
 if __name__ == "__main__":

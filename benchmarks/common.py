@@ -92,8 +92,10 @@ def ceilings(times: int = 10, precision: str = "float32") -> dict[str, float]:
 class Timed:
     """A plan with its program compiled, ready to run epochs again and again."""
 
-    def __init__(self, config: SweepConfig, dataset: Dataset, program: Program | None = None) -> None:
-        self.plan: Plan = make_plan(config, dataset)
+    def __init__(
+        self, config: SweepConfig, dataset: Dataset, program: Program | None = None, plan: Plan | None = None
+    ) -> None:
+        self.plan: Plan = plan or make_plan(config, dataset)
         self.dataset = dataset
         self.scope = config.precision
         with precision_scope(self.scope):

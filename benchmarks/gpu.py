@@ -19,21 +19,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from benchmarks import common, guards
-from benchmarks.truncation import slow_curves
+from benchmarks.truncation import time_curves
 from modejax import SweepConfig
 from modejax.data import Dataset, load_dataset
 from modejax.sweep.arrays import program_spec
-from modejax.sweep.plan import make_plan
+from modejax.sweep.plan import Plan, make_plan
 from modejax.sweep.program import Program, precision_scope
-from modejax.sweep.trained import trained_networks
 
 GRID_EPOCHS = 200
 """Epochs for which the time of the grand grid is stated."""
@@ -102,6 +100,19 @@ def rows_of(smoke: bool, members: int = 512) -> list[Row]:
     return rows
 
 
+class Ready(NamedTuple):
+    """A row that can be measured."""
+
+    plan: Plan
+    program: Program
+
+    def timed(self, row: Row, dataset: Dataset, seed: int = 0) -> common.Timed:
+        """Return the program with the networks of a first seed at their start; the plan of seed 0 is there already."""
+        if seed == 0:
+            return common.Timed(row.sweep, dataset, self.program, self.plan)
+        return common.Timed(dataclasses.replace(row.sweep, first_seed=seed), dataset, self.program)
+
+
 class Results:
     """The JSON file, written anew with each result."""
 
@@ -145,13 +156,14 @@ class Results:
 
 def compile_all(
     rows: list[Row], dataset: Dataset, results: Results, meanwhile: Callable[[], Any]
-) -> dict[str, Future[Program]]:
+) -> dict[str, Future[Ready]]:
     """Compile the programs of all rows at once, do something meanwhile, and wait a third of the budget at most."""
     pool = ThreadPoolExecutor(results.config.threads)
 
-    def one(row: Row) -> Program:
+    def one(row: Row) -> Ready:
         with precision_scope(row.sweep.precision):
-            return Program(program_spec(make_plan(row.sweep, dataset), dataset))
+            plan = make_plan(row.sweep, dataset)
+            return Ready(plan, Program(program_spec(plan, dataset)))
 
     began = time.perf_counter()
     futures = {row.name: pool.submit(one, row) for row in rows}
@@ -162,14 +174,14 @@ def compile_all(
     pool.shutdown(wait=False, cancel_futures=True)
     ready = {name: future.result() for name, future in futures.items() if not _problem(future)}
     took = results.content.get("compile", {}).get("trace_and_compile", {})
-    took |= {name: [each.seconds_to_trace, each.seconds_to_compile] for name, each in ready.items()}
+    took |= {name: [each.program.seconds_to_trace, each.program.seconds_to_compile] for name, each in ready.items()}
     whole = time.perf_counter() - began
     print(f"{len(ready)} of {len(rows)} programs compiled in {whole:.0f} s", flush=True)
     results.put("compile", {"seconds": whole, "threads": results.config.threads, "trace_and_compile": took})
     return futures
 
 
-def _problem(future: Future[Program]) -> str:
+def _problem(future: Future[Ready]) -> str:
     """Say why a program is not there; nothing where it is."""
     if not future.done() or future.cancelled():
         return "not compiled in time"
@@ -177,16 +189,16 @@ def _problem(future: Future[Program]) -> str:
     return "" if error is None else f"not compiled: {type(error).__name__}: {error}"[:400]
 
 
-def measure(row: Row, program: Program, dataset: Dataset, limits: dict[str, float]) -> dict[str, Any]:
+def measure(row: Row, ready: Ready, dataset: Dataset, limits: dict[str, float]) -> dict[str, Any]:
     """Time the epochs of a program; several networks by one program count as one run after another."""
     seconds, first = [], np.zeros(0)
     timed: Any = None
     for seed in range(row.distinct):
-        timed = common.Timed(dataclasses.replace(row.sweep, first_seed=seed), dataset, program)
+        timed = ready.timed(row, dataset, seed)
         _, records = timed.run(1)
         first = records[0].test_accuracy[0] if seed == 0 else first
         seconds += [timed.run(1)[0] for _ in range(row.epochs)]
-    plan, epoch = timed.plan, statistics.median(seconds)
+    plan, epoch = ready.plan, statistics.median(seconds)
     flops = timed.useful_flops_per_epoch / plan.launches
     moved = plan.steps_per_epoch * 2 * plan.memory.state
     bound = max(flops / limits["matmul_flops_per_second"], moved / limits["copy_bytes_per_second"])
@@ -210,51 +222,21 @@ def measure(row: Row, program: Program, dataset: Dataset, limits: dict[str, floa
     }
 
 
-def measure_curves(row: Row, program: Program, dataset: Dataset) -> dict[str, Any]:
-    """Time the truncation curves of a program beside its epochs, and beside kernels made anew for each cut."""
-    timed = common.Timed(row.sweep, dataset, program)
-    timed.run(1)
-    epochs, cuts, records = [], [], None
-    for _ in range(row.epochs):
-        epochs.append(timed.run(1)[0])
-        taken, records = timed.run(0, truncate=True)
-        cuts.append(taken)
-    assert records is not None
-    states = [jax.tree.map(np.asarray, state) for state in timed.states]
-    first = next(iter(trained_networks(timed.plan, states)))
-    with precision_scope(timed.scope):
-        x = jnp.asarray(dataset.x_test, jnp.float32) * dataset.scale
-        slow, slow_seconds = slow_curves(first.network, first.params, x, jnp.asarray(dataset.y_test))
-    fast = np.concatenate([records[0].layer_curves[0, 0], records[0].together_curves[0, :1]])
-    gap = float(np.abs(fast - slow).max())
-    # An example whose two largest logits differ by rounding may be decided otherwise.
-    if not gap <= 5 / len(dataset.y_test):
-        raise ValueError(f"the curves differ by {100 * gap:.3f} points from kernels made anew: no times")
-    return {
-        "members": row.sweep.num_members,
-        "truncation_seconds": cuts,
-        "epoch_seconds": epochs,
-        "epochs": statistics.median(cuts) / statistics.median(epochs),
-        "rebuild_seconds_one_network": slow_seconds,
-        "largest_gap": gap,
-    }
-
-
-def attempt(row: Row, future: Future[Program], dataset: Dataset, results: Results) -> None:
+def attempt(row: Row, future: Future[Ready], dataset: Dataset, results: Results) -> None:
     """Measure a row if it is compiled and the time suffices; a failure is noted and ends nothing else."""
     if _problem(future):
         return results.leave_out(row, _problem(future))
-    plan = make_plan(row.sweep, dataset)
-    epoch = plan.steps_per_epoch * plan.step_seconds + plan.evaluation_seconds
+    ready = future.result()
+    epoch = ready.plan.steps_per_epoch * ready.plan.step_seconds + ready.plan.evaluation_seconds
     needed = 1.5 * row.distinct * (row.epochs + 1) * epoch + 3
     if needed > results.left:
         return results.leave_out(row, f"needs about {needed:.0f} s, {results.left:.0f} s are left")
     limits = results.content["ceilings"][row.sweep.precision]
-    curves = row.part == "truncation"
     try:
-        found = (
-            measure_curves(row, future.result(), dataset) if curves else measure(row, future.result(), dataset, limits)
-        )
+        if row.part == "truncation":
+            found = time_curves(ready.timed(row, dataset), dataset, row.epochs)
+        else:
+            found = measure(row, ready, dataset, limits)
     except (RuntimeError, ValueError) as error:  # memory of the device among them
         return results.leave_out(row, f"{type(error).__name__}: {error}"[:400])
     results.row(row, found)

@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 
 from benchmarks import common
+from modejax.data import Dataset
 from modejax.sweep.program import precision_scope
 from modejax.sweep.trained import trained_networks
 from modejax.truncation import importance, ranked
@@ -71,53 +72,72 @@ def slow_curves(network: Any, params: Any, x: jax.Array, y: jax.Array) -> tuple[
     return np.asarray(values).reshape(maps + 1, count + 1), seconds
 
 
+def time_curves(timed: common.Timed, dataset: Dataset, repeats: int) -> dict[str, Any]:
+    """Time all curves of a program beside its epochs, and compare the first network's with `slow_curves`.
+
+    Args:
+        timed: the program.
+        dataset: its data.
+        repeats: timed calls of each.
+
+    Returns:
+        Seconds of the curves and of epochs, their ratio, seconds to rebuild each cut of one network, and the largest
+        difference.
+
+    Raises:
+        ValueError: if the curves differ by more than rounding explains.
+    """
+    timed.run(1)
+    cut_seconds, epoch_seconds, records = [], [], None
+    for _ in range(repeats):
+        epoch_seconds.append(timed.run(1)[0])
+        seconds, records = timed.run(0, truncate=True)
+        cut_seconds.append(seconds)
+    assert records is not None
+    states = [
+        jax.tree.map(lambda leaf, n=len(b.members): np.asarray(leaf)[:n], state)
+        for b, state in zip(timed.plan.buckets, timed.states, strict=True)
+    ]
+    first = next(iter(trained_networks(timed.plan, states)))
+    with precision_scope(timed.scope):
+        x = jnp.asarray(dataset.x_test, jnp.float32) * dataset.scale
+        slow, slow_seconds = slow_curves(first.network, first.params, x, jnp.asarray(dataset.y_test))
+    fast = np.concatenate([records[0].layer_curves[0, 0], records[0].together_curves[0, :1]])
+    gap = float(np.abs(fast - slow).max())
+    # An example whose two largest logits differ by rounding may be decided otherwise.
+    if not gap <= 5 / len(dataset.y_test):
+        raise ValueError(f"the curves differ by {100 * gap:.3f} points from the slow evaluation: no times")
+    return {
+        "members": timed.plan.config.num_members,
+        "truncation_seconds": cut_seconds,
+        "epoch_seconds": epoch_seconds,
+        "epochs": statistics.median(cut_seconds) / statistics.median(epoch_seconds),
+        "rebuild_seconds_one_network": slow_seconds,
+        "largest_gap": gap,
+    }
+
+
 def main(config: Config) -> dict[str, Any]:
     """Run the benchmark and return what it measured."""
     common.use_all_cores()
     dataset = common.load_images(config.smoke, config.data)
     if config.smoke:
         config = dataclasses.replace(config, members=2, modes=(10,), repeats=2)
-    x = jnp.asarray(dataset.x_test, jnp.float32) * dataset.scale
-    y = jnp.asarray(dataset.y_test)
     rows = []
     for modes in config.modes:
         for members in (1, config.members):
             timed = common.Timed(common.base_sweep(modes=(modes,), seeds=members, learning_rates=(0.005,)), dataset)
-            timed.run(1)
-            cut_seconds, epoch_seconds, records = [], [], None
-            for _ in range(config.repeats):
-                epoch_seconds.append(timed.run(1)[0])
-                seconds, records = timed.run(0, truncate=True)
-                cut_seconds.append(seconds)
-            assert records is not None
-            states = [
-                jax.tree.map(lambda leaf, n=len(b.members): np.asarray(leaf)[:n], state)
-                for b, state in zip(timed.plan.buckets, timed.states, strict=True)
-            ]
-            first = next(iter(trained_networks(timed.plan, states)))
-            with precision_scope(timed.scope):
-                slow, slow_seconds = slow_curves(first.network, first.params, x, y)
-            fast = np.concatenate([records[0].layer_curves[0, 0], records[0].together_curves[0, :1]])
-            gap = float(np.abs(fast - slow).max())
-            # An example whose two largest logits differ by rounding may be decided otherwise.
-            if not gap <= 5 / len(dataset.y_test):
-                raise SystemExit(f"the curves differ by {100 * gap:.3f} points from the slow evaluation: no times")
-            cut, epoch = statistics.median(cut_seconds), statistics.median(epoch_seconds)
+            try:
+                row = {"modes": modes, **time_curves(timed, dataset, config.repeats)}
+            except ValueError as error:
+                raise SystemExit(str(error)) from None
+            cut, epoch = (statistics.median(row[name]) for name in ("truncation_seconds", "epoch_seconds"))
             print(
                 f"P = {modes}, {members} network(s): all curves {cut:.3f} s, one epoch {epoch:.3f} s: "
-                f"{cut / epoch:.2f} epochs; rebuilding every cut {members * slow_seconds:.2f} s; gap {gap:.1e}"
+                f"{row['epochs']:.2f} epochs; rebuilding every cut "
+                f"{members * row['rebuild_seconds_one_network']:.2f} s; gap {row['largest_gap']:.1e}"
             )
-            rows.append(
-                {
-                    "modes": modes,
-                    "members": members,
-                    "truncation_seconds": cut_seconds,
-                    "epoch_seconds": epoch_seconds,
-                    "epochs": cut / epoch,
-                    "rebuild_seconds_one_network": slow_seconds,
-                    "largest_gap": gap,
-                }
-            )
+            rows.append(row)
     measured = {"rows": rows}
     common.write("truncation", config.smoke, config, measured, config.out)
     return measured

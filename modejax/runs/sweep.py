@@ -166,7 +166,7 @@ def perform(
         custom: what the user brings.
         keep: where the run is kept; None for in memory.
         start: see `run_sweep`.
-        watch: who is told what meanwhile.
+        watch: what is called with the progress, and what may stop the run; None for neither.
         compile_cache: whether compiled programs are kept on disk; see `modejax.sweep.cache.use_compile_cache`.
 
     Returns:

@@ -304,7 +304,7 @@ def trained_run(out: Path, name: str, run: ConvRun, report: Callable[[str], None
         out: the folder of the study.
         name: of the file.
         run: what to train.
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The networks.

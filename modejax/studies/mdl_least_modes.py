@@ -81,7 +81,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: digits and widths 8 to 64 instead of MNIST and 30 to 800.
         seeds: networks of each width and number of modes; by default 5.
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

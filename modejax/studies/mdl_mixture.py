@@ -38,7 +38,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: one epoch instead of four.
         seeds: networks of each width; by default 10.
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

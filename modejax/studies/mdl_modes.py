@@ -85,7 +85,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: digits and smaller networks instead of MNIST.
         seeds: networks of each kind; by default 5 (3 of each point of the cost figure; quick: 3 and 2).
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

@@ -87,7 +87,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: digits, N = 64, P = 40 and 40 epochs instead of MNIST, N = 100, P = 70 and 100 epochs.
         seeds: networks of each setting; by default 5 (quick: 3).
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

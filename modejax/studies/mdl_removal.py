@@ -77,7 +77,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: digits, N = 64 and 40 epochs instead of MNIST, N = 100 and 100 epochs.
         seeds: networks; by default 5 (quick: 3).
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

@@ -173,7 +173,7 @@ def trained_run(out: Path, name: str, config: SweepConfig, report: Callable[[str
         out: the folder of the study; runs lie in its `runs`.
         name: the folder of this run.
         config: the sweep.
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The run, in its folder.

@@ -81,7 +81,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: digits, N = 64 and 40 epochs instead of MNIST, N = 100 and 100 epochs.
         seeds: networks of each kind; by default 5, and 3 of the dense controls (quick: 3).
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

@@ -89,7 +89,7 @@ def measure(quick: bool, seeds: int, report: Callable[[str], None] = print) -> t
     Args:
         quick: digits instead of MNIST.
         seeds: networks of each kind.
-        report: told what is done.
+        report: called with a line of text for each part that is done.
 
     Returns:
         One row a network, and the weights of one perceptron for each family (seed 0), flattened.
@@ -284,7 +284,7 @@ def run(
         out: the folder; made where it is missing.
         quick: digits and small networks instead of MNIST.
         seeds: networks of each kind; by default 3.
-        report: told what is done.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

@@ -265,7 +265,7 @@ def run(
         out: the folder; made where it is missing.
         quick: digits and small networks instead of MNIST.
         seeds: networks of each kind; by default 3.
-        report: told what is done.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

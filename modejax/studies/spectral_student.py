@@ -250,7 +250,7 @@ def run(
         out: the folder; made where it is missing.
         quick: fewer epochs and smaller students of the first two kinds and one teacher.
         seeds: students of each kind; by default 5.
-        report: told what is done.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

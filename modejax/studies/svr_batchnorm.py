@@ -82,7 +82,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: small networks and 12 epochs instead of 60.
         seeds: networks of each arm; default 5 (quick: 3).
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

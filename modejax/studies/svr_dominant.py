@@ -108,7 +108,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: small networks on digits instead of MNIST, and few planted ones.
         seeds: networks of each kind; default 3, and 5 of those on digits (quick: 3).
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

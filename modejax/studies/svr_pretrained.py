@@ -228,7 +228,7 @@ def run(
         out: the folder; made where it is missing.
         quick: the smallest three of them.
         seeds: turned networks beside each; default 5.
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

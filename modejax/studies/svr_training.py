@@ -81,7 +81,7 @@ def run(
         out: the folder; made where it is missing. Trained networks are kept in its `runs`.
         quick: digits instead of MNIST, small networks.
         seeds: networks of each kind; default 5, and 3 of each in the sweep (quick: 3 and 2).
-        report: told what happens.
+        report: called with a line of text for each part that is done.
 
     Returns:
         The folder.

@@ -164,7 +164,7 @@ def program_spec(plan: Plan, dataset: Dataset) -> ProgramSpec:
         train_examples=len(dataset.y_train) - plan.held_out,
         x_dtype=str(dataset.x_train.dtype),
         features=dataset.num_features,
-        test_blocks=-(-len(dataset.y_test) // plan.evaluation_rows),
+        test_blocks=plan.test_blocks,
         test_rows=plan.evaluation_rows,
         test_examples=len(dataset.y_test),
         held_out=plan.held_out,

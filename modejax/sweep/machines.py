@@ -56,9 +56,7 @@ def _rates(float64: float, float32: float, tf32: float, bfloat16: float) -> tupl
     return (("float64", float64), ("float32", float32), ("tf32", tf32), ("bfloat16", bfloat16))
 
 
-def _gpu(
-    name: str, title: str, memory: float, bandwidth: float, peaks: tuple[float, float, float, float], compiling: float
-) -> Machine:
+def _gpu(name: str, title: str, memory: float, bandwidth: float, peaks: tuple[float, float, float, float]) -> Machine:
     """Return a GPU by the numbers of its data sheet: GB, TB/s and TFLOP/s in float64, float32, tf32 and bfloat16."""
     shares = (0.7, 0.7, 0.4, 0.4)  # the step's products are too small to fill the tensor cores
     return Machine(
@@ -69,7 +67,7 @@ def _gpu(
         flops_per_second=_rates(*(1e12 * peak * share for peak, share in zip(peaks, shares, strict=True))),
         bytes_per_second=0.85e12 * bandwidth,
         kernel_seconds=2.5e-6,
-        compile_seconds=compiling,
+        compile_seconds=3.0,
         rests_on="85 % of the bandwidth, 70 % of the float32 and float64 and 40 % of the dense tf32 and bfloat16 rates "
         "of NVIDIA's data sheet, 2.5 microseconds a kernel; not measured",
     )
@@ -111,9 +109,9 @@ MACHINES = {
             compile_seconds=2.5,
             rests_on="the rate of the whole step measured on cores of an AMD EPYC (benchmarks)",
         ),
-        _gpu("a100", "NVIDIA A100 SXM, 80 GB", 85.0, 2.039, (19.5, 19.5, 156, 312), 3.0),
-        _gpu("h100", "NVIDIA H100 SXM, 80 GB", 84.9, 3.35, (67, 67, 494, 989), 3.0),
-        _gpu("h200", "NVIDIA H200, 141 GB", 150.0, 4.8, (67, 67, 494, 989), 3.0),
+        _gpu("a100", "NVIDIA A100 SXM, 80 GB", 85.0, 2.039, (19.5, 19.5, 156, 312)),
+        _gpu("h100", "NVIDIA H100 SXM, 80 GB", 84.9, 3.35, (67, 67, 494, 989)),
+        _gpu("h200", "NVIDIA H200, 141 GB", 150.0, 4.8, (67, 67, 494, 989)),
         _tpu("v5e", "Google TPU v5e", 16, 0.819, 197, 128),
         _tpu("v6e", "Google TPU v6e", 32, 1.64, 918, 256),
     )

@@ -295,6 +295,8 @@ def _made(config: SweepConfig, dataset: Dataset, custom: Custom, machine: Machin
 def _costs(arm: PlannedArm, config: SweepConfig, machine: Machine) -> dict[Size, StepCost]:
     """Return what a step costs at each size to which members of an arm may be padded."""
     sizes = arm.members.sizes()
+    if config.buckets != "auto":  # nothing is compared
+        return step_costs(arm.spec, list(sizes), config.batch_size, machine.tile)
     padded = [(w, p) for w in sorted({w for w, _ in sizes}) for p in sorted({p for _, p in sizes})]
     return step_costs(arm.spec, padded, config.batch_size, machine.tile)
 
