@@ -92,6 +92,14 @@ class Family(abc.ABC):
         """The number of spatial dimensions of a convolution; 0 for a map of vectors."""
         return 0
 
+    def at_output(self) -> Family:
+        """Return the family for the map that makes a network's outputs; by default itself.
+
+        Networks ask it of their last map. The number of outputs is no width, so that a gauge whose learning rate
+        serves all widths starts that map smaller.
+        """
+        return self
+
     @abc.abstractmethod
     def init(
         self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None

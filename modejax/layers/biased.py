@@ -47,6 +47,10 @@ class Biased(Family):
         """That of the family inside."""
         return self.family.space
 
+    def at_output(self) -> Family:
+        """Return the same around the family inside as it makes a network's outputs."""
+        return dataclasses.replace(self, family=self.family.at_output())
+
     def init(
         self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
     ) -> BiasedParams:

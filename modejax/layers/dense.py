@@ -22,7 +22,7 @@ class DenseParams(NamedTuple):
 
     weight: Float[Array, "fan_out fan_in"]
     bias: Float[Array, " fan_out"] | None  # None without biases
-    scale: Float[Array, ""] | None  # frozen 1 / sqrt(fan_in) of the paper's form; None for He's
+    scale: Float[Array, ""] | None  # frozen prefactor of the paper's form and of the width-free gauge; None for He's
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,17 @@ class Dense(Family):
             its weights 1 / sqrt(fan_in) times as far per step. `"mode"`: the very W from which a mode layer with
             `start_modes` modes and the same key starts, as a control for what its start alone does.
         start_modes: the number of modes of the start `"mode"`.
+        gauge: `"plain"`: W as the start says. `"width_free"`: W = w / fan_in with w trained, which starts from He's W,
+            and from an entry of Normal(0, 2) / fan_in in the map to the outputs. A step of Adam then changes
+            W x by an amount that does not depend on the width, and one learning rate serves all widths.
+        to_outputs: whether the map makes the outputs of a network, for the gauge `"width_free"`; networks set it.
 
     Raises:
-        InputError: if `start` is not one of the names above, or `start_modes` does not go with it.
+        InputError: if `start` or `gauge` is not one of the names above, or an option does not go with the others.
+
+    References:
+        The width-free gauge: the maximal-update parametrisation for Adam, Yang and Hu, arXiv 2011.14522, and Yang et
+        al., arXiv 2203.03466, table 3, with the factors of the learning rate moved into the prefactor.
 
     Example:
         >>> import jax
@@ -52,6 +60,8 @@ class Dense(Family):
     use_bias: bool = False
     start: Literal["he", "paper", "mode"] = "he"
     start_modes: int = 0
+    gauge: Literal["plain", "width_free"] = "plain"
+    to_outputs: bool = False
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -62,6 +72,14 @@ class Dense(Family):
             raise InputError(f"the start mode needs a number of modes of at least 1, got start_modes={start_modes!r}")
         if start != "mode" and start_modes:
             raise InputError(f"start_modes={start_modes!r} belongs to start=mode, got start={start}; leave it out")
+        if self.gauge not in ("plain", "width_free"):
+            raise InputError(f"unknown gauge {self.gauge!r} of a dense layer; allowed: plain, width_free")
+        if self.gauge == "width_free" and start != "he":
+            raise InputError(f"the gauge width_free has a start of its own, got start={start}; leave the start out")
+
+    def at_output(self) -> Dense:
+        """Mark the map that makes the outputs, which starts smaller in the width-free gauge."""
+        return dataclasses.replace(self, to_outputs=True) if self.gauge == "width_free" else self
 
     def init(
         self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
@@ -73,6 +91,9 @@ class Dense(Family):
         if self.start == "mode":
             same = Mode()
             weight = same.kernel(same.init(key, fan_in, fan_out, self.start_modes))
+        elif self.gauge == "width_free":
+            weight = normal_matrix(key, fan_out, fan_in) * jnp.sqrt(2 if self.to_outputs else 2 * fan_in.size)
+            scale = 1 / fan_in.size
         elif self.start == "he":
             weight = normal_matrix(key, fan_out, fan_in) * jnp.sqrt(2 / fan_in.size)
         else:
@@ -85,7 +106,7 @@ class Dense(Family):
         return params.weight if params.scale is None else params.scale * params.weight
 
     def apply(self, params: DenseParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
-        """Multiply by the weights; the scale of the paper's form multiplies the outputs, which are fewer."""
+        """Multiply by the weights; a prefactor multiplies the outputs, which are fewer."""
         z = times(params.weight, x)
         return plus_bias(z if params.scale is None else params.scale * z, params.bias)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from modejax.draws import normal_matrix, normal_vector, subkeys
-from modejax.errors import InputError
+from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import (
     Family,
@@ -22,6 +22,8 @@ from modejax.layers.base import (
 
 __all__ = ["Mode", "ModeParams"]
 
+_GAUGES = ("plain", "scaled", "width_free")
+
 
 class ModeParams(NamedTuple):
     """Parameters of a mode layer: W = scale xi_out diag(sigma) xi_in."""
@@ -29,7 +31,7 @@ class ModeParams(NamedTuple):
     xi_out: Float[Array, "fan_out modes"]
     sigma: Float[Array, " modes"]
     xi_in: Float[Array, "modes fan_in"]
-    scale: Float[Array, ""] | None  # frozen 1 / sqrt(fan_in) in the scaled gauge; None in the plain one
+    scale: Float[Array, ""] | None  # frozen prefactor of the gauges scaled and width_free; None in the plain one
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
@@ -44,7 +46,9 @@ class Mode(Family):
         gauge: `"plain"`: no prefactor, entries of all three factors ~ Normal(0, s^2) with
             s = (N ln N)^(-1/6), N the fan-in; `"scaled"`: W = N^(-1/2) xi_out diag(sigma) xi_in with
             s = (ln N)^(-1/6). Both start from the same distribution of W (variance P / (N ln N) for P modes) and move
-            differently under Adam.
+            differently under Adam. `"width_free"`: W = N^(-1) xi_out diag(sigma) xi_in with all entries ~ Normal(0, 1):
+            a step of Adam changes what a mode reads, sum_j xi_in_j x_j / N, and what it writes by amounts that do
+            not depend on the width, so that one learning rate serves all widths.
 
     Raises:
         InputError: if `gauge` is not allowed.
@@ -62,12 +66,12 @@ class Mode(Family):
     """
 
     takes_modes: ClassVar[TakesModes] = "required"
-    gauge: Literal["plain", "scaled"] = "plain"
+    gauge: Literal["plain", "scaled", "width_free"] = "plain"
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if self.gauge not in ("plain", "scaled"):
-            raise InputError(f"unknown gauge {self.gauge!r} of a mode layer; allowed: plain, scaled")
+        if self.gauge not in _GAUGES:
+            raise InputError(f"unknown gauge {self.gauge!r} of a mode layer; allowed: {choices(_GAUGES)}")
 
     def init(
         self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
@@ -75,12 +79,17 @@ class Mode(Family):
         """Draw the three factors."""
         fan_in, fan_out, modes = as_extent(fan_in), as_extent(fan_out), known_modes(modes, self)
         out_key, sigma_key, in_key = subkeys(key, 3)
-        std = paper_scale(fan_in, power=1.0 if self.gauge == "plain" else 0.0)
+        if self.gauge == "width_free":
+            std, scale = jnp.ones(()), 1 / fan_in.size
+        elif self.gauge == "scaled":
+            std, scale = paper_scale(fan_in, power=0.0), 1 / jnp.sqrt(fan_in.size)
+        else:
+            std, scale = paper_scale(fan_in), None
         return ModeParams(
             std * normal_matrix(out_key, fan_out, modes),
             std * normal_vector(sigma_key, modes),
             std * normal_matrix(in_key, modes, fan_in),
-            None if self.gauge == "plain" else 1 / jnp.sqrt(fan_in.size),
+            scale,
             modes.mask,
         )
 

@@ -21,7 +21,6 @@ References:
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -30,15 +29,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from modejax.draws import subkeys
 from modejax.errors import InputError, choices
 from modejax.extent import Extent, as_extent
+from modejax.layers._spectral_options import check_gauge, check_penalties, distributions_of
 from modejax.layers.base import Family, LayerParams, count_rows, over_rows
 from modejax.layers.spectral_start import (
-    SPECTRAL_STARTS,
     Distribution,
     QRFactors,
     SVDFactors,
     draw_matrix,
     draw_vector,
-    parse_distribution,
     qr_factors,
     released_factors,
     svd_factors,
@@ -148,6 +146,10 @@ class Spectral(Family):
         l2_in: the factor of the penalty sum lambda_in^2.
         l2_out: the same for lambda_out.
         l2_phi: the factor of the penalty sum phi^2, for trained eigenvectors.
+        gauge: `"plain"`: phi as the start has it. `"width_free"`, where no matrix is trained: phi_ij ~
+            Normal(0, 1 / fan_in), and Normal(0, 1 / fan_in^2) in the map to the outputs, so that a step of Adam on the
+            eigenvalues changes W x by an amount that does not depend on the width.
+        to_outputs: whether the map makes the outputs of a network, for the gauge `"width_free"`; networks set it.
 
     Raises:
         InputError: if a name is unknown, nothing is trained, the start makes W = 0 for good, a penalty is negative or
@@ -175,6 +177,8 @@ class Spectral(Family):
     l2_in: float = 0.0
     l2_out: float = 0.0
     l2_phi: float = 0.0
+    gauge: Literal["plain", "width_free"] = "plain"
+    to_outputs: bool = False
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -196,10 +200,17 @@ class Spectral(Family):
                 f"nothing to train: eigenvalues and eigenvectors of the variant {variant} are both frozen"
                 f"{' and only a bias is left' if self.use_bias else ''}; train one of them"
             )
+        check_gauge(
+            self.gauge, variant, eigenvectors, self._kind.factors, own_phi=self.phi is not None, start=self._start
+        )
         self._distributions()
         penalised = self._trained if eigenvectors == "frozen" else (*self._trained, "phi")
         penalties = {name: getattr(self, name) for name in ("l1_in", "l1_out", "l2_in", "l2_out", "l2_phi")}
-        _check_penalties(penalties, penalised, variant)
+        check_penalties(penalties, penalised, variant)
+
+    def at_output(self) -> Spectral:
+        """Mark the map that makes the outputs, whose phi starts smaller in the width-free gauge."""
+        return dataclasses.replace(self, to_outputs=True) if self.gauge == "width_free" else self
 
     @property
     def _kind(self) -> _Variant:
@@ -221,7 +232,9 @@ class Spectral(Family):
         return self._kind.start if self.start is None else self.start
 
     def _distributions(self) -> tuple[Distribution, Distribution, Distribution]:
-        return _distributions(self.variant, self._kind, self._start, self.phi, self.lambda_in, self.lambda_out)
+        return distributions_of(
+            self.variant, self._kind.trained, self._start, self.phi, self.lambda_in, self.lambda_out
+        )
 
     def init(
         self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
@@ -230,6 +243,10 @@ class Spectral(Family):
         del modes
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
         phi, left, right = self._distributions()
+        if self.gauge == "width_free":
+            # Width enters by the standard deviation, which is traced here.
+            std = 1 / fan_in.size if self.to_outputs else 1 / jnp.sqrt(fan_in.size)
+            phi = Distribution("normal", std)  # pyright: ignore[reportArgumentType]
         phi_key, in_key, out_key = subkeys(key, 3)
         if self._kind.factors == "qr":
             block = qr_factors(phi_key, phi, fan_in, fan_out)
@@ -349,47 +366,3 @@ def multiplied_out(phi: Float[Array, "fan_out fan_in"] | QRFactors | SVDFactors)
 def free_lambda_out(params: SpectralParams) -> Float[Array, " fan_out"]:
     """Return lambda_out without the shift, shape (fan_out,)."""
     return params.lambda_out if params.slope is None else params.slope * (params.lambda_out - 1)
-
-
-def _distributions(
-    variant: str, kind: _Variant, start: str, phi: str | None, lambda_in: str | None, lambda_out: str | None
-) -> tuple[Distribution, Distribution, Distribution]:
-    """Return the distributions of phi, lambda_in and lambda_out; sets that the variant fixes are constant 0."""
-    if start not in SPECTRAL_STARTS:
-        raise InputError(f"unknown start {start!r} of a spectral layer; allowed: {choices(SPECTRAL_STARTS)}")
-    if start == "first" and (variant != "single_set_unit" or lambda_out is not None):
-        raise InputError("the start 'first' is that of the variant single_set_unit with its own lambda_out")
-    names = SPECTRAL_STARTS[start]
-    block = parse_distribution(names.phi if phi is None else phi, what="phi", released=True)
-    if (block.kind == "released") != variant.endswith("_released"):
-        raise InputError(
-            f"the variant {variant} does not take phi {block.kind!r} (start {start!r}): svd_released and "
-            "two_set_released take phi 'released', all others another distribution"
-        )
-    if variant == "svd" and block.kind != "normal":
-        raise InputError(f"the variant svd draws phi normal:STD, whose decomposition is known, got {block.kind}")
-    sets = {"in": (lambda_in, names.lambda_in), "out": (lambda_out, names.lambda_out)}
-    found = {}
-    for side, (given, own) in sets.items():
-        if side not in kind.trained:
-            if given is not None:
-                raise InputError(f"lambda_{side} is fixed in the variant {variant}; leave its distribution out")
-            found[side] = Distribution("constant", 0.0)
-        else:
-            found[side] = parse_distribution(own if given is None else given, what=f"lambda_{side}")
-    if found["in"] == found["out"] and found["in"].kind == "constant":
-        raise InputError(
-            f"the start {start!r} makes both sets of the variant {variant} equal, so that W = 0; "
-            "take another start or give lambda_in or lambda_out"
-        )
-    return block, found["in"], found["out"]
-
-
-def _check_penalties(penalties: dict[str, float], trained: tuple[str, ...], variant: str) -> None:
-    for name, value in penalties.items():
-        if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-            raise InputError(f"{name} must be a finite number of 0 or more, got {value!r}")
-        side = name.partition("_")[2]
-        if value and side not in trained:
-            what = "phi" if side == "phi" else f"lambda_{side}"
-            raise InputError(f"{name} penalises {what}, which is frozen in this {variant} layer; leave it out")

@@ -41,7 +41,7 @@ class MLP(Assembled):
 
 
 def check_families(layer: Family | Sequence[Family], maps: int) -> tuple[Family, ...]:
-    """Return one family a map.
+    """Return one family a map, the last one as it makes the outputs.
 
     Raises:
         InputError: if something is no family, or their number is wrong.
@@ -54,7 +54,7 @@ def check_families(layer: Family | Sequence[Family], maps: int) -> tuple[Family,
             raise InputError(f"a layer is an instance of a family, got the class {each.__name__}; write it with ()")
         if not isinstance(each, Family):
             raise InputError(f"a layer is a family such as layers.Mode(), got {each!r}")
-    return families
+    return (*families[:-1], families[-1].at_output())
 
 
 def mlp(
