@@ -7,6 +7,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # Tests leave the folder of compiled programs of the user alone.
 os.environ["MODEJAX_COMPILE_CACHE"] = "off"
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ import threadpoolctl
 
 # Two processes of tests share the cores; threads of BLAS on top of them only wait for one another.
 threadpoolctl.threadpool_limits(1, user_api="blas")
+
+# No test asks how long it took: an example may wait for compilation, or for a busy machine.
+hypothesis.settings.register_profile("modejax", deadline=None)
+hypothesis.settings.load_profile("modejax")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -66,7 +66,7 @@ def test_the_cipher_gives_the_published_answers():
 
 
 @pytest.mark.parametrize("x64", [False, True])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), seed=words, capacity=st.sampled_from(CAPACITIES))
 def test_an_entry_depends_on_the_key_and_its_place_only(x64, data, seed, capacity):
     active = [data.draw(st.integers(1, c)) for c in capacity]
@@ -83,7 +83,7 @@ def test_an_entry_depends_on_the_key_and_its_place_only(x64, data, seed, capacit
 
 
 @pytest.mark.parametrize("x64", [False, True])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data(), seed=words, capacity=st.sampled_from([1, 30]))
 def test_vectors_depend_on_the_key_and_the_place_only(x64, data, seed, capacity):
     active = data.draw(st.integers(1, capacity))
@@ -94,7 +94,7 @@ def test_vectors_depend_on_the_key_and_the_place_only(x64, data, seed, capacity)
             assert not bits(drawn[active:]).any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=words)
 def test_the_two_float_types_round_the_same_draw(seed):
     shape = CAPACITIES[0]

@@ -60,7 +60,7 @@ def test_modes_that_are_all_0_have_importance_0():
 positive = st.lists(st.floats(0.1, 10), min_size=6, max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(a=positive, b=positive, signs=st.lists(st.sampled_from([-1, 1]), min_size=6, max_size=6))
 def test_only_the_size_is_free_of_the_gauge(a, b, signs):
     with jax.enable_x64(True):
@@ -106,7 +106,7 @@ def test_a_wrong_order_is_refused():
 # --- orders ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     scores=st.lists(st.sampled_from([-1.5, 0.0, 1.0, 2.0, 7.0]), min_size=6, max_size=6),
     active=st.lists(st.booleans(), min_size=6, max_size=6),
@@ -139,7 +139,7 @@ def test_many_equal_scores_keep_their_order(cut: Cut):
     np.testing.assert_array_equal(jax.jit(lambda m, s: ranked(m, s, cut))(modes, scores).weight, expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     scores=st.lists(st.sampled_from([-1.5, 0.0, 1.0, 2.0]), min_size=6, max_size=6),
     active=st.lists(st.booleans(), min_size=6, max_size=6),

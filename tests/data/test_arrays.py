@@ -85,7 +85,7 @@ def test_image_shapes(shape: tuple[int, ...], expected: tuple[int, ...]):
     assert data.num_features == int(np.prod(shape))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     x=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=5)),
     classes=st.integers(2, 5),

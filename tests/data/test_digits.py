@@ -65,7 +65,7 @@ def test_the_split_of_seed_0_is_the_same_everywhere():
     assert load_dataset("digits").content_hash == "e89ff95bbfd1287edf608ffd02f498623ac3c6888bfcfe20861568969c777589"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     labels=st.lists(st.integers(0, 4), min_size=1, max_size=60),
     share=st.floats(0, 1),

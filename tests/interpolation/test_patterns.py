@@ -55,7 +55,7 @@ def test_the_structural_rank_equals_brute_force():
         assert sprank(A) == best_matching(A)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.integers(2, 12), st.floats(0.05, 0.95))
 def test_the_rank_of_generic_values_lies_between_the_bounds(seed, n, m, density):
     rng = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ def test_the_rank_of_generic_values_lies_between_the_bounds(seed, n, m, density)
     assert tri_rank(A) <= rank <= sprank(A)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_peeled_rows_and_columns_are_a_triangle(seed):
     rng = np.random.default_rng(seed)
@@ -75,7 +75,7 @@ def test_peeled_rows_and_columns_are_a_triangle(seed):
     assert square.diagonal().all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 4), min_size=1, max_size=5))
 def test_planted_blocks_are_found_after_shuffling(seed, sizes):
     rng = np.random.default_rng(seed)

@@ -217,7 +217,7 @@ def test_the_one_mode_rank_is_exact_in_200_cases():
         assert one_mode_rank(t, thresholds) == exact_rank(M.tolist()), case
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(3, 30), st.integers(1, 60))
 def test_more_thresholds_never_lower_the_one_mode_rank(seed, n, m):
     draw = np.random.default_rng(seed)

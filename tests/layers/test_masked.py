@@ -16,7 +16,7 @@ from modejax.training import adam
 SIZES = (7, 9)  # fan_in, fan_out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     # Few lengths, because each of them is compiled.
     values=st.sampled_from((1, 2, 7, 40)).flatmap(

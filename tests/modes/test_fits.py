@@ -24,7 +24,7 @@ def brute_force(curve, least=3):
     return min(found, key=lambda each: each[0])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.integers(8, 40))
 def test_the_free_break_is_that_of_a_brute_force_search(seed, count):
     rng = np.random.default_rng(seed)

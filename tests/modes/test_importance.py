@@ -51,7 +51,7 @@ def test_orthonormal_patterns_have_their_sizes_as_singular_values():
     np.testing.assert_allclose(measures["singular_value"][0, 0], [3, 2, 0.5], rtol=1e-5)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 1000), st.floats(0.1, 10.0))
 def test_moving_a_scale_between_factors_moves_tau_but_not_the_size(seed, factor):
     one = member(layers.Mode(), 4, seed=seed)
@@ -79,7 +79,7 @@ def test_tied_networks_have_measures():
     assert np.isfinite(measures["importance"]).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=3, max_size=12))
 def test_rank_correlation_with_ties_is_scipys(pairs):
     values = np.array(pairs, float).T

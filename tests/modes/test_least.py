@@ -48,7 +48,7 @@ def changed(change, arm="mode"):
     return apply
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @example([0.5, 0.5, 0.5, 0.5, 0.75], 0.75)
 @given(st.lists(st.floats(0.1, 0.9), min_size=5, max_size=5), st.floats(0.1, 0.95))
 def test_crossings_are_those_of_a_walk_from_the_left(accuracy, target):

@@ -20,7 +20,7 @@ from modejax.modes import (
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.integers(2, 9), st.integers(2, 9), st.booleans())
 def test_the_dimension_is_that_of_the_covariances_eigenvalues(seed, rows, units, centred):
     x = np.random.default_rng(seed).normal(size=(rows, units))

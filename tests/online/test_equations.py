@@ -49,7 +49,7 @@ def test_k_space_equals_loops():
         np.testing.assert_allclose(out.M, dM, rtol=0, atol=1e-13)
 
 
-@hypothesis.settings(deadline=None, max_examples=15)
+@hypothesis.settings(max_examples=15)
 @hypothesis.given(st.integers(0, 10_000), st.sampled_from([0.3, 5.0]))
 def test_p_space_equals_k_space(seed, eta):
     with jax.enable_x64(True):

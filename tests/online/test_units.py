@@ -71,7 +71,7 @@ def test_integrals_match_four_million_samples(unit):
     assert np.abs(deviations).max() < 4
 
 
-@hypothesis.settings(deadline=None, max_examples=25)
+@hypothesis.settings(max_examples=25)
 @hypothesis.given(st.integers(0, 10_000), st.floats(0.1, 1.5))
 def test_erf_integrals_match_quadrature(seed, scale):
     rng = np.random.default_rng(seed)

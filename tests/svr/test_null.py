@@ -68,7 +68,7 @@ def test_thresholds_are_those_of_the_tables():
     assert threshold(LEVEL, 3, 9, "chi2") > 1  # it can never fire
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(3, 600), st.integers(1, 49), st.floats(1e-6, 0.5))
 def test_a_threshold_is_the_inverse_of_the_tail(c, z, level):
     np.testing.assert_allclose(beta_log_p(threshold(level, c, z), c, z), math.log(level), rtol=1e-7, atol=1e-9)

@@ -9,7 +9,7 @@ from modejax.sweep.buckets import Cost, arm_buckets, bucket_shapes
 from modejax.sweep.members import grid_members
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     sizes=st.dictionaries(
         st.tuples(st.integers(1, 800), st.integers(1, 70)), st.integers(1, 40), min_size=1, max_size=12

@@ -252,7 +252,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([field.name for field in dataclasses.fields(SweepConfig)]), VALUES)
 def test_any_value_of_any_field_is_taken_or_refused_in_words(name, value):
     try:

@@ -116,7 +116,7 @@ def test_flops_are_those_of_xla_within_a_quarter(layer, modes):
     assert step_flops(spec, 100, modes, 100) == pytest.approx(cost["flops"], rel=0.25)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     seeds=st.integers(1, 30), widths=st.lists(st.integers(1, 40), min_size=1, max_size=3, unique=True), data=st.data()
 )

@@ -14,7 +14,7 @@ value, correct = jax.jit(cross_entropy.value), jax.jit(cross_entropy.correct)
 logits = st.lists(st.floats(-1e4, 1e4, width=32), min_size=4, max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(logits=logits, label=st.integers(0, 3))
 def test_cross_entropy_is_minus_the_log_probability_of_the_label(logits, label):
     z = np.array(logits, np.float32)
@@ -24,7 +24,7 @@ def test_cross_entropy_is_minus_the_log_probability_of_the_label(logits, label):
     np.testing.assert_allclose(value(z, np.int32(label)), expected, rtol=1e-6, atol=rounding)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(logits=logits, label=st.integers(0, 3))
 def test_the_decision_is_the_largest_logit(logits, label):
     z = np.array(logits, np.float32)

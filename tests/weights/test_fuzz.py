@@ -125,20 +125,20 @@ def folder(tmp_path_factory):
 @given(network, wrapper, options, FORMS)
 @example({"/": ((1, 1), "f4", "noise")}, "", {"layout": "torch"}, "memory")
 @example({"fc.W_Q": ((2, 3, 4, 5), "f4", "noise")}, "", {"kinds": {"*": "heads"}}, "memory")
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 def test_any_file_gives_an_answer_or_an_error_in_words(folder, entries, around, choice, form):
     run(folder, entries, around, choice, form)
 
 
 @pytest.mark.slow
 @given(network, wrapper, options, FORMS)
-@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
 def test_ten_thousand_files_give_an_answer_or_an_error_in_words(folder, entries, around, choice, form):
     run(folder, entries, around, choice, form)
 
 
 @given(network, wrapper)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_a_refusal_of_a_command_leaves_no_file(folder, entries, around):
     from modejax.cli import main
 
