@@ -1,10 +1,10 @@
-"""Data sets: what they are, the embedded ones, the prepared ones, and a user's own.
+"""Data sets: what they are, the embedded ones, the prepared ones, and your own.
 
 Read `dataset` first (what every set is once it is loaded), then `catalog` (the names), then where they come from:
 `digits`, `mixture`, `arrays` (a user's `.npz`), `prepared` with `cache` (sets of tensorflow-datasets),
 and `preparation` with `originals` (how such a set is made). `checks` holds the conditions on features and labels.
 
-NumPy only: neither JAX nor anything of networks or training may come in, and what imports slowly (scikit-learn,
+NumPy only: nothing here imports JAX, networks or training, and what imports slowly (scikit-learn,
 tensorflow-datasets, Pillow) is imported inside the function that needs it, because the command line imports
 this package at every start.
 """

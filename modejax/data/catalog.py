@@ -47,7 +47,7 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def load_dataset(name: str, *, data_dir: str | Path | None = None, seed: int = 0) -> Dataset:
-    """Load a data set by name, or a user's own from an `.npz` file.
+    """Load a data set by name, or your own from an `.npz` file.
 
     Args:
         name: `"digits"`, `"gaussian_mixture"`, `"mnist"`, `"fashion_mnist"`, `"cifar10"`, or a path that ends

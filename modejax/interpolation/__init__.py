@@ -7,8 +7,8 @@ principle), `modes` (layers of few modes), `train` (a grid of fits in one progra
 `report` (one record a layer of a trained network), with `redundancy`, `stability` and `checkpoints` (several times of
 one training).
 
-After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of the
-project's method file, or standard where a source is named, and were checked numerically; none is to be cited as the
+After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of
+this project, or standard where a source is named, and were checked numerically; none is to be cited as the
 paper's. Sweeps over data sets, studies and pictures do not belong here. Constructions and ranks are float64.
 """
 
@@ -131,6 +131,7 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "builders": [
+            "LiftedDense",
             "LiftedParams",
             "build_affine_blocks",
             "build_diagonal",

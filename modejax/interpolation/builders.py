@@ -1,6 +1,6 @@
 """Further constructions with given interpolation matrices: diagonal, affine blocks, and a target matrix in layer 2.
 
-Reconstructions of the project's method file (sections 2.3 to 2.5 and 5), not theorems of the paper.
+Reconstructions of this project, not theorems of the paper.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def smp_layer(G: np.ndarray, T: np.ndarray, *, eta: float = 1.0) -> tuple[np.nda
     """Return the map (W, b) that makes a given matrix T >= 0 the next interpolation matrix ("free target", SMP-2).
 
     Z = T where T > 0 and -eta elsewhere; G [W; b] = Z is solved, so relu(Z) = T, zeros included. Our operational
-    statement of the sparse-matrix principle (method file, section 5); the paper's own was not available.
+    statement of the sparse-matrix principle; the paper's own was not available.
 
     Args:
         G: interpolation matrix [Phi, 1] of the layer before, shape (n, columns), of rank n.

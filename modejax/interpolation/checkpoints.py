@@ -1,4 +1,4 @@
-"""Compare checkpoints of one training run layer by layer (method file, section 4, training)."""
+"""Compare checkpoints of one training run layer by layer."""
 
 from __future__ import annotations
 

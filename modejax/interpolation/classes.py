@@ -1,7 +1,7 @@
 """Solution classes of one hidden layer: normal form, eight classes, and how many solutions there are.
 
-The classes are ours, reconstructed in the project's method file (section 2.1); whether they are those of the paper
-(arXiv 2208.07498) is not known. In this order:
+The classes are reconstructions of this project; whether they are those of the paper (arXiv 2208.07498) is not known. In
+this order:
 
 * A affine: all units are active on all points or on none;
 * D diagonal: every unit is active on one point, and peeling takes all rows;
@@ -12,8 +12,8 @@ The classes are ours, reconstructed in the project's method file (section 2.1); 
 * L label-aligned: rank below n, but these targets fit (rho below the tolerance);
 * X failing: these targets do not fit.
 
-Square means as many columns of [Phi, 1] (units without a bias) as points, in the normal form. Beyond the method file, B
-asks for full rank like F: a perfect pattern may still be singular.
+Square means as many columns of [Phi, 1] (units without a bias) as points, in the normal form. B asks
+for full rank like F: a perfect pattern may still be singular.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Deep networks that classify labelled points exactly: direct, slabs and polytopes.
 
-Reconstructions of the project's method file (section 5), not the paper's deep classifier. They memorise: nothing here
+Reconstructions of this project, not the paper's deep classifier. They memorise: nothing here
 says anything about new points. What the outputs guarantee is stated for each.
 """
 
@@ -60,8 +60,8 @@ def build_modes_pair(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, see
     """Build the network of one mode and K - 1 modes that interpolates any labels, of ordinary mode parameters.
 
     W_1 = 1 a^T is one mode. W_2 of the direct classifier has rank K - 1, because the rows of Z = 2 H - 1 all sum to
-    2 - K; so a pair (1, K - 1) of mode numbers is enough for any labels and any number of points (method file, section
-    8, item 1: no growth of the number of modes with width is forced by interpolation itself).
+    2 - K; so a pair (1, K - 1) of mode numbers is enough for any labels and any number of points: no
+    growth of the number of modes with the width is forced by interpolation itself.
 
     Args:
         X: points, shape (rows, features).

@@ -2,7 +2,7 @@
 
 The paper's abstract (arXiv 2208.07498) names a "sparse-matrix principle" of deep layers; its statement was not
 available.
-SMP-1 to SMP-5 are ours, from the project's method file, section 5:
+SMP-1 to SMP-5 are statements of this project:
 
 1. budget: the supports that a unit of the next layer can have are at most Cov(n, rank G - 1), all 2^n at rank n;
 2. free target: at rank n every T >= 0 can be the next interpolation matrix (`builders.smp_layer`);

@@ -1,6 +1,6 @@
 """Encoders that disentangle classes, their decoder, and the exact autoencoder.
 
-Reconstructions of the project's method file (section 6). Exact on the given points, with no claim about others.
+Reconstructions of this project. Exact on the given points, with no claim about others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Over-parameterised solutions: the least norm, the null space, and where gradient descent ends.
 
 Fixed features G (n, M) of rank r: the readouts that fit Y are G^+ Y + N V with N an orthonormal basis of the null space
-(standard linear algebra; collected in the project's method file, section 3, with its generic Jacobian rank).
+(standard linear algebra).
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def generic_jacobian_rank(n: int, features: int, units: int) -> int:
     """Return min(n, m (features + 1) + 1): the m scalings w, b, c -> s w, s b, c / s move nothing.
 
     With trained features m ~ (n - 1) / (features + 1) units fit an open set of targets; with frozen ones n - 1 are
-    needed. Reconstructed and checked numerically in the method file, section 3.
+    needed. Reconstructed for this project and checked numerically.
 
     Example:
         >>> [generic_jacobian_rank(80, 5, m) for m in (5, 10, 13, 14)]

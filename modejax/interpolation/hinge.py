@@ -1,6 +1,6 @@
 """Parallel hinges: one direction, sorted projections, one unit a gap. The triangular (class T) construction.
 
-Reconstructed in the project's method file (section 2.2), not a theorem of the paper. With unit gaps and thresholds at
+Reconstructed for this project, not a theorem of the paper. With unit gaps and thresholds at
 t_j + theta g_j, Phi = ((1 - theta) I + theta S) (I - S)^-2 with S the down-shift, so that
 
 * theta = 0: the inverse is the band (1, -2, 1) and the condition tends to 1.138 n^2;
@@ -224,7 +224,7 @@ def build_two_sided_hinge(
 ) -> Built:
     """Build n - 1 hinges that look away from the median and take the values Y: the condition is about 3 times lower.
 
-    Reconstructed in the project's method file (section 2.3.3), not the paper's. The readout is the changes of slope of
+    Reconstructed for this project, not the paper's. The readout is the changes of slope of
     the broken line through the points, as in `divided_differences`; no system is solved.
 
     Args:

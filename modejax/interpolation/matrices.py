@@ -3,7 +3,7 @@
 The interpolation matrix of a hidden layer has one row a point and one column a unit: Phi = relu(Z), or G = [Phi, 1]
 where the next map has a bias. An exact fit of Y by the readout alone exists if and only if rho(Y) = 0, and of every Y
 if and only if rank G = rows. Whether the definition is that of C. Huang, arXiv 2208.07498, is not known: its theorems
-were not available, and everything here is a reconstruction of the project's method file (sections 1 and 4) or standard.
+were not available, and everything here is a reconstruction of this project or standard.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def interp_matrix(Phi: np.ndarray, *, bias: bool = True) -> Float[np.ndarray, "r
 def activity_tolerance(Z: np.ndarray) -> float:
     """Return 64 eps max|Z|: thresholds placed at data points turn exact zeros into rounding noise below it.
 
-    Source: the project's method file, section 1 (measured there).
+    The factor was measured for this project.
     """
     Z = np.asarray(Z)
     dtype = Z.dtype if Z.dtype.kind == "f" else np.float64

@@ -1,7 +1,7 @@
 """Interpolation by layers of few modes: exact ranks at one mode, and the floor without biases.
 
 With W = xi_out diag(sigma) xi_in of P modes the data enter a layer through P numbers only: rank Z <= P (+ 1), but rank
-relu(Z) is not bounded by P. Reconstructions of the project's method file, section 8.
+relu(Z) is not bounded by P. Reconstructions of this project.
 """
 
 from __future__ import annotations

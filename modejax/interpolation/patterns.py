@@ -1,8 +1,8 @@
 """Structure of activation patterns: bounds on the rank that need no values.
 
 tau(A) <= rank(Phi) <= sprank(A): a pattern that can be peeled to a triangle is never singular, and no values on a
-pattern without a large matching are regular. Peeling, and its proof of confluence, are reconstructions of the
-project's method file (section 1); matchings and the fine Dulmage-Mendelsohn form are standard.
+pattern without a large matching are regular. Peeling, and its proof of confluence, are reconstructions of
+this project; matchings and the fine Dulmage-Mendelsohn form are standard.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def sprank(A: np.ndarray) -> int:
 
 
 class Blocks(NamedTuple):
-    """The block triangular form of a square pattern; A[rows][:, columns] is block lower triangular."""
+    """The block triangular form of a square pattern; `A[rows][:, columns]` is block lower triangular."""
 
     sizes: tuple[int, ...]  # of the irreducible diagonal blocks, in order
     rows: Int[np.ndarray, " n"]

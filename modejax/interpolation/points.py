@@ -181,7 +181,7 @@ def duplicate_floor(X: np.ndarray, Y: np.ndarray) -> float:
     """Return the least error ||Y - out||_F of any network, of any depth and width.
 
     Equal points have equal outputs, so the best is the mean of their targets: ||Y - M M^+ Y|| with M the indicator of
-    groups of equal points (a reconstruction of the project's method file, section 2.6; standard).
+    groups of equal points (standard).
 
     Args:
         X: points, shape (rows, features).

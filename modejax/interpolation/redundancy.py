@@ -1,7 +1,7 @@
 """What is redundant in a hidden layer: the types o1 to o5.
 
-Reconstructed in the project's method file (section 3), not the paper's: "affine carriers" are its reading of the
-abstract's over-parameterisation via affine transforms.
+Reconstructed for this project, not the paper's: "affine carriers" are our reading of the abstract's
+over-parameterisation via affine transforms.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def find_redundancy(Z: np.ndarray, previous: np.ndarray, *, rank: int | None = N
 
     Parallel means that one pre-activation is a rising affine function of the other on the points (1e-12 of its size).
     Carriers need as many independent saturated units as the previous representation has affine rank on the points: d in
-    general position, as the method file has it.
+    general position.
 
     Args:
         Z: pre-activations, shape (rows, units).

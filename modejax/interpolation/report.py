@@ -1,6 +1,6 @@
 """Diagnose a trained ReLU network layer by layer: one flat record a hidden layer.
 
-Fields follow the project's method file, section 4. Passes through the networks and what is counted there run on the
+Passes through the networks and what is counted there run on the
 device, all members of one shape in one program, in float64. Singular values stay on the host: batched LAPACK calls in
 one CPU program can hang (jax 0.10.1), and ranks at 1e-10 need float64 and no Gram matrices. Matchings and peeling are
 host work by nature.

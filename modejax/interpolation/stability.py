@@ -1,7 +1,7 @@
 """How much a hidden layer may move before its pattern, its matrix and the outputs do.
 
-Reconstructed in the project's method file (section 4, checked numerically there), not a theorem of the paper: ReLU is
-1-Lipschitz and Weyl's inequality bounds singular values.
+Reconstructed for this project and checked numerically, not a theorem of the paper: ReLU is 1-Lipschitz
+and Weyl's inequality bounds singular values.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A grid of small networks trained on a fit, full batch, as one compiled program: widths x modes x seeds.
 
-The protocol of the project's method file, section 8.6: mean squared error on one-hot targets, Adam with a cosine
+Mean squared error on one-hot targets, Adam with a cosine
 schedule, biases in every map, data and initial values redrawn for each seed. State, step, schedule, loss and evaluation
 of a network are those of `modejax.training`, on which sweeps are built. The program around them is this file's, because
 a sweep cannot carry it: all members of a sweep share one data set with one number a target, these have points of their
@@ -31,7 +31,7 @@ _SQUARED = Loss(lambda outputs, target: jnp.mean((outputs - target) ** 2))
 
 
 def sign_classes(n: int, features: int, seed: int) -> tuple[Float[np.ndarray, "n features"], np.ndarray]:
-    """Draw Gaussian points with labels 0..3 from the signs of x0 x1 and x2 x3 (method file, section 4).
+    """Draw Gaussian points with labels 0..3 from the signs of x0 x1 and x2 x3.
 
     Args:
         n: points.

@@ -4,7 +4,7 @@ Read `base` first: it holds the contract, `Family`. `Dense`, `Mode`, `LowRank`, 
 `spectral_start` says how the last one starts, `spectral_operator` writes its operator out. `DenseConv`, `LowRankConv`,
 `ModeConv` and `SpectralConv` are convolutions, with their geometry in `convolution`; `Masked` makes the weights of any
 family sparse, `Biased` adds a bias, and `from_kernel` starts a layer from a trained kernel. `registry` makes families
-by name, `check` tests a family of a user's own. A family knows one map between two layers of units; networks, training
+by name, `check` tests a family of your own. A family knows one map between two layers of units; networks, training
 and data do not belong here.
 """
 

@@ -56,7 +56,7 @@ class Modes(NamedTuple):
 class Family(abc.ABC):
     """One way to parametrise a weight map: static facts only, hashable, equal by value.
 
-    A family of a user's own is a subclass that is a frozen dataclass as well, with `init` and `kernel`; all other
+    A family of your own is a subclass that is a frozen dataclass as well, with `init` and `kernel`; all other
     methods have defaults. Sizes are ints or `Extent`s. `modejax.layers.check_family` tests the contract.
 
     Attributes:

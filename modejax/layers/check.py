@@ -1,4 +1,4 @@
-"""Whether a family of a user's own keeps the contract of `base`, in words."""
+"""Test a family of layers against the contract of `base`, and say in words what is wrong."""
 
 from __future__ import annotations
 

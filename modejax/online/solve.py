@@ -40,8 +40,12 @@ __all__ = [
     "solve",
 ]
 
-OK, DIVERGED, OUT_OF_STEPS = 0, 1, 2
-"""Status codes: reached the last time; left the finite range (or no step was small enough); too many steps."""
+OK = 0
+"""Status of a solution that reached the last time."""
+DIVERGED = 1
+"""Status of one that left the finite range, or for which no step was small enough."""
+OUT_OF_STEPS = 2
+"""Status of one that took too many steps."""
 
 Space: TypeAlias = Literal["p", "K", "trained"]
 SolverName: TypeAlias = Literal["tsit5", "dopri8", "kvaerno5"]

@@ -1,6 +1,6 @@
 """`interp-modes`: rank, conditioning, sparseness and the least number of modes that fits, over width x modes.
 
-One compiled program trains the whole grid (method file of the project, section 8.6): 160 Gaussian points in 10
+One compiled program trains the whole grid: 160 Gaussian points in 10
 dimensions, four classes by signs, three hidden layers, biases, mean squared error, Adam with a cosine schedule; data
 and initial values are redrawn for each seed.
 """
