@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-__all__ = ["InputError", "choices"]
+__all__ = ["InputError", "NeedsExtra", "choices"]
 
 
 class InputError(ValueError):
@@ -27,3 +27,32 @@ def choices(names: Iterable[str]) -> str:
         'digits, mnist'
     """
     return ", ".join(sorted(names))
+
+
+class NeedsExtra:
+    """A block of imports of packages that only an extra of modejax installs.
+
+    Where one is missing, the block raises an `InputError` that says what to install.
+
+    Args:
+        extra: the name of the extra.
+
+    Example:
+        >>> with NeedsExtra("online"):
+        ...     import no_such_package
+        Traceback (most recent call last):
+        modejax.errors.InputError: the package no_such_package is not installed; install it with: ...
+    """
+
+    def __init__(self, extra: str) -> None:
+        self.extra = extra
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """End the block; a missing package becomes an `InputError`."""
+        if isinstance(error, ModuleNotFoundError):
+            raise InputError(
+                f"the package {error.name} is not installed; install it with: pip install 'modejax[{self.extra}]'"
+            ) from error

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Example:
         >>> main(["--version"])
-        modejax 0.1.0
+        modejax 0.2.0
         0
     """
     words = list(sys.argv[1:] if arguments is None else arguments)

@@ -17,7 +17,7 @@ import numpy as np
 
 from modejax.data.originals import Original, Progress, Split, download, read_cifar10, read_idx
 from modejax.data.prepared import PREPARED_SETS, data_folder, find_prepared, unreadable_set
-from modejax.errors import InputError, choices
+from modejax.errors import InputError, NeedsExtra, choices
 
 __all__ = ["prepare"]
 
@@ -119,7 +119,8 @@ def _temporary_files_in(folder: str) -> Iterator[None]:
 
 def _build(name: str, root: Path, temporary: Path, progress: Progress) -> Path:
     """Download, write and publish one set; everything before the last step happens in the temporary folder."""
-    import tensorflow_datasets as tfds
+    with NeedsExtra("data"):
+        import tensorflow_datasets as tfds
 
     builder = tfds.builder(name, data_dir=temporary / "set", file_format="array_record")
     files = {}

@@ -13,7 +13,7 @@ import numpy as np
 
 from modejax.data.cache import Arrays, cached_arrays
 from modejax.data.dataset import Dataset
-from modejax.errors import InputError
+from modejax.errors import InputError, NeedsExtra
 
 __all__ = ["PREPARED_SETS", "PreparedSet", "data_folder", "find_prepared", "load_prepared", "unreadable_set"]
 
@@ -185,7 +185,8 @@ def _how_to_get(prepared: PreparedSet, data_dir: str | Path | None) -> str:
 
 def _decode(folder: Path, prepared: PreparedSet) -> Arrays:
     """Decode all images and labels of a prepared set."""
-    import tensorflow_datasets as tfds
+    with NeedsExtra("data"):
+        import tensorflow_datasets as tfds
 
     arrays: Arrays = {}
     try:

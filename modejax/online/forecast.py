@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from modejax.errors import InputError
+from modejax.errors import InputError, NeedsExtra
 from modejax.online.equations import generalisation_error, p_space, pattern_flow
 from modejax.online.problem import Overlaps, Problem, check_rate
 from modejax.online.solve import OK, solve
@@ -52,8 +52,9 @@ def predicted_plateaus(
         >>> heights.shape
         (1,)
     """
-    import diffrax
-    import optimistix
+    with NeedsExtra("online"):
+        import diffrax
+        import optimistix
 
     rate, vectors = jnp.linalg.eigh(relaxation_matrix(problem, unit))
     rate, vectors = rate[::-1], vectors[:, ::-1]

@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from modejax.errors import InputError, choices
+from modejax.errors import InputError, NeedsExtra, choices
 from modejax.online.equations import (
     KSpace,
     Trained,
@@ -232,8 +232,9 @@ def solve(
         >>> int(solution.status), float(solution.error[2]) < 0.1 * float(solution.error[0])
         (0, True)
     """
-    import diffrax
-    import optimistix
+    with NeedsExtra("online"):
+        import diffrax
+        import optimistix
 
     _check(problem, state, times)
     function = _right_hand_side(space)

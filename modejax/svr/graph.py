@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from modejax._files import replaced
-from modejax.errors import InputError
+from modejax.errors import InputError, NeedsExtra
 from modejax.svr import derived
 from modejax.svr.description import Description, Fold
 from modejax.svr.neurons import Method, SpectralLayer
@@ -267,7 +267,8 @@ class SVR:
         Returns:
             Nodes `"LAYER:NEURON"` with layer, neuron, S and intensity; edges from writer to reader with E and log10_p.
         """
-        import networkx as nx
+        with NeedsExtra("svr"):
+            import networkx as nx
 
         graph = nx.DiGraph(method=self.method, null=self.null, fold=self.fold)
         for index, (layer, shades) in enumerate(zip(self.layers, self.intensities(), strict=True)):
@@ -300,7 +301,8 @@ class SVR:
         Returns:
             The files.
         """
-        import networkx as nx
+        with NeedsExtra("svr"):
+            import networkx as nx
 
         folder = Path(folder)
         table = self.table(level, **options)
