@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from modejax.cli.check_widths import CheckWidthsCommand
 from modejax.cli.data import DataCommand
 from modejax.cli.decompose import DecomposeCommand
 from modejax.cli.interpolate import InterpolateCommand
@@ -24,6 +25,7 @@ _COMMANDS = (
     | Annotated[PlanCommand, tyro.conf.subcommand("plan", prefix_name=False)]
     | Annotated[ShowCommand, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[DataCommand, tyro.conf.subcommand("data", prefix_name=False)]
+    | Annotated[CheckWidthsCommand, tyro.conf.subcommand("check-widths", prefix_name=False)]
     | Annotated[OnlineCommand, tyro.conf.subcommand("online", prefix_name=False)]
     | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose", prefix_name=False)]
     | Annotated[InterpolateCommand, tyro.conf.subcommand("interpolate", prefix_name=False)]

@@ -1,9 +1,10 @@
 """What the modes of trained networks mean: how important they are, how many are needed, and what they span.
 
 Read `importance` first (measures of a mode and their ranks), then `fits` (power laws of ranked curves), `least` (the
-least number of modes against the width) and `subspaces` (dimensions, overlaps, disentangling); `bootstrap` makes the
-intervals. Everything takes arrays, parameters or the labelled result of a sweep, and works on NumPy in float64.
-Training, sweeps and pictures do not belong here; accuracy with modes removed is measured by `modejax.runs.removal`.
+least number of modes against the width), `rates` (the best learning rate against the width) and `subspaces`
+(dimensions, overlaps, disentangling); `bootstrap` makes the intervals. Everything takes arrays, parameters or the
+labelled result of a sweep, and works on NumPy in float64. Training, sweeps and pictures do not belong
+here; accuracy with modes removed is measured by `modejax.runs.removal`.
 """
 
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from modejax.modes.least import DEFINITIONS as DEFINITIONS
     from modejax.modes.least import growth_fits as growth_fits
     from modejax.modes.least import least_modes as least_modes
+    from modejax.modes.rates import BestRates as BestRates
+    from modejax.modes.rates import best_rates as best_rates
     from modejax.modes.subspaces import alignment as alignment
     from modejax.modes.subspaces import class_overlap as class_overlap
     from modejax.modes.subspaces import hidden_activity as hidden_activity
@@ -36,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy(
         "bootstrap": ["interval", "resamples"],
         "importance": ["mode_measures", "rank_correlations", "ranked_curves"],
         "least": ["DEFINITIONS", "growth_fits", "least_modes"],
+        "rates": ["BestRates", "best_rates"],
         "fits": ["compare_fits", "power_law", "segmented_fit"],
         "subspaces": [
             "alignment",

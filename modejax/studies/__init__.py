@@ -33,6 +33,7 @@ STUDIES = {
     "mdl-powerlaw": "mdl_powerlaw:run",
     "mdl-removal": "mdl_removal:run",
     "mdl-subspaces": "mdl_subspaces:run",
+    "rate-transfer": "rate_transfer:run",
     "spectral-perceptron": "spectral_perceptron:run",
     "spectral-pruning": "spectral_pruning:run",
     "spectral-sparse": "spectral_sparse:run",

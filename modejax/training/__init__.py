@@ -1,8 +1,8 @@
 """Training of one network as pure functions; sweeps vmap them.
 
 Read `loss`, then `optimiser` (any of optax's, with decoupled decay, frozen leaves left out) and `schedule`, then `step`
-(one update and the evaluation on a block of examples). Loops over batches and epochs live in `modejax.sweep`. Nothing
-here knows data sets or files.
+(one update and the evaluation on a block of examples), then `widths` (does the learning rate carry over?). Loops over
+batches and epochs live in `modejax.sweep`. Nothing here knows data sets or files.
 """
 
 from modejax.training.loss import LOSSES as LOSSES
@@ -26,3 +26,5 @@ from modejax.training.step import init_state as init_state
 from modejax.training.step import keep_best as keep_best
 from modejax.training.step import start_state as start_state
 from modejax.training.step import train_step as train_step
+from modejax.training.widths import WidthCheck as WidthCheck
+from modejax.training.widths import check_widths as check_widths

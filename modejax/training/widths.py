@@ -101,7 +101,7 @@ def check_widths(
     loss: Loss,
     *,
     learning_rate: float = 0.01,
-    steps: int = 10,
+    steps: int = 20,
     seeds: int = 3,
     optimiser: Optimiser = _ADAM,
 ) -> WidthCheck:

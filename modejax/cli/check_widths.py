@@ -1,0 +1,116 @@
+"""`modejax check-widths`: does the learning rate carry over between widths?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import ClassVar
+
+from modejax.sweep.arm import ActivationName
+
+__all__ = ["CheckWidthsCommand"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckWidthsCommand:
+    """Check whether the best learning rate carries over between widths, by how far the first steps move each map.
+
+    Networks that differ in width alone make a few steps on the same batches. Where the outputs of all maps change by
+    amounts that do not depend on the width, one learning rate serves all widths. Give a rate near the best one: with
+    a rate far too small the random start hides what the steps do.
+    """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "modejax check-widths --layer-options gauge=width_free --learning-rate 0.2",
+        "modejax check-widths --layer dense --learning-rate 0.002 --dataset mnist",
+    )
+
+    network: str = "mlp"
+    """Architecture: mlp, residual, conv (images), tied (shared patterns), sparcs (one spectral operator)."""
+    network_options: tuple[str, ...] = ()
+    """Options of the architecture as name=value."""
+    layer: str = "mode"
+    """Parametrisation of the weight maps: dense, low_rank, mode, spectral, svd."""
+    layer_options: tuple[str, ...] = ()
+    """Options of the layer as name=value, such as gauge=width_free (mode, dense, spectral)."""
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    """Units in each hidden layer."""
+    modes: int = 10
+    """Modes in each map, for layers that take them."""
+    depth: int = 2
+    """Hidden layers."""
+    activation: ActivationName = "relu"
+    """Activation of the hidden layers."""
+    optimiser: str = "adam"
+    """Optimiser: adam (AdamW), adamax, sgd, or another of optax by name."""
+    learning_rate: float = 0.01
+    """Learning rate of all steps."""
+    steps: int = 20
+    """Steps."""
+    seeds: int = 3
+    """Networks of each width."""
+    batch_size: int = 50
+    """Examples in a batch."""
+    dataset: str = "digits"
+    """Data set: digits, gaussian_mixture, mnist, fashion_mnist, cifar10, or the path of a user's .npz."""
+    data_dir: str | None = None
+    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    figure: Path = Path("runs/check-widths.png")
+    """The picture to write; an earlier one is replaced."""
+    json: bool = False
+    """Print JSON instead of text."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code: 0, also where the rate does not carry over."""
+        from modejax.cli.devices import use_devices
+
+        use_devices()
+        from modejax.data import load_dataset
+        from modejax.names import LAYERS, NETWORKS
+        from modejax.plots.widths import save_width_check
+        from modejax.sweep.arm import Arm
+        from modejax.sweep.width_check import check_arm_widths
+
+        arm = Arm(
+            network=self.network,
+            network_options=self.network_options,
+            layer=self.layer,
+            layer_options=self.layer_options,
+            widths=self.widths,
+            modes=(self.modes,) if _takes_modes(self.network, self.layer, NETWORKS, LAYERS) else None,
+            depth=self.depth,
+            activation=self.activation,
+            optimiser=self.optimiser,
+            learning_rates=(self.learning_rate,),
+        )
+        dataset = load_dataset(self.dataset, data_dir=self.data_dir)
+        sizes = {"steps": self.steps, "seeds": self.seeds, "batch_size": self.batch_size}
+        check = check_arm_widths(arm, dataset, **sizes)
+        save_width_check(self.figure, check, f"{arm.name} on {dataset.name}, {self.optimiser}")
+        powers = {what: check.powers(what, step) for what, step in (("size", 0), ("update", -1))}
+        if self.json:
+            maps = {
+                name: {what: {"power": float(a[i]), "error": float(b[i])} for what, (a, b) in powers.items()}
+                for i, name in enumerate(check.map_names)
+            }
+            facts = {"widths": check.widths.tolist(), "maps": maps, "width_free": check.width_free}
+            print(json.dumps(facts | {"verdict": check.verdict, "paths": [str(self.figure)]}, indent=2))
+            return 0
+        from modejax.cli.table import print_table
+
+        rows = [
+            [name, *(f"N^{a[i]:.2f} +- {b[i]:.2f}" for a, b in powers.values())]
+            for i, name in enumerate(check.map_names)
+        ]
+        title = f"outputs of each map, N = {check.widths[0]} to {check.widths[-1]}, rate {self.learning_rate:g}"
+        print_table(title, ["map", "size at the start", f"change after {check.steps} steps"], rows)
+        print(check.verdict)
+        print(f"wrote {self.figure}")
+        return 0
+
+
+def _takes_modes(network: str, layer: str, networks: dict, layers: dict) -> bool:
+    """Say whether a network takes a number of modes; an unknown name is refused later."""
+    takes = networks[network].modes if network in networks else "none"
+    return takes == "required" or (takes == "layer" and layer in layers and layers[layer].takes_modes == "required")

@@ -1,0 +1,110 @@
+"""How far the first steps move the outputs of each map, against the width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modejax.errors import InputError
+from modejax.plots.style import finish, set_number_axis
+
+if TYPE_CHECKING:
+    from modejax.training import WidthCheck
+
+__all__ = ["plot_width_check", "save_width_check"]
+
+
+def plot_width_check(check: WidthCheck, what: str = "update", ax: Any = None) -> Any:
+    """Draw the size of each map's outputs, or of their change, against the width, after the first and the last step.
+
+    Points are means over seeds, bars one standard deviation; pale lines are after the first step (at the start, for the
+    size), full ones after the last. Lines that lie flat say that the width has no influence.
+
+    Args:
+        check: what `modejax.training.check_widths` returned.
+        what: `"update"`, or `"size"`.
+        ax: axes of matplotlib; of a figure of its own by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InputError: if `what` is neither.
+
+    Example:
+        >>> import numpy as np
+        >>> from modejax.training import WidthCheck
+        >>> sizes = np.ones((2, 2, 3, 1))
+        >>> plot_width_check(WidthCheck(np.array([4, 16]), ("map1",), 0.01, sizes, sizes)).get_xlabel()
+        'width N'
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    powers, _ = check.powers(what)
+    if ax is None:
+        ax = Figure(figsize=(5.2, 4), layout="constrained").subplots()
+    colours = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
+    values = getattr(check, what)
+    early = 0 if what == "size" else 1
+    for index, name in enumerate(check.map_names):
+        colour = colours[index % 10]
+        ax.plot(check.widths, values[:, :, early, index].mean(axis=0), color=colour, alpha=0.35, lw=1.2)
+        last = values[:, :, -1, index]
+        spread = last.std(axis=0, ddof=1) if len(last) > 1 else np.zeros(last.shape[1])
+        label = f"{name}, N^{powers[index]:.2f}"
+        ax.errorbar(
+            check.widths, last.mean(axis=0), spread, color=colour, marker="o", ms=4, lw=1.5, capsize=2, label=label
+        )
+    ax.set_yscale("log")
+    set_number_axis(ax, [int(n) for n in check.widths])
+    ax.set_xlabel("width N")
+    noun = "change of z" if what == "update" else "size of z"
+    ax.set_ylabel(f"{noun} (root mean square)")
+    finish(ax)
+    ax.legend(fontsize=8, frameon=False, title=f"after step {check.steps}; pale: {'start' if not early else 'step 1'}")
+    return ax
+
+
+def save_width_check(path: str | Path, check: WidthCheck, title: str = "") -> Path:
+    """Save the sizes and the updates of a check side by side.
+
+    Args:
+        path: the picture to write; its folder is made where it is missing.
+        check: what `modejax.training.check_widths` returned.
+        title: what stands above them.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: if the picture cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from modejax.training import WidthCheck
+        >>> sizes = np.ones((2, 2, 3, 1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_width_check(f"{folder}/a.png", WidthCheck(np.array([4, 16]), ("map1",), 0.01, sizes, sizes)).name
+        'a.png'
+    """
+    from matplotlib.figure import Figure
+
+    from modejax._files import replaced
+    from modejax.plots.settings import own_style
+
+    path = Path(path)
+    with own_style():
+        figure = Figure(figsize=(10, 4.2), layout="constrained", facecolor="white")
+        for what, ax in zip(("size", "update"), figure.subplots(1, 2), strict=True):
+            plot_width_check(check, what, ax)
+        figure.suptitle(", ".join(filter(None, [title, f"rate {check.learning_rate:g}", check.verdict])), fontsize=9)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced(path) as part:
+                figure.savefig(part, dpi=110, format="png")
+        except OSError as error:
+            raise InputError(f"{path} could not be written ({error.strerror or error}); name another file") from None
+    return path
