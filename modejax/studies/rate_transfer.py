@@ -103,6 +103,7 @@ def sweep(quick: bool, seeds: int) -> SweepConfig:
     def text(kind: Kind) -> str:
         parts = [
             f"layer={kind.layer} schedule={kind.schedule}",
+            "widths=" + ",".join(map(str, small if quick else kind.widths)),
             *(["layer_options=" + ",".join(kind.options)] if kind.options else []),
         ]
         return " ".join([kind.arm, *parts, "learning_rates=" + ",".join(f"{rate:g}" for rate in rates(kind))])
