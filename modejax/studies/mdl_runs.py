@@ -190,7 +190,7 @@ def trained_run(out: Path, name: str, config: SweepConfig, report: Callable[[str
         if run is not None:
             report(f"{name}: taken from {folder}")
             return run
-    report(f"{name}: training {config.num_members} networks for {config.epochs} epochs")
+    report(f"{name}: training {config.num_networks} networks for {config.epochs} epochs")
     # What else is there was made with another config, or is damaged; it stays until the new run is finished.
     resume = _resumable(own, config)
     return perform(config, keep=Keep(own, resume=resume, overwrite=not resume))

@@ -60,7 +60,7 @@ class WidthCheck(NamedTuple):
             >>> import numpy as np
             >>> sizes = np.array([1.0, 2.0])[None, :, None, None] * np.ones((1, 1, 2, 1))
             >>> check = WidthCheck(np.array([4, 16]), ("map1",), 0.01, sizes, sizes)
-            >>> float(check.powers()[0][0])
+            >>> round(float(check.powers()[0][0]), 6)
             0.5
         """
         if what not in ("size", "update"):

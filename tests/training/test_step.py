@@ -32,6 +32,8 @@ FAMILIES = {
     "dense paper": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Dense(start="paper")),
     "mode": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Mode(), p),
     "mode scaled": lambda n, p: mlp([FEATURES, n, CLASSES], layers.Mode(gauge="scaled"), p, "sigmoid"),
+    "mode free": lambda n, p: mlp([FEATURES, n, n, CLASSES], layers.Mode(gauge="width_free"), p),
+    "dense free": lambda n, p: mlp([FEATURES, n, n, CLASSES], layers.Dense(gauge="width_free")),
     "low_rank": lambda n, p: mlp([FEATURES, n, CLASSES], layers.LowRank(), p, "tanh"),
     "svd": lambda n, p: mlp([FEATURES, n, CLASSES], layers.SVD(), None, "sigmoid"),
     "svd cut": lambda n, p: mlp([FEATURES, n, CLASSES], layers.SVD(), p),
