@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +18,13 @@ from modejax.errors import InputError
 from modejax.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
+    from modejax.plots.answer import Answer
     from modejax.runs.run import Run
 
 __all__ = ["ShowCommand", "next_command", "print_run"]
 
 _DATA = ("config.json", "result.nc", "table.csv", "members.json", "networks.safetensors")
+_MOST_ANSWERS = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,15 +66,18 @@ def print_run(run: Run, *, as_json: bool, seconds: float | None) -> int:
 
     folder, attrs = run.folder, run.result.attrs
     assert folder is not None
-    rows = plots.table(run)
+    rows, found = plots.table(run), plots.answers(run)
     figures = plots.save_figures(run, folder)
     report = plots.write_report(run, folder, figures)
     paths = [*(folder / name for name in _DATA if (folder / name).exists()), *figures, report]
     times = {name: float(attrs[f"seconds_to_{name}"]) for name in ("trace", "compile", "run")}
     if as_json:
-        print(json.dumps({"table": rows, "seconds": times, "paths": [str(path) for path in paths]}, indent=2))
+        few = [answer.record() for answer in found]
+        facts = {"least_modes": few, "table": rows, "seconds": times, "paths": [str(path) for path in paths]}
+        print(json.dumps(facts, indent=2))
         return 0
     _print_rows(rows)
+    _print_answers(found)
     for arm in run.arms:
         failed = diverged_text(run[arm].status)
         if failed:
@@ -85,6 +92,24 @@ def print_run(run: Run, *, as_json: bool, seconds: float | None) -> int:
     print(f"size of result.nc: {bytes_text((folder / 'result.nc').stat().st_size)}")
     print(f"next: open {report}; then try: {next_command(run.config, folder)}")
     return 0
+
+
+def _print_answers(found: Sequence[Answer]) -> None:
+    """Print how few modes each arm needs, and once what the numbers are."""
+    columns = shutil.get_terminal_size().columns
+
+    def say(text: str) -> None:
+        lines = textwrap.wrap(text, columns, subsequent_indent="  ", break_on_hyphens=False)
+        print("\n".join(lines).replace("\0", " "))
+
+    for answer in found[:_MOST_ANSWERS]:
+        # The number of a width and its bracket stay on one line.
+        cells = [cell.replace(" ", "\0") for cell in answer.cells]
+        say(f"{answer.head}: {', '.join(cells) or answer.missing}")
+    if len(found) > _MOST_ANSWERS:
+        print(f"and {len(found) - _MOST_ANSWERS} more, in the report and with --json")
+    for note in dict.fromkeys(note for answer in found for note in answer.notes):
+        say(f"  ({note})")
 
 
 def next_command(config: SweepConfig, folder: Path) -> str:

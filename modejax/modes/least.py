@@ -43,7 +43,7 @@ class LeastModes(NamedTuple):
     @property
     def text(self) -> str:
         """The definition in words."""
-        return DEFINITIONS[self.definition].format(level=self.level)
+        return DEFINITIONS[self.definition].format(level=self.level).replace("within 1 points", "within 1 point")
 
 
 def crossing(
@@ -119,7 +119,7 @@ def least_modes(
         >>> run = run_sweep(SweepConfig(widths=(8,), modes=(1, 4), seeds=2, epochs=2, baseline="none"))
         >>> found = least_modes(run, "best", 1.0)
         >>> found.text, found.value.shape
-        ('within 1 points of the best P at the same width', (1,))
+        ('within 1 point of the best P at the same width', (1,))
     """
     if definition not in DEFINITIONS:
         raise InputError(f"unknown definition {definition!r}; allowed: {choices(DEFINITIONS)}")

@@ -3,9 +3,9 @@
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
 subject: `accuracy`, `arms`, `truncation`, `pruning`, `learning`, `importance`; `power_law`, `removal`, `least_modes`,
 `comparison` and `mixture` for what modes mean; `online` for online learning; `svr_graph`, `svr_html` and `svr` for
-singular value representations; `rows`, `figures`, `captions` and `report` make the table, the files and the page of a
-run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when the first picture is drawn. Training
-and its arithmetic do not belong here.
+singular value representations; `rows`, `answer`, `figures`, `captions` and `report` make the table, the least numbers
+of modes, the files and the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when
+the first picture is drawn. Training and its arithmetic do not belong here.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from modejax._lazy import lazy
 if TYPE_CHECKING:
     from modejax.plots.accuracy import plot_accuracy as plot_accuracy
     from modejax.plots.accuracy import plot_rates as plot_rates
+    from modejax.plots.answer import answers as answers
     from modejax.plots.arms import plot_against as plot_against
     from modejax.plots.arms import plot_arms as plot_arms
     from modejax.plots.arms import plot_error_against_examples as plot_error_against_examples
@@ -58,6 +59,7 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "accuracy": ["plot_accuracy", "plot_rates"],
+        "answer": ["answers"],
         "arms": ["plot_against", "plot_arms", "plot_error_against_examples"],
         "comparison": ["plot_by_layer", "plot_cost"],
         "figures": ["save_figures"],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from modejax._files import replaced
 from modejax.errors import InputError
+from modejax.plots.answer import INTERPOLATED, answers
 from modejax.plots.captions import captions
 from modejax.plots.figures import DPI, own_arms
 from modejax.plots.members import (
@@ -137,6 +138,8 @@ def write_report(result: Result, folder: str | Path, figures: Sequence[str | Pat
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     page = environment.from_string((resources.files("modejax.plots") / "report.html.j2").read_text()).render(
         title=f"Sweep: {first.attrs.get('dataset', 'data')}, " + ", ".join(str(each) for each in own_arms(result)),
+        answers=answers(result),
+        interpolated=INTERPOLATED,
         facts=_facts(result),
         rows=rows,
         axes=axes,

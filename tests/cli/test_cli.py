@@ -145,12 +145,15 @@ def test_sweep_writes_a_run_and_says_what_next(capsys):
     result = open_run(folder).first
     mean = 100 * result.test_accuracy.isel(epoch=-1).sel(modes=3).mean().item()
     assert f"{mean:.1f} +-" in printed.out
+    assert "least modes within 1 point of dense: N=8 " in printed.out
 
     assert main(["show", str(folder)]) == 0
     assert f"{mean:.1f} +-" in capsys.readouterr().out
     assert main(["show", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["table"][0]["width"] == 8
+    (few,) = shown["least_modes"]
+    assert (few["definition"], few["seeds"], few["widths"][0]["width"]) == ("dense", 2, 8)
 
 
 @pytest.mark.slow
