@@ -62,18 +62,26 @@ def print_run(run: Run, *, as_json: bool, seconds: float | None) -> int:
         The exit code, 0.
     """
     from modejax import plots
+    from modejax.plots.chance import at_chance
     from modejax.plots.members import diverged_text
 
     folder, attrs = run.folder, run.result.attrs
     assert folder is not None
-    rows, found = plots.table(run), plots.answers(run)
+    rows, found, chance = plots.table(run), plots.answers(run), at_chance(run)
     figures = plots.save_figures(run, folder)
     report = plots.write_report(run, folder, figures)
     paths = [*(folder / name for name in _DATA if (folder / name).exists()), *figures, report]
     times = {name: float(attrs[f"seconds_to_{name}"]) for name in ("trace", "compile", "run")}
     if as_json:
         few = [answer.record() for answer in found]
-        facts = {"least_modes": few, "table": rows, "seconds": times, "paths": [str(path) for path in paths]}
+        low = {**chance._asdict(), "limit": chance.limit if chance.networks else None}
+        facts = {
+            "least_modes": few,
+            "chance_level": low,
+            "table": rows,
+            "seconds": times,
+            "paths": [str(path) for path in paths],
+        }
         print(json.dumps(facts, indent=2))
         return 0
     _print_rows(rows)
@@ -82,6 +90,8 @@ def print_run(run: Run, *, as_json: bool, seconds: float | None) -> int:
         failed = diverged_text(run[arm].status)
         if failed:
             print(f"arm {arm}: {failed}.")
+    if chance.text:
+        print(f"{chance.text}.")
     print(
         f"trace {times['trace']:.1f} s, compile {times['compile']:.1f} s, run {times['run']:.1f} s"
         + (f", {seconds:.1f} s in all" if seconds is not None else "")

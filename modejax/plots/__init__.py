@@ -1,11 +1,11 @@
 """Pictures of results: matplotlib figures that take a run or its result, and `ax`, and return the axes.
 
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
-subject: `accuracy`, `arms`, `truncation`, `pruning`, `learning`, `importance`; `power_law`, `removal`, `least_modes`,
-`comparison` and `mixture` for what modes mean; `online` for online learning; `svr_graph`, `svr_html` and `svr` for
-singular value representations; `rows`, `answer`, `figures`, `captions` and `report` make the table, the least numbers
-of modes, the files and the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is imported when
-the first picture is drawn. Training and its arithmetic do not belong here.
+subject: `accuracy`, `rates`, `arms`, `truncation`, `pruning`, `learning`, `importance`; `power_law`, `removal`,
+`least_modes`, `comparison` and `mixture` for what modes mean; `online` for online learning; `svr_graph`, `svr_html` and
+`svr` for singular value representations; `rows`, `answer`, `figures`, `captions` and `report` make the table, the least
+numbers of modes, the files and the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is
+imported when the first picture is drawn. Training and its arithmetic do not belong here.
 """
 
 from typing import TYPE_CHECKING
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from modejax.plots.power_law import plot_slopes as plot_slopes
     from modejax.plots.pruning import plot_node_scores as plot_node_scores
     from modejax.plots.pruning import plot_pruning as plot_pruning
+    from modejax.plots.rates import plot_accuracy_vs_rate as plot_accuracy_vs_rate
+    from modejax.plots.rates import plot_first_and_best as plot_first_and_best
     from modejax.plots.removal import plot_removal as plot_removal
     from modejax.plots.report import write_report as write_report
     from modejax.plots.rows import table as table
@@ -77,6 +79,7 @@ __getattr__, __dir__, __all__ = lazy(
             "plot_sweep",
         ],
         "power_law": ["plot_power_law", "plot_residuals", "plot_slopes"],
+        "rates": ["plot_accuracy_vs_rate", "plot_first_and_best"],
         "removal": ["plot_removal"],
         "pruning": ["plot_node_scores", "plot_pruning"],
         "report": ["write_report"],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modejax.plots.members import (
+    Measure,
     Member,
     Result,
     Spread,
@@ -37,7 +38,7 @@ from modejax.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MOST_PAIRS", "plot_accuracy", "plot_rates"]
+__all__ = ["MOST_PAIRS", "draw_panel", "plot_accuracy", "plot_rates"]
 
 MOST_PAIRS = 9
 """Most pairs of learning rate and weight decay for which `plot_rates` draws a panel."""
@@ -75,7 +76,7 @@ def plot_accuracy(result: Result, ax: Axes | None = None, *, arm: str | None = N
     member = pick(result, arm, at)
     panels, made = make_axes(1, ax)
     panel: Axes = panels[0]
-    colours, counts = _panel(panel, member, numbers=True)
+    colours, counts = draw_panel(panel, member, numbers=True)
     if made:
         words = [f"after epoch {int(member.data.epoch[-1])}", member.text, member.dense_text, seeds_text(counts)]
         set_title(panels, [headline(member.data), *words, diverged_text(member.data.status)])
@@ -114,7 +115,7 @@ def plot_rates(result: Result, axes: Any = None, *, arm: str | None = None, **at
     colours, counts, dense = None, [], ""
     for ax, (rate, decay) in zip(panels, pairs, strict=False):
         member = pick(result, arm, {**at, "learning_rate": rate, "weight_decay": decay})
-        colours, count = _panel(ax, member, numbers=False)
+        colours, count = draw_panel(ax, member, numbers=False)
         counts.append(count)
         dense = member.dense_text
         ax.set_title(f"learning rate {rate:g}, weight decay {decay:g}", fontsize=10)
@@ -126,8 +127,17 @@ def plot_rates(result: Result, axes: Any = None, *, arm: str | None = None, **at
     return panels
 
 
-def _panel(ax: Axes, member: Member, *, numbers: bool) -> tuple[Colours | None, np.ndarray]:
-    """Draw one pair; return the colours where curves are widths, and how many seeds stand behind each mean."""
+def draw_panel(ax: Axes, member: Member, *, numbers: bool) -> tuple[Colours | None, np.ndarray]:
+    """Draw the accuracies of one pair.
+
+    Args:
+        ax: where.
+        member: the part of a result with this pair.
+        numbers: write the accuracy of the dense baseline into the legend.
+
+    Returns:
+        The colours where curves are widths, and how many seeds stand behind each mean.
+    """
     if member.data.sizes["modes"] > 1:
         return _against_modes(ax, member, numbers=numbers)
     return None, _against_width(ax, member)
@@ -142,12 +152,12 @@ def _against_modes(ax: Axes, member: Member, *, numbers: bool) -> tuple[Colours,
     for index, width in enumerate(widths):
         curve = Curve(int(width), 0, {"width": index}, f"N = {width}", colours(width), "-")
         values = Spread(*(part[index, order] for part in found))
-        draw_curve(ax, modes[order], values, curve, crowded=colours.many)
+        draw_curve(ax, modes[order], values, curve, crowded=colours.many, limits=measure.limits)
     counts = [found.count.ravel()]
     if member.dense is not None:
         dense = spread(member.dense[measure.test].isel(epoch=-1).transpose("width", "seed"), measure.scale)
         counts.append(dense.count)
-        _dense_lines(ax, widths, dense, colours, unit="%" if measure.unit == "%" else "", numbers=numbers)
+        _dense_lines(ax, widths, dense, colours, measure=measure, numbers=numbers)
     set_number_axis(ax, modes.tolist())
     ax.set_xlabel("modes P of each map")
     ax.set_ylabel(measure.label)
@@ -155,17 +165,21 @@ def _against_modes(ax: Axes, member: Member, *, numbers: bool) -> tuple[Colours,
     return colours, np.concatenate(counts)
 
 
-def _dense_lines(ax: Axes, widths: np.ndarray, dense: Spread, colours: Colours, *, unit: str, numbers: bool) -> None:
+def _dense_lines(
+    ax: Axes, widths: np.ndarray, dense: Spread, colours: Colours, *, measure: Measure, numbers: bool
+) -> None:
     """Draw the baseline of each width across the axis; dashes take turns, so that lines on one another are all seen."""
     drawn = [index for index in range(len(widths)) if np.isfinite(dense.mean[index])]
     turns = min(len(drawn), _MOST_TURNS)
+    unit = "%" if measure.unit == "%" else ""
+    low, high = dense.band(measure.limits)
     form = (lambda value: f"{value:.1f}") if unit else (lambda value: f"{value:.3g}")
     for turn, index in enumerate(drawn):
         mean, sd, colour = dense.mean[index], dense.sd[index], colours(widths[index])
         dash = (-_DASH * (turn % turns), (_DASH, _DASH * max(turns - 1, 0.6)))
         ax.axhline(mean, color=colour, linestyle=dash, lw=1.8, zorder=1.5)
         if np.isfinite(sd) and not colours.many:
-            ax.axhspan(mean - sd, mean + sd, facecolor=colour, edgecolor="none", alpha=0.08, zorder=0.5)
+            ax.axhspan(low[index], high[index], facecolor=colour, edgecolor="none", alpha=0.08, zorder=0.5)
         if colours.many and turn == 0:
             ax.plot([], [], "--", color=DENSE_COLOUR, label="dense baseline, same width and colour")
         elif not colours.many:
@@ -184,13 +198,13 @@ def _against_width(ax: Axes, member: Member) -> np.ndarray:
     own = Spread(*(part[order] for part in own))
     label = ", ".join(filter(None, [layer_text(arm_config(data)), modes_text(data, modes)]))
     curve = Curve(0, modes, {}, label, Colours([1.0], "")(1.0), "-")
-    draw_curve(ax, widths[order], own, curve, marker="o")
+    draw_curve(ax, widths[order], own, curve, marker="o", limits=measure.limits)
     counts = own.count
     if member.dense is not None:
         found = spread(member.dense[measure.test].isel(epoch=-1).transpose("width", "seed"), measure.scale)
         dense = Spread(*(part[order] for part in found))
         grey = curve._replace(label="dense baseline", colour=DENSE_COLOUR, style=DENSE_STYLE)
-        draw_curve(ax, widths[order], dense, grey, marker="s")
+        draw_curve(ax, widths[order], dense, grey, marker="s", limits=measure.limits)
         counts = np.concatenate([counts, dense.count])
     set_number_axis(ax, widths.tolist())
     ax.set_xlabel("width N (units of each hidden layer)")

@@ -13,6 +13,7 @@ import numpy as np
 
 from modejax.errors import InputError
 from modejax.modes.least import LeastModes, least_modes
+from modejax.plots.chance import chance_limit
 from modejax.plots.members import Result, arm_config, arm_data, arm_names, axis_text, further_axes, measure_of
 from modejax.sweep.select import BASELINE, best_cells
 
@@ -186,7 +187,8 @@ def _of_arm(data: xarray.Dataset, rival: xarray.Dataset | None, name: str, *, se
         what = " and ".join(chosen)
         advice = "train with one of each" if arm_config(data).get("mask_after") else "add --validation 0.1"
         return [blank._replace(missing=f"no held-out data to choose among the {what}; {advice}")]
-    data = _at_best(data)
+    whole, data = data, _at_best(data)
+    edge = _edge_text(whole, data)
     rival = None if rival is None else _at_best(rival)
     found = []
     axes = further_axes(data)
@@ -195,8 +197,24 @@ def _of_arm(data: xarray.Dataset, rival: xarray.Dataset | None, name: str, *, se
         dense = None if rival is None else rival.sel({axis: v for axis, v in at.items() if axis in rival.dims})
         one = blank._replace(at={axis: value for axis, value in at.items() if data.sizes[axis] > 1})
         here = data.isel(dict(zip(axes, place, strict=True)))
-        found.append(_answer(one, here, dense, " and ".join(chosen)))
+        found.append(_answer(one, here, dense, [*_chosen_text(chosen), *edge]))
     return found
+
+
+def _chosen_text(chosen: dict[str, None]) -> list[str]:
+    return [f"each cell at its best of {' and '.join(chosen)}, chosen on held-out data"] if chosen else []
+
+
+def _edge_text(whole: xarray.Dataset, best: xarray.Dataset) -> list[str]:
+    """Say in how many cells the best learning rate is an end of those tried, so that a better one may lie beyond it."""
+    if whole.sizes.get("learning_rate", 1) < 2:
+        return []
+    tried, rates = whole.learning_rate.values, best.learning_rate.values
+    words = []
+    for name, end in (("smallest", tried.min()), ("largest", tried.max())):
+        count = int((rates == end).sum())
+        words += [f"the {name} tried in {count} of {rates.size} cells"] if count else []
+    return [f"the best learning rate is {' and '.join(words)}: try rates beyond it"] if words else []
 
 
 def _several_rates(data: xarray.Dataset, whose: str) -> dict[str, None]:
@@ -210,12 +228,18 @@ def _at_best(data: xarray.Dataset) -> xarray.Dataset:
     return best_cells(data, over, _JUDGE) if over else data
 
 
-def _answer(blank: Answer, data: xarray.Dataset, dense: xarray.Dataset | None, chosen: str) -> Answer:
+def _answer(blank: Answer, data: xarray.Dataset, dense: xarray.Dataset | None, rates: list[str]) -> Answer:
     definition: Any = blank.definition
     widths = [int(n) for n in data.width.values]
     failed = [n for n in widths if dense is not None and bool((dense.status.sel(width=n) == 1).any())]
-    left = [n for n in widths if n not in failed]
-    notes = [f"no dense network to compare with at N={', '.join(map(str, failed))}: it diverged"] if failed else []
+    guessing = _guessing(data, dense, [n for n in widths if n not in failed])
+    left = [n for n in widths if n not in (*failed, *guessing)]
+    notes = [f"no dense network to compare with at {_widths_text(failed)}: it diverged"] if failed else []
+    if guessing:
+        whose = "the dense networks are" if dense is not None else "all networks are"
+        notes.append(f"no number at {_widths_text(guessing)}: {whose} at chance level there")
+    if not left and guessing:
+        return blank._replace(missing=f"{notes[-1]}; train with another learning rate, or for more epochs")
     if not left:
         advice = "train them with smaller --baseline-learning-rates"
         return blank._replace(missing=f"dense networks diverged at every width; {advice}")
@@ -225,8 +249,26 @@ def _answer(blank: Answer, data: xarray.Dataset, dense: xarray.Dataset | None, c
         return blank._replace(missing=str(error))
     modes = data.modes.values
     needs = [_need(found, index, int(modes.min()), int(modes.max())) for index in range(len(left))]
-    notes += [f"each cell at its best of {chosen}, chosen on held-out data"] if chosen else []
-    return blank._replace(needs=needs, notes=[*notes, _seeds_text(found.seeds)])
+    return blank._replace(needs=needs, notes=[*notes, *rates, _seeds_text(found.seeds)])
+
+
+def _widths_text(widths: list[int]) -> str:
+    return f"N={', '.join(map(str, widths))}"
+
+
+def _guessing(data: xarray.Dataset, dense: xarray.Dataset | None, widths: list[int]) -> list[int]:
+    """Return the widths at which the networks that set the target have learnt nothing."""
+    limit = chance_limit(data)
+    if limit is None or not widths:
+        return []
+    rival = data if dense is None else dense
+    best = (
+        rival.test_accuracy.isel(epoch=-1)
+        .sel(width=widths)
+        .mean("seed")
+        .max([n for n in ("modes",) if n in rival.dims])
+    )
+    return [n for n in widths if float(np.ravel(best.sel(width=n))[0]) <= limit]
 
 
 def _seeds_text(seeds: int) -> str:

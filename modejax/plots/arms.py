@@ -39,7 +39,7 @@ from modejax.plots.style import (
     set_title,
 )
 from modejax.sweep.axes import AXES
-from modejax.sweep.select import BASELINE
+from modejax.sweep.select import BASELINE, judge_of
 
 if TYPE_CHECKING:
     import xarray
@@ -73,7 +73,8 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
 
     A line joins the numbers of modes of one width, or the widths where there is one number of modes. Points are means
     over seeds, bars one standard deviation of single networks. Each arm has its own learning rate and decay: the best
-    on held-out data where there is some, else the first. Where the targets are real values, the test loss is drawn.
+    on held-out data where there is some, else by the training loss. Where the targets are real values, the test loss is
+    drawn.
 
     Args:
         result: a run or its result.
@@ -111,7 +112,9 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
             style = "--" if name == BASELINE else "-"
             form: dict[str, Any] = {"color": _colour(index, name), "ls": style, "marker": _MARKERS[index % 8]}
             text = label if line == 0 else f"_{label} {line}"
-            panel.errorbar(x, values.mean, values.sd, ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=text, **form)
+            low, high = values.band(measure.limits)
+            ends = [values.mean - low, high - values.mean]
+            panel.errorbar(x, values.mean, ends, ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=text, **form)
         counts.append(found.count.ravel())
         sizes.append(number.ravel())
         means.append(found.mean.ravel())
@@ -136,9 +139,8 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
 def _rates_text(data: xarray.Dataset, pairs: int) -> str:
     if pairs == 1:
         return "each arm at its own learning rate"
-    held_out = "validation_accuracy" in data or "validation_loss" in data
-    which = "the best of its pairs on held-out data" if held_out else "the first of its pairs"
-    return f"learning rate and decay of each arm: {which}"
+    how = "on held-out data" if judge_of(data).startswith("validation") else "by training loss"
+    return f"learning rate and decay of each arm: the best of its pairs {how}"
 
 
 def _others_text(result: Result, at: dict[str, float], keep: tuple[str, ...] = ()) -> list[str]:
@@ -224,7 +226,9 @@ def plot_against(
     order = np.argsort(values)
     for curve in picked.curves:
         found = _along(data, measure.test, axis, measure.scale, curve.where)
-        draw_curve(panel, values[order], Spread(*(part[order] for part in found)), curve, crowded=picked.colours.many)
+        crowded, limits = picked.colours.many, measure.limits
+        in_order = Spread(*(part[order] for part in found))
+        draw_curve(panel, values[order], in_order, curve, crowded=crowded, limits=limits)
         counts.append(found.count)
     widths = {curve.width for curve in picked.curves}
     dense = len(widths) == 1 and member.dense is not None and axis in member.dense.dims
@@ -233,7 +237,8 @@ def plot_against(
         found = _along(member.dense, measure.test, axis, measure.scale, where)
         x = member.dense[axis].values
         grey = Curve(0, 0, {}, "dense baseline", DENSE_COLOUR, DENSE_STYLE)
-        draw_curve(panel, x[np.argsort(x)], Spread(*(part[np.argsort(x)] for part in found)), grey)
+        in_order = Spread(*(part[np.argsort(x)] for part in found))
+        draw_curve(panel, x[np.argsort(x)], in_order, grey, limits=measure.limits)
     set_number_axis(panel, values.tolist(), wide=20.0)
     panel.set_xlabel(_LABELS.get(axis, axis))
     panel.set_ylabel(measure.label)
@@ -326,9 +331,8 @@ def _examples(
         share = 0.6 * place / max(len(picked.curves) - 1, 1)
         text = "dense baseline" if name == BASELINE else ", ".join(filter(None, [name, modes_text(data, curve.modes)]))
         style = DENSE_STYLE if name == BASELINE else "-"
-        draw_curve(
-            ax, examples[order], values, curve._replace(label=text, colour=_colour(index, name, share), style=style)
-        )
+        curve = curve._replace(label=text, colour=_colour(index, name, share), style=style)
+        draw_curve(ax, examples[order], values, curve, limits=None if by_loss else (0.0, 100.0))
         found[0].append(examples)
         found[1].append(values.mean)
         found[2].append(values.count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modejax.plots.figures import drawings, fits_one_figure, own_arms, shown_pair
+from modejax.plots.figures import differs_from_best, drawings, fits_one_figure, own_arms
 from modejax.plots.members import (
     Member,
     Result,
@@ -15,6 +15,7 @@ from modejax.plots.members import (
     further_axes,
     pick,
 )
+from modejax.sweep.select import first_pair, judge_of
 
 if TYPE_CHECKING:
     import xarray
@@ -50,8 +51,8 @@ def _of_all(result: Result, kind: str) -> tuple[str, str]:
     first = arm_data(result)
     member, epoch, seeds = pick(result), int(first.epoch[-1]), _seeds(first)
     rule = (
-        "Each arm at its own learning rate and decay: the best of them on held-out data for every cell where the sweep "
-        "held data out, else the first ones, not the best"
+        "Each arm at its own learning rate and decay: for every cell the best of them on held-out data where the sweep "
+        "held data out, else those of the lowest training loss"
     )
     if kind == "arms":
         text = (
@@ -82,13 +83,13 @@ def _seeds(data: xarray.Dataset) -> str:
 def _of_arm(result: Result, arm: str | None) -> dict[str, tuple[str, str]]:
     """Return head and caption of all figures that an arm may have."""
     data = arm_data(result, arm)
-    pair = shown_pair(data)
-    member = pick(result, arm, pair)
+    pair = first_pair(data)
+    member = pick(result, arm)
     band, failed = _seeds(data), diverged_text(data.status)
     used = member.text[:1].upper() + member.text[1:]
-    if pair:
-        used += ": the first pair of which not all networks diverged, not the best one"
     end = ". ".join(filter(None, [used, band, failed])) + "."
+    first = ", ".join(axis_text(name, value) for name, value in pair.items())
+    at_first = f" This is at the first pair, {first}. {'. '.join(filter(None, [band, failed]))}."
     wide, most = int(data.width.max()), int(data.modes.max())
     at_wide = f"of width {wide}, trained with each number of modes"
     at_most = f"trained with {most} modes, of each width" if most else "of each width"
@@ -99,20 +100,23 @@ def _of_arm(result: Result, arm: str | None) -> dict[str, tuple[str, str]]:
     text, epoch, dense = member.measure.text, int(data.epoch[-1]), _dense(member)
     against = "number of modes P of each map" if several_modes else "width N"
     accuracy = f"{text} after epoch {epoch} against the {against}.{dense}"
+    beside = " Left: the first pair of rates; right: the best one of each cell." if differs_from_best(data) else ""
     what = member.measure.what
     found = {
-        "accuracy": (f"{what.capitalize()}{' against modes' if several_modes else ''}", f"{accuracy} {end}"),
+        "accuracy": (f"{what.capitalize()}{' against modes' if several_modes else ''}", f"{accuracy}{beside} {end}"),
+        **_of_rates(member, f"{text} after epoch {epoch}", ". ".join(filter(None, [band, failed]))),
         "accuracy_rates": (
             f"{what.capitalize()} at each learning rate and weight decay",
             f"{accuracy} A panel for each pair. {'. '.join(filter(None, [band, failed]))}.",
         ),
     }
-    found |= _of_cuts(member, text, at_wide, at_most, end)
+    found |= _of_cuts(member, text, at_wide, at_most, (end, at_first))
     curves = "Mean loss over the batches of an epoch, loss and accuracy (percent) on the test set, against the epoch"
     if what == "loss":
         curves = "Mean loss over the batches of an epoch and loss on the test set, against the epoch"
     found |= {
         "learning": ("Learning curves", f"{curves}; networks {learned}. {end}"),
+        "learning_first": ("Learning curves at the first pair of rates", f"{curves}; networks {learned}.{at_first}"),
         "learning_widths": ("Learning curves across widths", f"{curves}; networks {at_most}. {end}"),
         "importance": (
             "Importance of the modes",
@@ -139,11 +143,29 @@ def _dense(member: Member) -> str:
     return f" Dashed: dense networks of the same widths, with {own}." + (f" Of these, {failed}." if failed else "")
 
 
-def _of_cuts(member: Member, text: str, at_wide: str, at_most: str, end: str) -> dict[str, tuple[str, str]]:
+def _of_rates(member: Member, text: str, end: str) -> dict[str, tuple[str, str]]:
+    """Return the captions of figures against the learning rate."""
+    held_out = judge_of(member.data).startswith("validation")
+    how = (
+        "on held-out data"
+        if held_out
+        else "by training loss, since no data were held out; --validation 0.1 holds some out"
+    )
+    star = f"A star marks the rate chosen for a line, {how}; the test set plays no part in it."
+    head = f"{member.measure.what.capitalize()} against the learning rate"
+    return {
+        "accuracy_vs_rate": (head, f"{text} against the learning rate. {star} {end}."),
+        "accuracy_vs_rate_widths": (f"{head}, across widths", f"{text} against the learning rate. {star} {end}."),
+    }
+
+
+def _of_cuts(
+    member: Member, text: str, at_wide: str, at_most: str, ends: tuple[str, str]
+) -> dict[str, tuple[str, str]]:
     """Return the captions of figures in which something is taken away from trained networks."""
     from modejax.plots.truncation import order_text
 
-    data = member.data
+    data, (end, at_first) = member.data, ends
     cut = f"{text} against the number of modes kept"
     order = f" Order: {order_text(data)}." if "importance" in data and order_text(data) else ""
     return {
@@ -160,6 +182,10 @@ def _of_cuts(member: Member, text: str, at_wide: str, at_most: str, end: str) ->
         "truncation": (
             "Networks cut back to some modes",
             f"{cut} in one map, the others intact, and in all maps; networks {at_wide}.{order} {end}",
+        ),
+        "truncation_first": (
+            "Networks cut back, at the first pair of rates",
+            f"{cut} in one map, the others intact, and in all maps; networks {at_wide}.{order}{at_first}",
         ),
         "truncation_widths": ("Networks cut back, across widths", f"{cut}; networks {at_most}.{order} {end}"),
         "emergence": (

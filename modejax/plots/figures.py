@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modejax._files import replaced
 from modejax.errors import InputError
-from modejax.plots.members import Result, arm_data, arm_names, further_axes, measure_of, pairs_of, pick, require
-from modejax.sweep.select import BASELINE
+from modejax.plots.members import (
+    Result,
+    arm_data,
+    arm_names,
+    further_axes,
+    measure_of,
+    pairs_of,
+    pick,
+    require,
+)
+from modejax.sweep.select import BASELINE, first_pair
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["DPI", "Drawing", "drawings", "fits_one_figure", "own_arms", "save_figures", "shown_pair"]
+__all__ = ["DPI", "Drawing", "differs_from_best", "drawings", "fits_one_figure", "own_arms", "save_figures"]
 
 DPI = 150
 """Dots an inch of the files."""
@@ -23,13 +32,17 @@ _KINDS = (
     "arms",
     "examples",
     "accuracy",
+    "accuracy_vs_rate",
+    "accuracy_vs_rate_widths",
     "accuracy_rates",
     "pruning",
     "node_scores",
     "truncation",
+    "truncation_first",
     "truncation_widths",
     "emergence",
     "learning",
+    "learning_first",
     "learning_widths",
     "importance",
 )
@@ -50,23 +63,10 @@ def own_arms(result: Result) -> list[str | None]:
     return [name or None for name in names if name != BASELINE or len(names) == 1]
 
 
-def shown_pair(data: xarray.Dataset) -> dict[str, float]:
-    """Return the pair of learning rate and decay that the figures of an arm show; accuracy plays no part in it.
-
-    The first pair of which some network did not diverge; nothing with one pair, and where the sweep held data out, by
-    which each cell of the grid has its own.
-    """
-    held_out = "validation_accuracy" in data or "validation_loss" in data
-    if pairs_of(data) == 1 or held_out or not {"learning_rate", "weight_decay"} <= set(data.status.dims):
-        return {}
-    for rate in range(data.sizes["learning_rate"]):
-        for decay in range(data.sizes["weight_decay"]):
-            if bool((data.status.isel(learning_rate=rate, weight_decay=decay) == 0).any()):
-                return {
-                    "learning_rate": float(data.learning_rate[rate]),
-                    "weight_decay": float(data.weight_decay[decay]),
-                }
-    return {}
+def differs_from_best(data: xarray.Dataset) -> bool:
+    """Say whether the first pair of learning rate and decay of an arm is not the best one of every cell of its grid."""
+    first, best = first_pair(data), pick(data).data
+    return any(bool((best[name] != value).any()) for name, value in first.items() if name in best.coords)
 
 
 def fits_one_figure(result: Result, arm: str | None) -> bool:
@@ -105,14 +105,21 @@ def _of_arm(result: Result, arm: str | None, *, several: bool) -> Iterator[tuple
     from modejax.plots.importance import plot_importance
     from modejax.plots.learning import plot_learning
     from modejax.plots.pruning import plot_node_scores, plot_pruning
+    from modejax.plots.rates import plot_accuracy_vs_rate, plot_first_and_best
     from modejax.plots.truncation import plot_emergence, plot_truncation
 
     data = arm_data(result, arm)
-    at: dict[str, Any] = {"arm": arm, **shown_pair(data)}
+    at: dict[str, Any] = {"arm": arm}
+    first: dict[str, Any] = {**at, **first_pair(data)}
+    beside = differs_from_best(data)
     both_vary = data.sizes["width"] > 1 and data.sizes["modes"] > 1
     most: dict[str, Any] = {"modes": int(data.modes.max()), **at}
     if data.sizes["modes"] > 1 or not several:
-        yield "accuracy", lambda: plot_accuracy(result, **at)
+        yield "accuracy", lambda: (plot_first_and_best if beside else plot_accuracy)(result, **at)
+    if data.sizes.get("learning_rate", 1) > 1:
+        yield "accuracy_vs_rate", lambda: plot_accuracy_vs_rate(result, **at)
+        if both_vary and not fits_one_figure(result, arm):
+            yield "accuracy_vs_rate_widths", lambda: plot_accuracy_vs_rate(result, **most)
     if pairs_of(data) > 1:
         yield "accuracy_rates", lambda: plot_rates(result, arm=arm)
     for axis in further_axes(data):
@@ -121,15 +128,19 @@ def _of_arm(result: Result, arm: str | None, *, several: bool) -> Iterator[tuple
     if "pruning_accuracy" in data:
         yield "pruning", lambda: plot_pruning(result, **at)
     if "node_score" in data:
-        first = str(data.node_ranking.values[0])
-        yield "node_scores", lambda: plot_node_scores(result, score=first, **at)
+        score = str(data.node_ranking.values[0])
+        yield "node_scores", lambda: plot_node_scores(result, score=score, **at)
     if f"truncation_{measure_of(data).what}" in data:
         yield "truncation", lambda: plot_truncation(result, **at)
+        if beside:
+            yield "truncation_first", lambda: plot_truncation(result, **first)
         if both_vary:
             yield "truncation_widths", lambda: plot_truncation(result, **most)
         if data.sizes["truncation_epoch"] > 1:
             yield "emergence", lambda: plot_emergence(result, **at)
     yield "learning", lambda: plot_learning(result, **at)
+    if beside:
+        yield "learning_first", lambda: plot_learning(result, **first)
     if both_vary and not fits_one_figure(result, arm):
         yield "learning_widths", lambda: plot_learning(result, **most)
     if "importance" in data:

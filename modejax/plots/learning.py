@@ -74,18 +74,18 @@ def plot_learning(
     widths = {curve.width for curve in picked.curves}
     counts = []
     for ax, (name, label) in zip(panels, shown, strict=True):
-        scale = 100.0 if name == "test_accuracy" else 1.0
+        scale, limits = (100.0, (0.0, 100.0)) if name == "test_accuracy" else (1.0, None)
         means = []
         for curve in picked.curves:
             found = spread(data[name].isel(curve.where), scale)
-            draw_curve(ax, data.epoch.values, found, curve, crowded=picked.colours.many)
+            draw_curve(ax, data.epoch.values, found, curve, crowded=picked.colours.many, limits=limits)
             counts.append(found.count)
             means.append(found.mean)
         if member.dense is not None and len(widths) == 1:
             where = {"width": picked.curves[0].where["width"]}
             found = spread(member.dense[name].isel(where), scale)
             dense = Curve(next(iter(widths)), 0, where, "dense baseline", DENSE_COLOUR, DENSE_STYLE)
-            draw_curve(ax, data.epoch.values, found, dense)
+            draw_curve(ax, data.epoch.values, found, dense, limits=limits)
             means.append(found.mean)
         drawn = np.concatenate(means)
         unit = "%" if name == "test_accuracy" else str(data[name].attrs.get("units", "nat"))

@@ -14,7 +14,7 @@ import numpy as np
 from modejax.errors import InputError, choices
 from modejax.names import NETWORKS
 from modejax.sweep.axes import AXES
-from modejax.sweep.select import BASELINE, arm_data, arm_names, best_cells
+from modejax.sweep.select import BASELINE, arm_data, arm_names, best_cells, judge_of
 
 if TYPE_CHECKING:
     import xarray
@@ -66,6 +66,22 @@ class Spread(NamedTuple):
     sd: np.ndarray  # divided by count - 1; not a number where count is below 2
     count: np.ndarray
 
+    def band(self, limits: tuple[float, float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the two ends of a band: one standard deviation below and above the mean.
+
+        Args:
+            limits: the values between which all networks lie, where the band ends; None where there is no end.
+
+        Returns:
+            The lower and the upper end.
+
+        Example:
+            >>> Spread(np.array([98.0]), np.array([3.0]), np.array([4])).band((0.0, 100.0))
+            (array([95.]), array([100.]))
+        """
+        low, high = self.mean - self.sd, self.mean + self.sd
+        return (low, high) if limits is None else (np.clip(low, *limits), np.clip(high, *limits))
+
 
 def spread(values: xarray.DataArray, scale: float = 1.0) -> Spread:
     """Return mean, standard deviation and number of the finite values over the dimension `seed`.
@@ -102,6 +118,11 @@ class Measure(NamedTuple):
     def test(self) -> str:
         """The variable on the test set."""
         return f"test_{self.what}"
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The values between which it lies, whatever a band says; None where there is no end."""
+        return (0.0, 100.0) if self.what == "accuracy" else None
 
     @property
     def label(self) -> str:
@@ -217,9 +238,10 @@ def pick(
 ) -> Member:
     """Take one value of every axis but the sizes out of an arm, and networks that diverged out of its statistics.
 
-    Several learning rates or weight decays: where the sweep held data out, every cell of the grid has its own best pair
-    by them; else the first pair is taken. The best by test accuracy is not looked for: it would flatter the result. Of
-    all other axes the first value is taken. The dense baseline has its own rates by the same rule.
+    Several learning rates or weight decays: every cell of the grid has its own best pair, by the held-out data where
+    the sweep has some, else by the training loss after the last epoch. The best by test accuracy is not looked for: it
+    would flatter the result. Of all other axes the first value is taken. The dense baseline has its own rates by the
+    same rule.
 
     Args:
         result: a run, its result, or the data set of one arm, which then has no baseline.
@@ -262,7 +284,7 @@ def _one_value(data: xarray.Dataset, at: Mapping[str, float], keep: Sequence[str
     """Reduce an arm to its sizes and the axes kept; say in words what was chosen."""
     free = [str(name) for name in data.status.dims if name not in (*SIZES, *keep)]
     several = [name for name in free if name in _RATES and name not in at and data.sizes[name] > 1]
-    judge = next((name for name in ("validation_accuracy", "validation_loss") if name in data), "")
+    judge = judge_of(data)
     best = several if judge else []
     pairs = int(np.prod([data.sizes[name] for name in _RATES if name in free] or [1]))
     words = []
@@ -282,7 +304,8 @@ def _one_value(data: xarray.Dataset, at: Mapping[str, float], keep: Sequence[str
     rates = [word for name, word in sorted(words) if name in _RATES]
     if rates and pairs > 1:
         asked = any(name in at for name in _RATES)
-        which = f"the best of {pairs} pairs on held-out data" if best else f"the first of {pairs} pairs"
+        how = "on held-out data" if judge.startswith("validation") else "by training loss"
+        which = f"the best of {pairs} pairs {how}" if best else f"the first of {pairs} pairs"
         rates[-1] += f" (one of {pairs} pairs)" if asked and not best else f" ({which})"
     if chosen_before:
         rates.append(f"{chosen_before.replace('_', ' ')} chosen by {data.attrs['chosen_by'].replace('_', ' ')}")

@@ -93,7 +93,7 @@ def plot_pruning(
                 found = spread(part[name].isel(width=place).sel(score=score), measure.scale)
                 if np.isfinite(found.mean).any():
                     curve = Curve(width, 0, {}, f"{score}{suffix}", _COLOURS[str(score)], style)
-                    draw_curve(ax, data.percentile.values, found, curve)
+                    draw_curve(ax, data.percentile.values, found, curve, limits=measure.limits)
                     counts.append(found.count)
         ax.set_title(f"N = {width}", fontsize=10)
         ax.set_xlabel("removed (%)")

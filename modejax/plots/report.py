@@ -12,6 +12,7 @@ from modejax._files import replaced
 from modejax.errors import InputError
 from modejax.plots.answer import INTERPOLATED, answers
 from modejax.plots.captions import captions
+from modejax.plots.chance import at_chance
 from modejax.plots.figures import DPI, own_arms
 from modejax.plots.members import (
     BAND,
@@ -74,6 +75,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         ("Data", f"{attrs.get('dataset', 'unknown')} ({attrs.get('data_source', 'source unknown')})"),
         ("Data hash (SHA-256)", str(attrs.get("data_hash", "unknown"))),
         *arms,
+        *([("At chance level", chance)] if (chance := at_chance(result).text) else []),
         ("Epochs", str(int(first.epoch[-1]))),
         ("Trace", seconds("trace")),
         ("Compile", seconds("compile")),

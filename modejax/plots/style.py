@@ -233,6 +233,7 @@ def draw_curve(
     *,
     crowded: bool = False,
     marker: str | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Draw a mean over seeds and its band.
 
@@ -243,6 +244,7 @@ def draw_curve(
         curve: whose colour, line style and label are used.
         crowded: one of many curves, which has no band and is no entry of a legend.
         marker: a marker; by default one where there are few places, or a single point to be seen.
+        limits: the values between which all networks lie, where the band ends: 0 and 100 for percent.
     """
     if marker is None:
         few = len(x) <= 12 and curve.style == "-" and not crowded
@@ -254,9 +256,10 @@ def draw_curve(
     ax.plot(x, values.mean, lw=width, label=text, **form)
     some = np.isfinite(values.sd)
     if not crowded and some.any():
-        low, high = values.mean - values.sd, values.mean + values.sd
+        low, high = values.band(limits)
         if some.sum() == 1:
-            ax.errorbar(x[some], values.mean[some], values.sd[some], color=curve.colour, capsize=3, lw=1.2)
+            ends = [(values.mean - low)[some], (high - values.mean)[some]]
+            ax.errorbar(x[some], values.mean[some], ends, color=curve.colour, capsize=3, lw=1.2)
         else:
             ax.fill_between(x, low, high, where=some.tolist(), color=curve.colour, alpha=0.16, lw=0)
 

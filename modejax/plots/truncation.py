@@ -143,7 +143,7 @@ def plot_truncation(
         for curve in picked.curves:
             found = spread(values.isel(curve.where), scale)
             counts.append(found.count)
-            draw_curve(ax, kept, found, curve, crowded=picked.colours.many)
+            draw_curve(ax, kept, found, curve, crowded=picked.colours.many, limits=member.measure.limits)
         title = "all maps" if whole else map_title(layers[index], len(layers))
         # In a figure of our own the order stands in its title.
         ax.set_title(title if made else f"{title}\n{order_text(data)}".rstrip(), fontsize=10)
@@ -214,7 +214,8 @@ def plot_emergence(
         found = spread(member.data[f"{name}_all"].isel(where), member.measure.scale)
         counts.append(found.count)
         curve = Curve(width, modes, {}, f"epoch {epoch}", colours(epoch), "-")
-        draw_curve(panel, member.data.kept.values, found, curve, crowded=colours.many)
+        kept, limits = member.data.kept.values, member.measure.limits
+        draw_curve(panel, kept, found, curve, crowded=colours.many, limits=limits)
     panel.set_xlabel("modes kept in each map")
     panel.set_ylabel(member.measure.label)
     integer_axis(panel, member.data.kept.values)

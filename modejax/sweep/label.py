@@ -224,6 +224,8 @@ def _attributes(plan: Plan, dataset: Dataset, timing: Timing) -> dict[str, str |
     from modejax._versions import versions
 
     device = jax.devices()[0]
+    # By these, networks at chance level are known.
+    classes = {} if by_loss(plan, dataset) or dataset.targets == "values" else _classes(dataset)
     return {
         "config": plan.config.to_json(),
         "versions": json.dumps(versions("modejax", "jax", "jaxlib", "flax", "optax", "numpy")),
@@ -240,5 +242,12 @@ def _attributes(plan: Plan, dataset: Dataset, timing: Timing) -> dict[str, str |
         "data_source": dataset.source,
         "data_hash": dataset.content_hash,
         "targets": dataset.targets,
+        **classes,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _classes(dataset: Dataset) -> dict[str, int | float]:
+    """Return the share of the most frequent class in the test set, and how many examples that has."""
+    _, counts = np.unique(dataset.y_test, return_counts=True)
+    return {"majority_share": float(counts.max() / counts.sum()), "test_examples": int(counts.sum())}

@@ -12,10 +12,12 @@ from modejax.errors import InputError, choices
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["BASELINE", "arm_data", "arm_names", "best_cells", "final_scores"]
+__all__ = ["BASELINE", "arm_data", "arm_names", "best_cells", "final_scores", "first_pair", "judge_of"]
 
 BASELINE = "baseline"
 """The name of the arm of dense networks that a sweep trains unless told not to."""
+
+_RATES = ("learning_rate", "weight_decay")
 
 
 def _tree(result: Any) -> xarray.DataTree | xarray.Dataset:
@@ -139,3 +141,35 @@ def best_cells(data: xarray.Dataset, over: str | Sequence[str], by: str, *, allo
     coordinates = {name: found[name].drop_vars("_choice", errors="ignore") for name in axes}
     found = found.drop_vars(["_choice", *axes], errors="ignore").assign_coords(coordinates)
     return found.assign_attrs(data.attrs | {"chosen_by": by, "chosen_over": ", ".join(axes)})
+
+
+def judge_of(data: xarray.Dataset) -> str:
+    """Return the variable by which the rates and decays of an arm are chosen: never one of the test set.
+
+    Args:
+        data: the result of an arm.
+
+    Returns:
+        The accuracy (or loss) on held-out data where the sweep has some, else the training loss; empty without either.
+    """
+    names = ("validation_accuracy", "validation_loss", "train_loss")
+    return next((name for name in names if name in data), "")
+
+
+def first_pair(data: xarray.Dataset) -> dict[str, float]:
+    """Return the first pair of learning rate and weight decay of which some network of an arm did not diverge.
+
+    Args:
+        data: the result of an arm.
+
+    Returns:
+        The pair by the names of its axes; empty where the arm has one pair only, or every network diverged.
+    """
+    if not set(_RATES) <= set(data.status.dims) or all(data.sizes[name] == 1 for name in _RATES):
+        return {}
+    for rate in range(data.sizes["learning_rate"]):
+        for decay in range(data.sizes["weight_decay"]):
+            if bool((data.status.isel(learning_rate=rate, weight_decay=decay) == 0).any()):
+                rates = data.learning_rate[rate], data.weight_decay[decay]
+                return {name: float(value) for name, value in zip(_RATES, rates, strict=True)}
+    return {}

@@ -90,7 +90,11 @@ def test_each_cell_has_its_best_rate_on_held_out_data(build):
     data.test_accuracy.values[...] = np.array([[0.7, 0.6], [0.8, 0.9]])[None, :, None, :, None, None]
     (answer,) = plots.answers(result)
     assert answer.needs[0].target == pytest.approx(79.0)
-    assert answer.notes[0] == "each cell at its best of 2 learning rates, chosen on held-out data"
+    assert answer.notes[:2] == [
+        "each cell at its best of 2 learning rates, chosen on held-out data",
+        "the best learning rate is the smallest tried in 1 of 2 cells and the largest tried in 1 of 2 cells: try rates "
+        "beyond it",
+    ]
 
 
 def test_each_value_of_a_further_axis_has_its_own_numbers(build):
@@ -121,6 +125,18 @@ def test_a_dense_network_that_diverged_leaves_its_width_out(build):
     assert answer.notes[0] == "no dense network to compare with at N=8: it diverged"
     (answer,) = plots.answers(build(widths=(8,), modes=(2, 4), seeds=2, diverged_dense=(0, 1)))
     assert "--baseline-learning-rates" in answer.missing
+
+
+def test_networks_that_learnt_nothing_set_no_target(build):
+    result = build(widths=(8, 16), modes=(2, 4), seeds=2)
+    put(result["baseline"], [[0.1], [0.95]])
+    (answer,) = plots.answers(result)
+    assert [need.width for need in answer.needs] == [16]
+    assert answer.notes[0] == "no number at N=8: the dense networks are at chance level there"
+    result = build(widths=(8,), modes=(2, 4), seeds=2, baseline="none")
+    put(result["mode"], [[0.1, 0.1]])
+    (answer,) = plots.answers(result)
+    assert answer.missing.startswith("no number at N=8: all networks are at chance level there; train with another")
 
 
 def test_losses_and_layers_without_modes_have_no_answer(build):

@@ -75,11 +75,15 @@ def test_rates_are_the_best_on_held_out_data_and_said_so(build):
     assert found.text == "learning rate 0.2, weight decay 0.001 (the best of 2 pairs on held-out data)"
     assert found.dense_text == "dense: learning rate 0.3, weight decay 0.0001 (the best of 2 pairs on held-out data)"
     np.testing.assert_array_equal(found.data.test_accuracy, result["mode"].test_accuracy.values[:, :, :, 1, 0])
-    # Asked for, a rate is that rate; without held-out data it is the first.
+    # Asked for, a rate is that rate; without held-out data it is that of the lowest training loss.
     assert "one of 2 pairs" in pick(result, at={"learning_rate": 0.1}).text
-    found = pick(build(**fields, baseline_learning_rates=(0.3, 0.4)))
-    assert "0.1, weight decay 0.001 (the first of 2 pairs)" in found.text
-    assert "0.3, weight decay 0.0001 (the first of 2 pairs)" in found.dense_text
+    result = build(**fields, baseline_learning_rates=(0.3, 0.4))
+    for name, best in (("mode", 0), ("baseline", 1)):
+        result[name].train_loss.values[...] = 1.0
+        result[name].train_loss.values[:, :, :, best] = 0.5
+    found = pick(result)
+    assert "0.1, weight decay 0.001 (the best of 2 pairs by training loss)" in found.text
+    assert "0.4, weight decay 0.0001 (the best of 2 pairs by training loss)" in found.dense_text
 
 
 def test_real_values_are_drawn_and_reported_by_their_loss(build, tmp_path):

@@ -52,7 +52,12 @@ def test_a_diverged_baseline_leaves_the_members_alone(build):
 
 def test_pairs_are_named_and_chosen(build):
     result = build(widths=(8,), modes=(2,), seeds=1, learning_rates=(0.01, 0.02), weight_decays=(0.0, 0.1))
-    assert pick(result).text == "learning rate 0.01, weight decay 0 (the first of 4 pairs)"
+    data = result["mode"]
+    data.train_loss.values[...] = 1.0
+    data.train_loss.values[:, :, :, 1, 0, -1] = 0.5
+    assert pick(result).text == "learning rate 0.02, weight decay 0 (the best of 4 pairs by training loss)"
+    data.train_loss.values[:, :, :, 0, 1, -1] = 0.4
+    assert pick(result).text == "learning rate 0.01, weight decay 0.1 (the best of 4 pairs by training loss)"
     picked = pick(result, at={"learning_rate": 0.02, "weight_decay": 0.1})
     assert picked.text == "learning rate 0.02, weight decay 0.1 (one of 4 pairs)"
     np.testing.assert_array_equal(picked.data.test_accuracy.values, result["mode"].test_accuracy.values[..., 1, 1, :])

@@ -67,14 +67,19 @@ def _names(paths):
 
 def test_every_figure_is_a_png_of_the_run_folder(build, tmp_path):
     result = build(widths=(8, 16, 24), modes=(2, 3, 4), seeds=1, epochs=4, truncate_every=2, learning_rates=(0.1, 0.2))
+    result["mode"].train_loss.values[..., 0, 0, :] = 9.0
     paths = plots.save_figures(result, tmp_path)
     assert _names(paths) == [
         "accuracy",
+        "accuracy_vs_rate",
+        "accuracy_vs_rate_widths",
         "accuracy_rates",
         "truncation",
+        "truncation_first",
         "truncation_widths",
         "emergence",
         "learning",
+        "learning_first",
         "learning_widths",
         "importance",
     ]
@@ -92,13 +97,19 @@ def test_figures_of_an_earlier_result_go_and_strangers_stay(build, tmp_path):
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"accuracy", "learning", "mine"}
 
 
-def test_a_first_pair_that_diverged_is_not_the_one_shown(build, tmp_path, monkeypatch):
-    shown = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: shown.append(self.get_suptitle()) or path.touch())
-    # The learning rate runs after the seeds: every other member has the first one.
-    result = build(widths=(8,), modes=(2, 3), seeds=1, learning_rates=(1e3, 0.01), diverged=(0, 2))
-    plots.save_figures(result, tmp_path)
-    assert "learning rate 0.01, weight decay 0.001 (one of 2 pairs)" in shown[0]
+def test_the_first_pair_is_drawn_where_it_is_not_the_best_one_and_did_not_diverge(build, tmp_path):
+    fields = {"widths": (8,), "modes": (2, 3), "seeds": 1, "baseline": "none"}
+    # The learning rate runs after the seeds: every third member has the first one, which diverged.
+    result = build(**fields, learning_rates=(1e3, 0.01, 0.02), diverged=(0, 3))
+    result["mode"].train_loss.values[:, :, :, 1] = 0.002
+    assert _names(plots.save_figures(result, tmp_path)) == [
+        "accuracy", "accuracy_vs_rate", "accuracy_rates", "truncation", "learning", "importance"
+    ]  # fmt: skip
+    result["mode"].train_loss.values[:, :, :, 2] = 0.001
+    names = _names(plots.save_figures(result, tmp_path))
+    assert {"truncation_first", "learning_first"} < set(names)
+    page = html.unescape(plots.write_report(result, tmp_path, plots.save_figures(result, tmp_path)).read_text())
+    assert "This is at the first pair, learning rate 0.01, weight decay 0.001." in page
 
 
 def test_a_figure_that_cannot_be_written_leaves_the_old_ones_whole(build, tmp_path, monkeypatch):
