@@ -1,6 +1,5 @@
 """A user's own arrays, in memory or in an `.npz` file, as a `Dataset`."""
 
-import math
 import warnings
 import zipfile
 import zlib
@@ -11,12 +10,10 @@ import numpy as np
 
 from modejax.data.checks import check_features, check_integers
 from modejax.data.dataset import ARRAYS, Dataset
+from modejax.data.scales import scale_advice
 from modejax.errors import InputError
 
 __all__ = ["from_arrays", "load_npz"]
-
-_USUAL_SIZE = 5.0
-"""The largest root mean square of features that goes without a warning; scaled images and features have 1 or less."""
 
 
 def from_arrays(
@@ -32,7 +29,8 @@ def from_arrays(
     """Make a data set of arrays, with scale, classes and image shape taken from the arrays themselves.
 
     8-bit integers are taken as images of range 0..255 (scale 1/255), floats are used as they are (scale 1); a warning
-    says so where they are much larger than 1, as weights start, and learning rates are usual, for features of about 1.
+    says so, and what to type, where they are much larger than 1 (floats of 0..255) or their scales differ by more than
+    10 times, as weights start, and learning rates are usual, for features of about 1.
     Integer labels that are all -1 or +1, with both present, are signs; integers 0..C-1, each present, are C classes;
     floats are real values.
 
@@ -67,8 +65,9 @@ def from_arrays(
     image_shape = _image_shape(x_train.shape[1:])
     x_train, x_test = check_features("x_train", _flat(x_train)), check_features("x_test", _flat(x_test))
     scale = 1 / 255 if x_train.dtype == np.uint8 else 1.0
-    if x_train.dtype != np.uint8:
-        _warn_of_size(x_train)
+    advice = "" if x_train.dtype == np.uint8 else scale_advice(x_train, images=image_shape is not None)
+    if advice:
+        warnings.warn(advice, stacklevel=3)
     if targets == "values" or (targets is None and _are_values(np.asarray(y_train), np.asarray(y_test))):
         return Dataset(
             x_train,
@@ -104,22 +103,6 @@ def from_arrays(
         scale=scale,
         targets="signs" if signs else "classes",
         image_shape=image_shape,
-    )
-
-
-def _warn_of_size(features: np.ndarray) -> None:
-    """Warn of features, shape (examples, features), whose root mean square is much larger than 1."""
-    size = float(np.linalg.norm(features.ravel())) / math.sqrt(features.size)  # without a copy of them
-    if size <= _USUAL_SIZE:
-        return
-    low, high = float(features.min()), float(features.max())
-    advice = "bring each feature to mean 0 and standard deviation 1, with the numbers of x_train for x_test too"
-    if low >= 0 and high <= 255:
-        advice = f"divide images by 255 (bytes, x.astype(np.uint8), are divided here); of other features {advice}"
-    warnings.warn(
-        f"the features go from {low:.6g} to {high:.6g} (root mean square {size:.3g}) and are used as they are; "
-        f"networks start, and learning rates are usual, for about 1: training is slower or diverges; {advice}",
-        stacklevel=4,
     )
 
 
