@@ -62,7 +62,7 @@ class SweepCommand:
         use_cores(config, processes=self.processes or 1)
         if self.coordinator is None and (self.processes, self.process) != (None, None):
             raise InputError("--processes and --process need --coordinator HOST:PORT, the same in all processes")
-        from modejax.cli.show import print_run
+        from modejax.cli.results import print_run
         from modejax.runs.folder import release_folder
         from modejax.runs.progress import progress_bar
         from modejax.runs.sweep import Keep, perform

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
+import textwrap
 from collections.abc import Sequence
 
-__all__ = ["bytes_text", "count_text", "print_table", "time_text"]
+__all__ = ["bytes_text", "count_text", "print_table", "say", "time_text"]
 
 
 def count_text(number: float) -> str:
@@ -44,20 +46,49 @@ def bytes_text(number: float) -> str:
     return f"{number / 2 ** (10 * step):.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def say(text: str) -> None:
+    """Print a text in lines of the terminal's width, the further ones indented; a NUL is a space that stays."""
+    columns = shutil.get_terminal_size().columns
+    lines = textwrap.wrap(text, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    start = text[: len(text) - len(text.lstrip())]
+    print(start + "\n".join(lines).lstrip().replace("\0", " "))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, keys: int = 0) -> None:
     """Print a table; all but the first column are set to the right.
 
     Args:
         title: what stands above it.
         columns: the heads.
         rows: the cells.
+        keys: the first columns, which say what a row is: they are printed again beside each block of columns, where not
+            all columns fit the terminal, and no cell is broken into lines. 0: cells are broken to make the table fit.
     """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=True).print(table)
+    # A name of a user's may hold brackets, which are no markup.
+    console = Console(soft_wrap=True, markup=False)
+    say(title)
+    for block in _blocks(columns, rows, keys, console.width) if keys else [range(len(columns))]:
+        table = Table()
+        for index in block:
+            justify = "left" if index == 0 else "right"
+            table.add_column(columns[index], justify=justify, no_wrap=keys > 0)
+        for row in rows:
+            table.add_row(*(row[index] for index in block))
+        console.print(table)
+
+
+def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], keys: int, width: int) -> list[list[int]]:
+    """Return the columns of each block of a table that is as wide as the terminal or less, where that is possible."""
+    widths = [3 + max(len(cell) for cell in column) for column in zip(columns, *rows, strict=True)]
+    first = list(range(keys))
+    blocks, used = [first.copy()], 1 + sum(widths[:keys])
+    for index in range(keys, len(columns)):
+        if used + widths[index] > width and len(blocks[-1]) > keys:
+            blocks.append(first.copy())
+            used = 1 + sum(widths[:keys])
+        blocks[-1].append(index)
+        used += widths[index]
+    return blocks

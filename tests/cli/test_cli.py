@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modejax import SweepConfig, load_dataset, open_run
+from modejax import load_dataset, open_run
 from modejax.cli import main
-from modejax.cli.show import next_command
 from modejax.cli.table import bytes_text, count_text
 
 TINY = ["--widths", "8", "--modes", "2", "3", "--seeds", "2", "--epochs", "2", "--buckets", "one"]
@@ -197,33 +196,6 @@ def test_runs_are_shown_together_and_replaced_only_when_told_so(capsys):
 def test_show_of_what_is_no_run(capsys, here):
     assert "nowhere does not exist" in refused(capsys, "show", "nowhere")
     assert "show needs the folder of a run" in refused(capsys, "show")
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"dataset": "mnist", "batch_size": 50}, ["--dataset mnist", "--batch-size 50", "--network tied"]),
-        ({"dataset": "own.npz", "layer": "spectral", "seeds": 1}, ["--dataset own.npz", "--seeds 5"]),
-        ({"learning_rates": (0.1, 0.2)}, ["--learning-rates 0.1 0.2", "--validation 0.1"]),
-        ({"network": "tied", "widths": (8,)}, ["--network tied", "--widths 8", "--truncate-every 5"]),
-        ({"layer": "dense", "depth": 0}, ["--layer dense", "--depth 0", "--seeds 6"]),
-    ],
-)
-def test_the_next_command_keeps_the_data_and_is_allowed(fields, words, here):
-    from modejax.cli.commands import parse
-
-    config = SweepConfig(**fields)
-    text = next_command(config, Path("run"))
-    for each in words:
-        assert each in text
-    again = parse(text.split()[1:]).config.config
-    assert again != config
-    assert (again.dataset, again.widths, again.batch_size) == (config.dataset, config.widths, config.batch_size)
-
-
-def test_several_arms_have_no_command_but_can_be_compared():
-    config = SweepConfig(arms={"wide": {"widths": (99,)}})  # pyright: ignore[reportArgumentType]
-    assert next_command(config, Path("a run")) == "modejax show 'a run' OTHER_RUN"
 
 
 @pytest.mark.slow
