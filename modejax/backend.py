@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from types import TracebackType
 
 import jax
 
-__all__ = ["backend", "made_for"]
+__all__ = ["backend", "made_for", "no_device"]
 
 _CHOSEN: ContextVar[str | None] = ContextVar("backend", default=None)
 
@@ -44,3 +45,38 @@ def made_for(name: str) -> Iterator[None]:
         yield
     finally:
         _CHOSEN.reset(token)
+
+
+def no_device(error: BaseException) -> str:
+    """Say in a sentence that JAX could not start its devices; JAX itself ends with a bare assertion in some cases.
+
+    Args:
+        error: an error that came up.
+
+    Returns:
+        The sentence; empty where the error is another one.
+
+    Example:
+        >>> no_device(RuntimeError("something else"))
+        ''
+    """
+    if not isinstance(error, AssertionError | RuntimeError) or not _from_devices(error.__traceback__):
+        return ""
+    asked = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+    reason = f" ({str(error).splitlines()[0]})" if str(error) else ""
+    if not asked:
+        return f"JAX cannot start its devices{reason}; install a jaxlib for this machine"
+    return (
+        f"JAX_PLATFORMS is {asked!r}, and JAX finds no such device here{reason}; unset JAX_PLATFORMS to use the "
+        "devices there are, or install JAX with support for that one (the extra cuda or tpu of modejax)"
+    )
+
+
+def _from_devices(traceback: TracebackType | None) -> bool:
+    """Say whether an error came up where JAX starts its devices."""
+    while traceback is not None:
+        code = traceback.tb_frame
+        if code.f_globals.get("__name__") == "jax._src.xla_bridge" and code.f_code.co_name == "backends":
+            return True
+        traceback = traceback.tb_next
+    return False

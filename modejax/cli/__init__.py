@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `modejax`; by default those of the process.
 
     Returns:
-        The exit code: 0 done, 2 input that is not allowed, 130 or 143 stopped by a signal with a run to resume.
+        The exit code: 0 done, 1 a problem that `doctor` found, 2 input that is not allowed, 130 or 143 stopped by a
+        signal with a run to resume.
 
     Example:
         >>> main(["--version"])
@@ -46,6 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return parse(words).run()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (AssertionError, RuntimeError) as error:
+        from modejax.backend import no_device
+
+        sentence = no_device(error)
+        if not sentence:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of a pipe, such as head, has closed it, so no message can be printed.

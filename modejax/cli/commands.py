@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import inspect
+import operator
+import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import tyro
 
-from modejax.cli.check_widths import CheckWidthsCommand
-from modejax.cli.data import DataCommand
-from modejax.cli.decompose import DecomposeCommand
-from modejax.cli.interpolate import InterpolateCommand
-from modejax.cli.online import OnlineCommand
-from modejax.cli.plan import PlanCommand
-from modejax.cli.reproduce import ReproduceCommand
-from modejax.cli.show import ShowCommand
-from modejax.cli.svr import SvrCommand
-from modejax.cli.sweep import SweepCommand
+__all__ = ["COMMANDS", "command_type", "parse"]
 
-__all__ = ["parse"]
-
-_COMMANDS = (
-    Annotated[SweepCommand, tyro.conf.subcommand("sweep", prefix_name=False)]
-    | Annotated[PlanCommand, tyro.conf.subcommand("plan", prefix_name=False)]
-    | Annotated[ShowCommand, tyro.conf.subcommand("show", prefix_name=False)]
-    | Annotated[DataCommand, tyro.conf.subcommand("data", prefix_name=False)]
-    | Annotated[CheckWidthsCommand, tyro.conf.subcommand("check-widths", prefix_name=False)]
-    | Annotated[OnlineCommand, tyro.conf.subcommand("online", prefix_name=False)]
-    | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose", prefix_name=False)]
-    | Annotated[InterpolateCommand, tyro.conf.subcommand("interpolate", prefix_name=False)]
-    | Annotated[SvrCommand, tyro.conf.subcommand("svr", prefix_name=False)]
-    | Annotated[ReproduceCommand, tyro.conf.subcommand("reproduce", prefix_name=False)]
-)
+COMMANDS = {
+    "sweep": "sweep:SweepCommand",
+    "plan": "plan:PlanCommand",
+    "show": "show:ShowCommand",
+    "check-widths": "check_widths:CheckWidthsCommand",
+    "data": "data:DataCommand",
+    "online": "online:OnlineCommand",
+    "decompose": "decompose:DecomposeCommand",
+    "interpolate": "interpolate:InterpolateCommand",
+    "svr": "svr:SvrCommand",
+    "reproduce": "reproduce:ReproduceCommand",
+    "doctor": "doctor:DoctorCommand",
+}
+"""The commands: where each is, as module:class of `modejax.cli`."""
 
 _DESCRIPTION = (
     "Train a whole grid of mode-decomposed networks (widths x modes x seeds x learning rates) as one compiled program. "
-    "Start with 'modejax sweep'; 'modejax --version' prints the version."
+    "Start with 'modejax sweep'; 'modejax sweep --help' has its options, 'modejax doctor' checks the installation, "
+    "'modejax --version' prints the version."
 )
+_COMPLETION_HEAD = "completion of words in bash (zsh, tcsh and fish likewise), to be run once:"
+_COMPLETION = "modejax --tyro-write-completion bash ~/.local/share/bash-completion/completions/modejax"
+_CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.DisallowNone)
+
+
+def command_type(name: str) -> Any:
+    """Return the class of a command.
+
+    Args:
+        name: a name of `COMMANDS`.
+
+    Returns:
+        The frozen dataclass from which its options are made.
+    """
+    module, kind = COMMANDS[name].split(":")
+    return getattr(importlib.import_module(f"modejax.cli.{module}"), kind)
 
 
 def parse(words: Sequence[str]) -> Any:
@@ -50,12 +64,29 @@ def parse(words: Sequence[str]) -> Any:
 
     Raises:
         SystemExit: for `--help` (code 0), and for words that are no command (code 2).
-        InputError: if an option has a value that is not allowed.
     """
+    if words and words[0] in COMMANDS:
+        # Parsed alone, so that errors name the help of this command.
+        kind = command_type(words[0])
+        text = _filled(inspect.cleandoc(kind.__doc__)) + _block("examples:", kind.examples)
+        return tyro.cli(kind, args=list(words[1:]), prog=f"modejax {words[0]}", description=text, config=_CONFIG)
+    kinds: list[Any] = [Annotated[command_type(n), tyro.conf.subcommand(n, prefix_name=False)] for n in COMMANDS]
     return tyro.cli(
-        _COMMANDS,  # pyright: ignore[reportArgumentType]
+        functools.reduce(operator.or_, kinds),
         args=list(words) or ["--help"],
         prog="modejax",
-        description=_DESCRIPTION,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+        description=_filled(_DESCRIPTION) + _block(_COMPLETION_HEAD, (_COMPLETION,)),
+        config=_CONFIG,
     )
+
+
+def _filled(text: str) -> str:
+    """Break the paragraphs of a text into lines of the terminal's width."""
+    columns = shutil.get_terminal_size().columns
+    # tyro joins lines, except those that start with a space.
+    parts = [" ".join(part.split()) for part in text.split("\n\n")]
+    return "\n\n".join(textwrap.fill(part, columns, subsequent_indent="  ") for part in parts)
+
+
+def _block(head: str, commands: Sequence[str]) -> str:
+    return "\n\n" + "\n".join([head, *(f"  {each}" for each in commands)])

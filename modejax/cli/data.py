@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -18,6 +18,9 @@ __all__ = ["DataCommand"]
 class ListCommand:
     """List the data sets by name, and whether each can be loaded now."""
 
+    json: bool = False
+    """Print JSON instead of text."""
+
     data_dir: Path | None = None
     """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
 
@@ -25,10 +28,11 @@ class ListCommand:
         """Run the command and return its exit code."""
         from modejax.data import list_datasets
 
-        rows = [
-            [entry.name, "yes" if entry.available else "no", entry.where, entry.description]
-            for entry in list_datasets(self.data_dir)
-        ]
+        entries = list_datasets(self.data_dir)
+        if self.json:
+            print(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
+            return 0
+        rows = [[each.name, "yes" if each.available else "no", each.where, each.description] for each in entries]
         print_table("data sets", ("name", "available", "where", "what"), rows)
         print("also: the path of an .npz with x_train, y_train, x_test and y_test")
         print("get one with: modejax data prepare NAME")
@@ -73,6 +77,12 @@ class InfoCommand:
 @dataclasses.dataclass(frozen=True)
 class DataCommand:
     """List, describe and prepare data sets."""
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "modejax data list",
+        "modejax data info digits",
+        "modejax data prepare mnist",
+    )
 
     action: Annotated[
         Annotated[ListCommand, tyro.conf.subcommand("list")]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
+
+from modejax.cli.printing import Printed
 
 __all__ = ["InterpolateCommand"]
 
 
 @dataclasses.dataclass(frozen=True)
-class InterpolateCommand:
+class InterpolateCommand(Printed):
     """Report ranks, patterns, sparseness and fit of each hidden layer: of a run's networks, or of arrays in a file."""
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "modejax interpolate runs/digits-mode-001",
+        "modejax interpolate network.npz --points 200",
+    )
 
     source: Annotated[
         tyro.conf.Positional[Path],
@@ -41,6 +48,6 @@ class InterpolateCommand:
         from modejax.studies.interp_report import report_source
 
         options = {"points": self.points, "tolerance": self.tolerance, "only": self.only, "exclude": self.exclude}
-        for line in report_source(self.source, self.out, overwrite=self.overwrite, **options):  # pyright: ignore
-            print(line)
+        lines = report_source(self.source, self.out, overwrite=self.overwrite, **options)  # pyright: ignore
+        self.print_lines(lines)
         return 0

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
+from modejax.cli.printing import Printed
 from modejax.studies.online_config import OnlineConfig
 
 __all__ = ["OnlineCommand"]
 
 
 @dataclasses.dataclass(frozen=True)
-class OnlineCommand(OnlineConfig):
+class OnlineCommand(Printed, OnlineConfig):
     """Online learning of modes: solve the order-parameter equations and run SGD from the same start, in one program."""
+
+    examples: ClassVar[tuple[str, ...]] = ("modejax online --units 2 --modes 2 --seeds 2",)
 
     def run(self) -> int:
         """Run the command and return its exit code: 0 also when members diverged (the output counts them)."""
@@ -20,6 +24,6 @@ class OnlineCommand(OnlineConfig):
         use_devices()
         from modejax.studies.online_grid import run_grid
 
-        for line in run_grid(self):
-            print(line)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(OnlineConfig)}
+        self.print_lines(run_grid(OnlineConfig(**fields)))
         return 0

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import functools
+import inspect
+import itertools
+import textwrap
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
 from modejax.errors import InputError
+from modejax.sweep.arm import Arm
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["File", "SweepOptions", "chosen_config", "given_options", "option_name"]
@@ -25,18 +31,141 @@ File = Annotated[
 """A positional argument that may be missing."""
 
 
-@dataclasses.dataclass(frozen=True)
-class SweepOptions(SweepConfig):
-    """A `SweepConfig` whose further arms are given one by one."""
+_GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "grid": (
+        "What is trained: every combination of these.",
+        (
+            "widths",
+            "modes",
+            "seeds",
+            "first_seed",
+            "learning_rates",
+            "weight_decays",
+            "sparsities",
+            "train_examples",
+            "label_noise",
+            "axes",
+        ),
+    ),
+    "network": (
+        "The networks of the first arm.",
+        (
+            "network",
+            "network_options",
+            "layer",
+            "layer_options",
+            "bias",
+            "depth",
+            "activation",
+            "mask",
+            "mask_after",
+        ),
+    ),
+    "training": (
+        "Data, optimiser, schedule and held-out data.",
+        (
+            "dataset",
+            "data_dir",
+            "epochs",
+            "batch_size",
+            "batches",
+            "shuffle_seed",
+            "optimiser",
+            "optimiser_options",
+            "momentum",
+            "schedule",
+            "halve_every",
+            "warm_up",
+            "penalty",
+            "validation",
+            "patience",
+            "least_improvement",
+        ),
+    ),
+    "curves": (
+        "Accuracy of networks cut back to some of their modes, and of pruned ones.",
+        ("truncate_every", "order", "cut", "kept", "draws", "prune", "percentiles"),
+    ),
+    "arms": (
+        "Other networks in the same program, and the dense baseline.",
+        (
+            "name",
+            "arms",
+            "baseline",
+            "baseline_bias",
+            "baseline_learning_rates",
+            "baseline_weight_decays",
+        ),
+    ),
+    "machine": (
+        "Devices, memory and arithmetic.",
+        ("precision", "buckets", "devices", "memory_limit", "launches"),
+    ),
+}
+"""The options of a sweep by group: what the group is about, and its fields of `SweepConfig`."""
 
-    arms: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--arm"], metavar="ARM"), tyro.conf.UseAppendAction] = ()
-    """A further arm, as "NAME field=value,value ..."; may be repeated. What it does not name it has from the first
-    one: --arm "dense layer=dense learning_rates=0.001,0.003"."""
+_SPECIAL: dict[str, Any] = {
+    "arms": Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            aliases=["--arm"],
+            metavar="ARM",
+            help='A further arm, as "NAME field=value,value ..."; may be repeated. What it does not name it has from '
+            'the first one: --arm "dense layer=dense learning_rates=0.001,0.003".',
+        ),
+        tyro.conf.UseAppendAction,
+    ]
+}
+
+
+def _group(name: str) -> type:
+    """Make the record of a group of options, from which tyro makes a box of the help."""
+    about, fields = _GROUPS[name]
+    types, texts = get_type_hints(SweepConfig), _texts()
+    defaults = {field.name: field.default for field in dataclasses.fields(SweepConfig)}
+    made = [
+        (field, _SPECIAL.get(field, Annotated[types[field], tyro.conf.arg(help=texts[field])]), defaults[field])
+        for field in fields
+    ]
+    group = dataclasses.make_dataclass(f"{name.title()}Options", made, frozen=True)
+    group.__doc__ = about
+    return group
+
+
+@functools.cache
+def _texts() -> dict[str, str]:
+    """Return what stands below each field of `SweepConfig`: the texts are written once, beside the fields."""
+    found = {}
+    for kind in (Arm, SweepConfig):
+        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, text in itertools.pairwise(body.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return found
+
+
+class _Groups:
+    """What the record of all options can do."""
 
     @property
     def config(self) -> SweepConfig:
-        """The same as a plain record."""
-        return SweepConfig(**{field.name: getattr(self, field.name) for field in dataclasses.fields(SweepConfig)})
+        """The config that the options describe.
+
+        Raises:
+            InputError: if an option has a value that is not allowed.
+        """
+        groups = [getattr(self, name) for name in _GROUPS]
+        return SweepConfig(**{f.name: getattr(group, f.name) for group in groups for f in dataclasses.fields(group)})
+
+
+if TYPE_CHECKING:
+    SweepOptions = _Groups
+else:
+    SweepOptions = dataclasses.make_dataclass(
+        "SweepOptions", [(name, _group(name)) for name in _GROUPS], bases=(_Groups,), frozen=True
+    )
+    SweepOptions.__doc__ = "The options of a sweep, in groups."
 
 
 def given_options(config: SweepConfig) -> list[str]:

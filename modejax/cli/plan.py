@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -20,6 +20,11 @@ __all__ = ["PlanCommand"]
 @dataclasses.dataclass(frozen=True)
 class PlanCommand:
     """Print members, buckets, arithmetic and memory of a sweep before running it; takes the options of sweep."""
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "modejax plan --widths 100 200 --modes 10 30 --seeds 10",
+        "modejax plan --dataset mnist --device h100",
+    )
 
     # Without a default of its own: made here it would carry the modes of the default layer to all others.
     config: Annotated[SweepOptions, tyro.conf.arg(name="")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -18,6 +18,8 @@ __all__ = ["ReproduceCommand"]
 @dataclasses.dataclass(frozen=True)
 class ReproduceCommand:
     """Run the study behind a published figure: pictures, a table of measured numbers and the settings, in a folder."""
+
+    examples: ClassVar[tuple[str, ...]] = ("modejax reproduce spectral-sparse --quick",)
 
     study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"Name of the study: {choices(STUDIES)}.")]
     quick: bool = False

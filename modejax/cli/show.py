@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tyro
 
@@ -26,10 +26,18 @@ __all__ = ["ShowCommand"]
 class ShowCommand:
     """Print the table of a run and draw its figures and report again; of several runs, one table side by side."""
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "modejax show runs/digits-mode-001",
+        "modejax show runs/digits-mode-001 runs/digits-mode-002 --json",
+    )
+
     folders: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders."""
     json: bool = False
     """Print the table and the paths as JSON instead of text."""
+
+    quiet: bool = False
+    """Print the folder of the run alone; its figures and report are made."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
@@ -41,7 +49,7 @@ class ShowCommand:
             )
         runs = [open_run(folder) for folder in self.folders]
         if len(runs) == 1:
-            return print_run(runs[0], as_json=self.json, seconds=None)
+            return print_run(runs[0], as_json=self.json, quiet=self.quiet, seconds=None)
         return _print_several(runs, [str(folder) for folder in self.folders], as_json=self.json)
 
 

@@ -4,16 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
+
+from modejax.cli.printing import Printed
 
 __all__ = ["SvrCommand"]
 
 
 @dataclasses.dataclass(frozen=True)
-class SvrCommand:
+class ReadingOptions:
+    """How the arrays of a file are read as layers; what is left out is inferred."""
+
+    layout: Literal["torch", "flax", "plain"] | None = None
+    """Axes of the kernels: (out, in, *window) or (*window, in, out); by default what their names say."""
+    order: tuple[str, ...] = ()
+    """Names of the layers in the order of the network; by default inferred."""
+    groups: tuple[str, ...] = ()
+    """Groups of convolutions, as dw=8."""
+    norms: tuple[str, ...] = ()
+    """Norms of layers, as conv1=bn1; by default inferred."""
+    flatten: Literal["channel_first", "channel_last"] | None = None
+    """How a convolution becomes units; by default PyTorch's or Flax's, by the layout."""
+    streams: tuple[str, ...] = ()
+    """Residual streams, as stem,block.conv2>next.conv1,head; those of torchvision's ResNets are known."""
+    only: tuple[str, ...] = ()
+    """Arrays or modules to take, as names or shell patterns."""
+    exclude: tuple[str, ...] = ()
+    """Arrays or modules to leave out."""
+    kinds: tuple[str, ...] = ()
+    """What arrays are where the file does not tell, as up=transposed or emb=table; of linear, conv, transposed,
+    depthwise, heads, heads_out, stacked, table."""
+    explain: bool = False
+    """Print what was inferred from what, and what is left out and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SvrCommand(Printed):
     """Draw a trained network as a graph of spectral neurons whose edges are tested against chance."""
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "modejax svr model.safetensors",
+        "modejax svr runs/digits-mode-001 --sigma 4",
+    )
 
     source: Annotated[
         tyro.conf.Positional[Path],
@@ -23,6 +57,7 @@ class SvrCommand:
             "whose networks are counted together."
         ),
     ]
+    reading: ReadingOptions
     out: Path | None = None
     """Folder of tables and figures; by default a new one, runs/svr-NAME-001 and so on."""
     overwrite: bool = False
@@ -45,29 +80,8 @@ class SvrCommand:
     """Of the batch norms, for --fold full."""
     draws: int = 200
     """Rotations of the drawn null."""
-    layout: Literal["torch", "flax", "plain"] | None = None
-    """Axes of the kernels: (out, in, *window) or (*window, in, out); by default what their names say."""
-    order: tuple[str, ...] = ()
-    """Names of the layers in the order of the network; by default inferred."""
-    groups: tuple[str, ...] = ()
-    """Groups of convolutions, as dw=8."""
-    norms: tuple[str, ...] = ()
-    """Norms of layers, as conv1=bn1; by default inferred."""
-    flatten: Literal["channel_first", "channel_last"] | None = None
-    """How a convolution becomes units; by default PyTorch's or Flax's, by the layout."""
-    only: tuple[str, ...] = ()
-    """Arrays or modules to take, as names or shell patterns."""
-    exclude: tuple[str, ...] = ()
-    """Arrays or modules to leave out."""
-    kinds: tuple[str, ...] = ()
-    """What arrays are where the file does not tell, as up=transposed or emb=table; of linear, conv, transposed,
-    depthwise, heads, heads_out, stacked, table."""
-    explain: bool = False
-    """Print what was inferred from what, and what is left out and why."""
     layers: bool = False
     """Write a table of each layer's spectrum: ranks, energies, norms, heavy-tail exponent."""
-    streams: tuple[str, ...] = ()
-    """Residual streams, as stem,block.conv2>next.conv1,head; those of torchvision's ResNets are known."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
@@ -80,22 +94,22 @@ class SvrCommand:
             "max_neurons": self.max_neurons,
             "null": self.null,
             "fold": self.fold,
-            "layout": self.layout,
-            "order": self.order,
+            "layout": self.reading.layout,
+            "order": self.reading.order,
             "eps": self.eps,
             "draws": self.draws,
-            "groups": parse_groups(self.groups),
-            "norms": parse_norms(self.norms),
-            "flatten": self.flatten,
-            "streams": parse_streams(self.streams),
-            "kinds": parse_kinds(self.kinds),
-            "only": self.only,
-            "exclude": self.exclude,
-            "explain": self.explain,
+            "groups": parse_groups(self.reading.groups),
+            "norms": parse_norms(self.reading.norms),
+            "flatten": self.reading.flatten,
+            "streams": parse_streams(self.reading.streams),
+            "kinds": parse_kinds(self.reading.kinds),
+            "only": self.reading.only,
+            "exclude": self.reading.exclude,
+            "explain": self.reading.explain,
             "layers": self.layers,
         }
         level = level_of_sigma(self.sigma)
-        for line in report_svr(
+        lines = report_svr(
             self.source,
             self.out,
             overwrite=self.overwrite,
@@ -103,6 +117,6 @@ class SvrCommand:
             correction=self.correction,
             max_edges=self.max_edges,
             options=options,
-        ):
-            print(line)
+        )
+        self.print_lines(lines)
         return 0

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, ClassVar, NoReturn
 
 import tyro
 
@@ -31,6 +31,15 @@ class SweepCommand:
     Without options: a small grid on the embedded digits, in under a minute. It ends with a table, figures and a report.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "modejax sweep",
+        "modejax sweep --dataset mnist --widths 50 100 --seeds 5 --epochs 6",
+        "modejax sweep --learning-rates 0.001 0.01 --validation 0.1",
+        "modejax sweep --arm 'dense layer=dense bias=true' --baseline none",
+        "modejax sweep --layer spectral --layer-options variant=svd",
+        "modejax sweep --resume runs/digits-mode-001",
+    )
+
     # Without a default of its own: made here it would carry the modes of the default layer to all others.
     config: Annotated[SweepOptions, tyro.conf.arg(name="")]
     file: File = None
@@ -44,6 +53,8 @@ class SweepCommand:
     """Show a bar on stderr."""
     json: bool = False
     """Print the table and the paths as JSON instead of text."""
+    quiet: bool = False
+    """Show no bar, and print the run folder and nothing else."""
     compile_cache: bool = True
     """Keep compiled programs in the user's cache folder, so that the same sweep starts at once the next time."""
     coordinator: str | None = None
@@ -74,7 +85,7 @@ class SweepCommand:
         folder = self.resume or self.out or _new_folder(config)
         keep = Keep(folder, resume=self.resume is not None, overwrite=self.overwrite)
         began = time.perf_counter()
-        shown = self.progress and not self.json and is_lead()
+        shown = self.progress and not self.json and not self.quiet and is_lead()
         with _stop_on_signal() as caught, progress_bar(config.num_networks, config.epochs, shown=shown) as report:
             watch = Watch(report=report, stop=lambda: bool(caught))
             try:
@@ -93,7 +104,8 @@ class SweepCommand:
                 raise
         if not is_lead():
             return 0
-        return print_run(run, as_json=self.json, seconds=time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return print_run(run, as_json=self.json, quiet=self.quiet, seconds=seconds)
 
     def _config(self) -> SweepConfig:
         """Return the config of the options or the file, or that of the run that goes on."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-__all__ = ["cached_arrays"]
+__all__ = ["cached_arrays", "user_folder"]
 
 # Raise it when the meaning of the cached arrays changes.
 FORMAT = 1
@@ -80,11 +80,15 @@ def _fingerprint(folder: Path) -> str:
     return json.dumps({"format": FORMAT, "set": [folder.parent.name, folder.name], "files": files})
 
 
+def user_folder() -> Path:
+    """Return the folder of the user that holds decoded data sets, where their own folders cannot be written."""
+    return Path(platformdirs.user_cache_dir("modejax")) / "datasets"
+
+
 def _user_file(folder: Path) -> Path:
     """Return where the cache of this folder lies if it cannot lie in the folder."""
     where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
-    base = Path(platformdirs.user_cache_dir("modejax")) / "datasets"
-    return base / f"{folder.parent.name}-{folder.name}-{where}.npz"
+    return user_folder() / f"{folder.parent.name}-{folder.name}-{where}.npz"
 
 
 def _meant_to_be_written(folder: Path) -> bool:

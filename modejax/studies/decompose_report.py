@@ -24,7 +24,7 @@ from modejax.runs import Output, output
 from modejax.studies.chains import KeptAccuracy, chain, fine_tune, kept_accuracy, test_accuracy
 from modejax.studies.common import save_drawing
 from modejax.studies.decompose_config import DecomposeConfig
-from modejax.studies.files import check_apart, write_text
+from modejax.studies.files import Wrote, check_apart, write_text
 from modejax.svr.neurons import as_real
 from modejax.weights import Inventory, Kernel, Weights, inventory, read_bias, read_kernel, read_weights
 from modejax.weights import write_kernel as put_kernel
@@ -120,7 +120,7 @@ def _decompose_to(out: Output, config: DecomposeConfig) -> Iterator[str]:
         path = folder / "figures" / "accuracy.png"
         save_drawing(path, lambda fig: _draw_accuracy(fig, curves, line, measured), size)
     folder = out.finish()
-    yield f"wrote {folder}/config.json, table.csv, {', '.join(written)} and figures/*.png"
+    yield Wrote(folder, f"config.json, table.csv, {', '.join(written)} and figures/*.png")
     yield f"next: read the modes with numpy.load('{folder}/modes.npz'), or put {written[-1]} where {source.name} was"
 
 

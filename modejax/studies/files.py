@@ -10,7 +10,28 @@ from typing import Any
 from modejax._files import replaced
 from modejax.errors import InputError
 
-__all__ = ["check_apart", "check_folder", "write_figure", "write_text"]
+__all__ = ["Wrote", "check_apart", "check_folder", "write_figure", "write_text"]
+
+
+class Wrote(str):
+    """The line of a report that says what was written.
+
+    Attributes:
+        folder: the folder of the files.
+
+    Example:
+        >>> line = Wrote(Path("runs/a"), "table.csv and figures/*.png")
+        >>> print(line)
+        wrote runs/a/table.csv and figures/*.png
+    """
+
+    folder: Path
+
+    def __new__(cls, folder: Path, files: str) -> Wrote:
+        """Make the line of a folder and the names of its files."""
+        line = super().__new__(cls, f"wrote {folder}/{files}")
+        line.folder = folder
+        return line
 
 
 def check_folder(out: str | os.PathLike[str]) -> Path:

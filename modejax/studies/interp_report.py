@@ -28,7 +28,7 @@ from modejax.networks import Network, Params
 from modejax.plots.interpolation import plot_matrix, plot_profile
 from modejax.runs import open_run, output
 from modejax.studies.common import save_drawing
-from modejax.studies.files import check_apart, write_text
+from modejax.studies.files import Wrote, check_apart, write_text
 from modejax.studies.interp_files import mean_sd
 from modejax.studies.interp_table import summary_lines
 from modejax.weights.kernels import picked
@@ -174,7 +174,7 @@ def report_source(
     left = _left_out(source)
     if left:
         lines.append(f"note: figures/profile.png shows 8 kinds of networks; left out: {left}; layers.csv has all")
-    lines.append(f"wrote {folder}/layers.csv, figures/profile.png and figures/matrices.png")
+    lines.append(Wrote(folder, "layers.csv, figures/profile.png and figures/matrices.png"))
     lines.append(
         "next: classes A D T B F W fit any targets (A: affine ones), L these only, X not; see docs/studies/interp-depth"
     )

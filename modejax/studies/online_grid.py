@@ -14,7 +14,7 @@ from modejax.errors import InputError
 from modejax.online import SweepOptions, SweepResult, grid, log_times, run_members, specialisation
 from modejax.plots import online as plots
 from modejax.runs import Output, output
-from modejax.studies.files import write_figure, write_text
+from modejax.studies.files import Wrote, write_figure, write_text
 from modejax.studies.online_config import OnlineConfig
 
 __all__ = ["run_grid"]
@@ -81,7 +81,7 @@ def _run_to(out: Output, config: OnlineConfig) -> Iterator[str]:
         ratio = np.asarray(result.simulation.error) / np.asarray(theory.error) - 1
         size = 100 * np.nanmax(np.abs(ratio))
         yield f"largest deviation of a simulation from its theory: {size:.1f} percent"
-    yield f"wrote {folder}/result.npz, config.json and figures/*.png"
+    yield Wrote(folder, "result.npz, config.json and figures/*.png")
     yield f"next: open {folder}/figures/error.png, or numpy.load('{folder}/result.npz')"
 
 

@@ -13,7 +13,7 @@ from modejax._files import replaced
 from modejax.errors import InputError
 from modejax.runs import Output, kind_of, open_run, output
 from modejax.studies.common import save_drawing
-from modejax.studies.files import check_apart
+from modejax.studies.files import Wrote, check_apart
 from modejax.studies.svr_layers import write_layer_spectra
 from modejax.svr import SVR, Stream, describe, members, svr
 
@@ -154,7 +154,7 @@ def report_svr(
             f"note: figures show the first {_SHOWN} of {len(result.pairs)} pairs of layers; the tables have all"
         )
     lines += _chains(result)
-    lines.append(f"wrote {folder}/edges.parquet, edges.csv, pairs.csv, layers.csv, graph.graphml, {', '.join(written)}")
+    lines.append(Wrote(folder, f"edges.parquet, edges.csv, pairs.csv, layers.csv, graph.graphml, {', '.join(written)}"))
     lines.append(
         "next: open graph.html; --null channel_haar where convolutions are smooth, --fold full where batch norms "
         "rescale channels"
@@ -276,6 +276,6 @@ def _run(source: Path, claimed: Output, level: float, null: Any) -> list[str]:
     lost = len(good) - sum(good)
     if lost:
         lines.append(f"note: {lost} networks whose status is not 0 were left out")
-    lines.append(f"wrote {folder}/members.csv and figures/significant.png")
+    lines.append(Wrote(folder, "members.csv and figures/significant.png"))
     lines.append("next: modejax.svr.svr(network.kernels(params)) for the graph of one of them")
     return lines

@@ -89,7 +89,9 @@ class Arm:
     layer: str = "mode"
     """Parametrisation of the weight maps: dense, low_rank, mode, spectral, svd."""
     layer_options: tuple[str, ...] = ()
-    """Options of the layer as name=value: gauge=scaled (mode), start=released (low_rank), variant=svd (spectral)."""
+    """Options of the layer as name=value: gauge=scaled (mode), start=released (low_rank), variant=svd (spectral). The
+    variants of spectral: single_set, single_set_unit, input_only, two_set (by default), two_set_released,
+    qr_triangular, qr_full, svd, svd_released."""
     bias: bool = False
     """Give every map a trained bias; dense and spectral layers have their own, which the option use_bias names."""
     widths: tuple[int, ...] = _DEFAULT_WIDTHS

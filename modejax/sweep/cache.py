@@ -11,7 +11,7 @@ import jax
 
 from modejax.errors import InputError
 
-__all__ = ["SWITCH", "use_compile_cache"]
+__all__ = ["SWITCH", "programs_folder", "use_compile_cache"]
 
 SWITCH = "MODEJAX_COMPILE_CACHE"
 """Environment variable: off keeps no compiled programs on disk."""
@@ -70,11 +70,16 @@ def use_compile_cache(wanted: bool = True) -> Iterator[Path | None]:
         compilation_cache.reset_cache()
 
 
-def _folder() -> Path | None:
-    """Return the folder, made where it is missing; None where it cannot be written."""
+def programs_folder() -> Path:
+    """Return the folder of the user that holds compiled programs; it need not exist."""
     import platformdirs
 
-    folder = Path(platformdirs.user_cache_dir("modejax", appauthor=False)) / "xla"
+    return Path(platformdirs.user_cache_dir("modejax", appauthor=False)) / "xla"
+
+
+def _folder() -> Path | None:
+    """Return the folder, made where it is missing; None where it cannot be written."""
+    folder = programs_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

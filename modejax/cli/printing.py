@@ -1,0 +1,67 @@
+"""What commands print that write a folder of tables and figures: lines, JSON, or the folder alone."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Printed"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Printed:
+    """The options of a command about what it prints."""
+
+    json: bool = False
+    """Print tables and paths as JSON instead of text."""
+    quiet: bool = False
+    """Print the folder that was written and nothing else."""
+
+    def print_lines(self, lines: Iterable[str]) -> None:
+        """Print the lines of a report as the options say.
+
+        Args:
+            lines: the lines; the one that says what was written is a `modejax.studies.files.Wrote`.
+        """
+        if not self.json and not self.quiet:
+            for line in lines:
+                print(line)
+            return
+        from modejax.studies.files import Wrote
+
+        said = list(lines)
+        folder = next((line.folder for line in said if isinstance(line, Wrote)), None)
+        if self.quiet:
+            # What wrote nothing has something to say about why.
+            print(said[-1] if folder is None else folder)
+            return
+        paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder is not None else []
+        facts = {
+            "folder": None if folder is None else str(folder),
+            "tables": {path.name: _rows(path) for path in paths if path.suffix == ".csv"},
+            "notes": [line.removeprefix("note: ") for line in said if line.startswith("note: ") or folder is None],
+            "paths": [str(path) for path in paths],
+        }
+        print(json.dumps(facts, indent=2))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> str | float | int | bool | None:
+    """Return what a cell holds; a number that JSON does not know stays text."""
+    if text in ("", "True", "False"):
+        return None if not text else text == "True"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if abs(number) < float("inf") else text
+    return text
