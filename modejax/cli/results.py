@@ -146,7 +146,12 @@ def _print_grid(
     for row in sorted(rows, key=lambda row: (*(row[name] for name in varied), row["width"])):
         cells.setdefault((*(row[name] for name in varied), row["width"]), {})[row["modes"]] = row
     heads = [axis_text(name, "").strip() for name in varied]
-    columns = [*heads, "width", *(f"{p} modes" if p else without for p in modes), *(["dense"] if dense else [])]
+    columns = [
+        *heads,
+        "width",
+        *(f"{p} mode{'s' * (p > 1)}" if p else without for p in modes),
+        *(["dense"] if dense else []),
+    ]
     lines = []
     for key, here in cells.items():
         found = [text(here.get(p)) for p in modes] + ([text(dense.get(key[-1]))] if dense else [])

@@ -50,6 +50,8 @@ class ShowCommand:
         runs = [open_run(folder) for folder in self.folders]
         if len(runs) == 1:
             return print_run(runs[0], as_json=self.json, quiet=self.quiet, seconds=None)
+        if self.quiet:
+            raise InputError(f"show --quiet takes one run, got {len(runs)}; leave --quiet out to compare runs")
         return _print_several(runs, [str(folder) for folder in self.folders], as_json=self.json)
 
 
@@ -87,7 +89,7 @@ def _print_several(runs: Sequence[Run], names: Sequence[str], *, as_json: bool) 
     measures = {row["measure"] for table in tables for row in table}
     what = " or ".join("test accuracy in percent" if m == "test_accuracy" else "test loss" for m in sorted(measures))
     heads = [axis_text(name, "").strip() for name in axes]
-    print_table(f"{what}, mean +- standard deviation over seeds", ["arm", *heads, *names], rows)
+    print_table(f"{what}, mean +- standard deviation over seeds", ["arm", *heads, *names], rows, keys=1 + len(heads))
     for name, values in different.items():
         print(f"{name}: " + "; ".join(f"{run} {value}" for run, value in zip(names, values, strict=True)))
     if not different:

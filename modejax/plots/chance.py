@@ -36,7 +36,8 @@ class Chance(NamedTuple):
         """
         if not self.count:
             return ""
-        more = f"; and {len(self.cells) - _NAMED} more cells" if len(self.cells) > _NAMED else ""
+        left = len(self.cells) - _NAMED
+        more = f"; and {left} more cell{'s' * (left > 1)}" if left > 0 else ""
         return (
             f"{self.count} of {self.networks} networks are at chance level (test accuracy at most {self.limit:.1f} %): "
             f"{'; '.join(self.cells[:_NAMED])}{more}. Try another learning rate, or more epochs"

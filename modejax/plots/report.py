@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from modejax.sweep.select import BASELINE
 
 if TYPE_CHECKING:
     import xarray
+    from markupsafe import Markup
 
 __all__ = ["write_report"]
 
@@ -100,6 +102,13 @@ def _pictures(result: Result, figures: Sequence[str | Path]) -> list[dict[str, o
     return pictures
 
 
+def _options(text: str) -> Markup:
+    """Set the options of a command line that a text names as code, which is not broken into lines."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"--[a-z-]+( [0-9.]*[0-9])?", r"<code>\g<0></code>", str(escape(text))))
+
+
 def write_report(result: Result, folder: str | Path, figures: Sequence[str | Path]) -> Path:
     """Write the page of a run, `report.html`: one file with table, figures and config, that refers to nothing outside.
 
@@ -127,7 +136,8 @@ def write_report(result: Result, folder: str | Path, figures: Sequence[str | Pat
 
     import jinja2
 
-    rows, first = table(result), arm_data(result)
+    rows, first, few = table(result), arm_data(result), answers(result)
+    numbers = [answer.notes for answer in few if answer.needs]
     pictures = _pictures(result, figures)
     axes = [
         {"name": name, "label": _LABELS.get(name, name)}
@@ -138,9 +148,11 @@ def write_report(result: Result, folder: str | Path, figures: Sequence[str | Pat
     unit = str(first.test_loss.attrs.get("units", "1")) if by_loss else "%"
     # The page holds what a user named (data sets, layers), so everything is escaped.
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["options"] = _options
     page = environment.from_string((resources.files("modejax.plots") / "report.html.j2").read_text()).render(
         title=f"Sweep: {first.attrs.get('dataset', 'data')}, " + ", ".join(str(each) for each in own_arms(result)),
-        answers=answers(result),
+        answers=few,
+        shared_notes=[note for note in numbers[0] if all(note in notes for notes in numbers)] if numbers else [],
         interpolated=INTERPOLATED,
         facts=_facts(result),
         rows=rows,

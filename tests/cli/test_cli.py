@@ -148,8 +148,11 @@ def test_sweep_writes_a_run_and_says_what_next(capsys):
 
     assert main(["show", str(folder)]) == 0
     assert f"{mean:.1f} +-" in capsys.readouterr().out
+    assert main(["show", str(folder), "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{folder}\n"
     assert main(["show", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
+    assert shown["next"].startswith("modejax sweep --widths 8 ")
     assert shown["table"][0]["width"] == 8
     (few,) = shown["least_modes"]
     assert (few["definition"], few["seeds"], few["widths"][0]["width"]) == ("dense", 2, 8)
@@ -196,6 +199,15 @@ def test_runs_are_shown_together_and_replaced_only_when_told_so(capsys):
 def test_show_of_what_is_no_run(capsys, here):
     assert "nowhere does not exist" in refused(capsys, "show", "nowhere")
     assert "show needs the folder of a run" in refused(capsys, "show")
+
+
+@pytest.mark.slow
+def test_a_quiet_sweep_prints_its_folder_alone(capsys):
+    assert main(["sweep", *TINY, "--quiet", "--out", "run"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("run\n", "")
+    assert (Path("run") / "report.html").is_file()
+    assert "show --quiet takes one run, got 2" in refused(capsys, "show", "run", "run", "--quiet")
 
 
 @pytest.mark.slow

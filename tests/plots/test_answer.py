@@ -169,5 +169,16 @@ def test_the_page_opens_with_the_answer(build, tmp_path):
     assert "more than 4 (largest tried)" in page
     assert page.count("interpolated in ln P") == 1
     page = html.unescape(plots.write_report(build(**RATES), tmp_path, []).read_text())
-    assert "Not said: no held-out data to choose among the 2 learning rates; add --validation 0.1." in page
+    missing = "Not said: no held-out data to choose among the 2 learning rates; add <code>--validation 0.1</code>."
+    assert missing in page
     assert "interpolated" not in page
+
+
+def test_the_page_says_once_what_holds_for_all_arms(build, tmp_path):
+    result = build(widths=(8,), modes=(2, 4), seeds=2, arms=("other layer=low_rank",), diverged_dense=(0,))
+    page = html.unescape(plots.write_report(result, tmp_path, []).read_text())
+    assert page.count("at every width") == 2
+    result = build(widths=(8, 16), modes=(2, 4), seeds=2, arms=("other layer=low_rank",))
+    page = html.unescape(plots.write_report(result, tmp_path, []).read_text())
+    assert page.count("range over resamples of 2 seeds") == 1
+    assert "<code>--seeds 5</code>" in page
