@@ -39,12 +39,12 @@ class Printed:
             # What wrote nothing has something to say about why.
             print(said[-1] if folder is None else folder)
             return
-        paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder is not None else []
+        found = [] if folder is None else [path for path in folder.rglob("[!.]*") if path.is_file()]
         facts = {
             "folder": None if folder is None else str(folder),
-            "tables": {path.name: _rows(path) for path in paths if path.suffix == ".csv"},
-            "notes": [line.removeprefix("note: ") for line in said if line.startswith("note: ") or folder is None],
-            "paths": [str(path) for path in paths],
+            "tables": {path.name: _rows(path) for path in sorted(found) if path.suffix == ".csv"},
+            "lines": said,
+            "paths": [str(path) for path in sorted(found)],
         }
         print(json.dumps(facts, indent=2))
 

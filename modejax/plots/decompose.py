@@ -130,7 +130,7 @@ def plot_cuts(
     ax.axhline(100 * dense.mean(), color="black", ls="--", lw=1.2, label="dense")
     mean, sd = 100 * cuts.mean(axis=0), 100 * cuts.std(axis=0, ddof=1) if len(cuts) > 1 else 0 * cuts[0]
     ax.plot(kept, mean, color="C0", lw=1.5, label="cut")
-    ax.fill_between(kept, mean - sd, mean + sd, color="C0", alpha=0.2, lw=0)
+    ax.fill_between(kept, np.maximum(mean - sd, 0), np.minimum(mean + sd, 100), color="C0", alpha=0.2, lw=0)
     for index, (name, values) in enumerate(series.items()):
         bars = 100 * values.std(axis=0, ddof=1) if len(values) > 1 else None
         style = {"marker": "os^"[index % 3], "ms": 5, "lw": 1.2, "capsize": 3, "color": f"C{index + 1}"}

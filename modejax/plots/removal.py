@@ -61,7 +61,8 @@ def plot_removal(curves: xarray.Dataset, modes: int, axes: Any = None) -> np.nda
             found = spread(values.sel(removal=name, layer=layer), scale)
             ax.plot(removed, found.mean, color=colour, ls=style, lw=1.6, label=label)
             if np.isfinite(found.sd).any():
-                ax.fill_between(removed, found.mean - found.sd, found.mean + found.sd, color=colour, alpha=0.18, lw=0)
+                low, high = found.band((0.0, 100.0) if what == "accuracy" else None)
+                ax.fill_between(removed, low, high, color=colour, alpha=0.18, lw=0)
         ax.set_xlabel("modes removed from this map (%)")
         ax.set_ylabel("test accuracy (%)" if what == "accuracy" else "test loss (no unit)")
         ax.set_xlim(-2, 102)

@@ -12,6 +12,7 @@ from modejax.studies.files import Wrote
 
 @pytest.fixture
 def lines(tmp_path):
+    (tmp_path / ".modejax.json").write_text("{}")
     (tmp_path / "table.csv").write_text("name,count,share,open,none\na,3,0.5,True,\nb,4,nan,False,inf\n")
     return ["a table", "note: two left out", Wrote(tmp_path, "table.csv"), "next: read it"]
 
@@ -21,7 +22,7 @@ def test_lines_are_printed_as_they_are(capsys, lines, tmp_path):
     assert capsys.readouterr().out == f"a table\nnote: two left out\nwrote {tmp_path}/table.csv\nnext: read it\n"
 
 
-def test_json_holds_tables_notes_and_paths(capsys, lines, tmp_path):
+def test_json_holds_tables_lines_and_paths(capsys, lines, tmp_path):
     Printed(json=True).print_lines(iter(lines))
     found = json.loads(capsys.readouterr().out)
     assert found == {
@@ -32,7 +33,7 @@ def test_json_holds_tables_notes_and_paths(capsys, lines, tmp_path):
                 {"name": "b", "count": 4, "share": "nan", "open": False, "none": "inf"},
             ]
         },
-        "notes": ["two left out"],
+        "lines": [str(line) for line in lines],
         "paths": [str(tmp_path / "table.csv")],
     }
 
@@ -47,7 +48,7 @@ def test_what_wrote_nothing_says_so(capsys):
     assert capsys.readouterr().out == "nothing was written\n"
     Printed(json=True).print_lines(["data: 3", "nothing was written"])
     found = json.loads(capsys.readouterr().out)
-    assert (found["folder"], found["notes"]) == (None, ["data: 3", "nothing was written"])
+    assert (found["folder"], found["lines"]) == (None, ["data: 3", "nothing was written"])
 
 
 def test_commands_take_the_options_and_leave_them_out_of_their_config(capsys, tmp_path, monkeypatch):
