@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from modejax.plots.svr_html import write_svr_html as write_svr_html
     from modejax.plots.truncation import plot_emergence as plot_emergence
     from modejax.plots.truncation import plot_truncation as plot_truncation
+    from modejax.plots.widths import plot_width_check as plot_width_check
+    from modejax.plots.widths import save_width_check as save_width_check
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
@@ -96,5 +98,6 @@ __getattr__, __dir__, __all__ = lazy(
         "svr_graph": ["plot_svr"],
         "svr_html": ["svr_figure", "write_svr_html"],
         "truncation": ["plot_emergence", "plot_truncation"],
+        "widths": ["plot_width_check", "save_width_check"],
     },
 )
