@@ -71,6 +71,7 @@ class CheckWidthsCommand:
         from modejax.plots.widths import save_width_check
         from modejax.sweep.arm import Arm
         from modejax.sweep.width_check import check_arm_widths
+        from modejax.training.widths import power_text
 
         arm = Arm(
             network=self.network,
@@ -100,7 +101,7 @@ class CheckWidthsCommand:
         from modejax.cli.table import print_table
 
         rows = [
-            [name, *(f"N^{a[i]:.2f} +- {b[i]:.2f}" for a, b in powers.values())]
+            [name, *(f"{power_text(a[i])} +- {b[i]:.2f}" for a, b in powers.values())]
             for i, name in enumerate(check.map_names)
         ]
         title = f"outputs of each map, N = {check.widths[0]} to {check.widths[-1]}, rate {self.learning_rate:g}"

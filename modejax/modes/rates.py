@@ -84,11 +84,8 @@ def best_rates(
         raise InputError("a width has no rate at which every seed has an error; try smaller rates")
     x = np.log(rates)
 
-    def solve(mean: np.ndarray) -> np.ndarray:
-        return np.array([_minimum(x, np.log(each)) for each in mean])
-
     mean = error.mean(axis=0)
-    best = solve(mean)
+    best = _minima(x, np.log(mean))
     nearest = np.argmin(mean, axis=-1)
     centred = np.log(widths) - np.log(widths).mean()
 
@@ -98,7 +95,7 @@ def best_rates(
     low = high = ends = None
     seeds = len(error)
     if seeds > 1:
-        drawn = np.array([solve(error[which].mean(axis=0)) for which in resamples(seeds, count)])
+        drawn = _minima(x, np.log(error[resamples(seeds, count)].mean(axis=1)))
         found = interval(np.exp(drawn), seeds, confidence)
         powers = interval(slope(drawn), seeds, confidence)
         assert found is not None
@@ -109,14 +106,24 @@ def best_rates(
     return BestRates(widths, np.exp(best), low, high, at_end, float(slope(best)), ends)
 
 
-def _minimum(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the place of the minimum of a parabola around the smallest y, within the points of the fit."""
-    best = int(np.argmin(y))
-    near = np.arange(max(best - _REACH, 0), min(best + _REACH, len(x) - 1) + 1)
-    near = near[np.isfinite(y[near])]
-    if len(near) < 3:
-        return float(x[best])
-    bend, slope, _ = np.polyfit(x[near] - x[best], y[near], 2)
-    if bend <= 0:
-        return float(x[best])
-    return float(np.clip(x[best] - slope / (2 * bend), x[near[0]], x[near[-1]]))
+def _minima(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return where parabolas around the smallest values on the last axis of y have their minimum, within their points.
+
+    Infinite values are left out; where fewer than three points or no upward bend are left, it is the smallest value's
+    own place.
+    """
+    places = np.argmin(y, axis=-1)
+    found = x[places]
+    for best in np.unique(places):
+        near = np.arange(max(best - _REACH, 0), min(best + _REACH, len(x) - 1) + 1)
+        finite = np.isfinite(y[..., near])
+        here = places == best
+        for kept in np.unique(finite[here], axis=0):
+            if kept.sum() < 3:
+                continue
+            rows = here & (finite == kept).all(axis=-1)
+            at = x[near[kept]] - x[best]
+            bend, slope, _ = np.polyfit(at, y[rows][:, near[kept]].T, 2)
+            minimum = np.clip(-slope / (2 * np.where(bend > 0, bend, 1.0)), at[0], at[-1])
+            found[rows] = x[best] + np.where(bend > 0, minimum, 0.0)
+    return found

@@ -43,6 +43,8 @@ def plot_width_check(check: WidthCheck, what: str = "update", ax: Any = None) ->
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    from modejax.training.widths import power_text
+
     powers, _ = check.powers(what)
     if ax is None:
         ax = Figure(figsize=(5.2, 4), layout="constrained").subplots()
@@ -54,7 +56,7 @@ def plot_width_check(check: WidthCheck, what: str = "update", ax: Any = None) ->
         ax.plot(check.widths, values[:, :, early, index].mean(axis=0), color=colour, alpha=0.35, lw=1.2)
         last = values[:, :, -1, index]
         spread = last.std(axis=0, ddof=1) if len(last) > 1 else np.zeros(last.shape[1])
-        label = f"{name}, N^{powers[index]:.2f}"
+        label = f"{name}, {power_text(powers[index])}"
         ax.errorbar(
             check.widths, last.mean(axis=0), spread, color=colour, marker="o", ms=4, lw=1.5, capsize=2, label=label
         )

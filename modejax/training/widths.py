@@ -16,12 +16,22 @@ from modejax.training.loss import Loss
 from modejax.training.optimiser import Optimiser
 from modejax.training.step import init_state, train_step
 
-__all__ = ["FLAT", "WidthCheck", "check_widths"]
+__all__ = ["FLAT", "WidthCheck", "check_widths", "power_text"]
 
 FLAT = 0.15
 """The largest |power of the width| that counts as none: a factor of 1.7 over widths that differ by a factor of 32."""
 
 _ADAM = Optimiser()
+
+
+def power_text(power: float) -> str:
+    """Write a power of the width.
+
+    Example:
+        >>> power_text(0.5), power_text(-1e-9)
+        ('N^0.50', 'N^0.00')
+    """
+    return f"N^{round(float(power), 2) + 0.0:.2f}"
 
 
 class WidthCheck(NamedTuple):
@@ -65,13 +75,12 @@ class WidthCheck(NamedTuple):
         """
         if what not in ("size", "update"):
             raise InputError(f"unknown size {what!r}; allowed: size, update")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.log(getattr(self, what)[:, :, step])
         x = np.log(self.widths) - np.log(self.widths).mean()
-        slopes = np.einsum("w,swm->sm", x, values) / (x @ x)
-        seeds = len(slopes)
-        error = slopes.std(axis=0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full(slopes.shape[1], np.nan)
-        return slopes.mean(axis=0), error
+        with np.errstate(divide="ignore", invalid="ignore"):  # what did not move has no logarithm
+            slopes = np.einsum("w,swm->sm", x, np.log(getattr(self, what)[:, :, step])) / (x @ x)
+            seeds = len(slopes)
+            error = slopes.std(axis=0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full(slopes.shape[1], np.nan)
+            return slopes.mean(axis=0), error
 
     @property
     def width_free(self) -> bool:
@@ -87,7 +96,7 @@ class WidthCheck(NamedTuple):
         if self.width_free:
             return "width-free: the updates of all maps are alike at all widths, so one learning rate should serve them"
         parts = [
-            f"{name} {'grow' if power > 0 else 'shrink'} as N^{power:.2f}"
+            f"{name} {'grow' if power > 0 else 'shrink'} as {power_text(power)}"
             for name, power in zip(self.map_names, powers, strict=True)
             if abs(power) > FLAT
         ]

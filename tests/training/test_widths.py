@@ -10,7 +10,8 @@ from modejax.errors import InputError
 from modejax.networks.base import Network
 from modejax.training.widths import WidthCheck, check_widths
 
-WIDTHS = (16, 64, 256)
+LOSS = training.cross_entropy
+WIDTHS = (16, 256)
 
 
 def data(rows=400, features=8):
@@ -47,6 +48,8 @@ def test_verdicts():
     broken = record([0.1])
     broken.update[:] = np.nan
     assert broken.verdict.startswith("not decided")
+    broken.update[:] = 0.0  # of a network whose units are all dead
+    assert broken.verdict.startswith("not decided")
 
 
 def test_the_gauge_decides():
@@ -54,7 +57,7 @@ def test_the_gauge_decides():
         chain(layers.Dense(gauge="width_free")), WIDTHS, data(), training.cross_entropy, learning_rate=0.1, steps=8
     )
     plain = check_widths(chain(layers.Dense()), WIDTHS, data(), training.cross_entropy, learning_rate=0.001, steps=8)
-    assert free.size.shape == free.update.shape == (3, 3, 9, 3)
+    assert free.size.shape == free.update.shape == (3, 2, 9, 3)
     # The start of the outputs shrinks as the root of the width, hidden sizes do not.
     np.testing.assert_allclose(free.powers("size", 0)[0], [0, 0, -0.5], atol=0.2)
     assert free.width_free
@@ -71,10 +74,9 @@ def test_update_is_the_distance_from_the_start():
     network = chain(layers.Mode(), 3)(8)
     state = training.init_state(network, jax.random.key(0))
     before = network.apply(state.params, x[20:])
+    step = jax.jit(lambda s, batch: training.train_step(network, LOSS, s, batch, jnp.float32(0.01), jnp.float32(0))[0])
     for part in (slice(0, 20), slice(20, 40)):
-        state, _ = training.train_step(
-            network, training.cross_entropy, state, (x[part], y[part]), jnp.float32(0.01), jnp.float32(0)
-        )
+        state = step(state, (x[part], y[part]))
     moved = network.apply(state.params, x[20:]) - before
     assert check.update[0, 1, 2, -1] == pytest.approx(float(jnp.sqrt(jnp.mean(moved**2))), rel=1e-4)
 
