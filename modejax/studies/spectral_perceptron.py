@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.spectral_perceptron_seeds import against_random, lines, paired_rows
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure", "relevance", "run"]
@@ -292,17 +293,23 @@ def run(
     Raises:
         InputError: if the number of seeds is not allowed, the data is missing or the folder is a file.
     """
+    from modejax.data import load_dataset
     from modejax.studies.files import check_folder
 
     shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
     rows, weights = measure(quick, shared.seeds, report)
+    dataset = load_dataset(shared.dataset, data_dir=shared.data_dir, seed=shared.shuffle_seed)
+    share = _frozen_share(dataset.num_features, 0, dataset.num_outputs, deep=False)
+    many = max(shared.seeds, 5 if quick else 20)
+    paired = against_random(shared, share, many)
+    report(f"eigenvalues against random weights: {many} seeds")
     scores, mean, _ = relevance(quick, report)
     title = f"{shared.dataset}, {shared.epochs // 2} epochs of AdaMax; mean, sd of {shared.seeds} seeds"
     return write_study(
         folder,
-        page=_page(rows, shared, scores, mean),
-        rows=[row._asdict() for row in rows],
+        page=[*_page(rows, shared, scores, mean), *lines(paired)],
+        rows=[row._asdict() for row in rows] + paired_rows(paired),
         config=dataclasses.asdict(shared) | {"families": [list(map(str, family)) for family in _FAMILIES]},
         figures={
             "widths": lambda: _draw_widths(rows, title),
