@@ -15,6 +15,7 @@ from modejax.studies import (
     STUDIES,
     find_study,
     spectral_perceptron,
+    spectral_perceptron_seeds,
     spectral_pruning,
     spectral_sparse,
     spectral_student,
@@ -99,6 +100,25 @@ def test_as_many_weights_are_trained_as_there_are_eigenvalues():
     assert round((1 - share / 100) * 7840) == 794
     share = spectral_perceptron._frozen_share(784, 100, 10, deep=True)
     assert round((1 - share / 100) * (78400 + 1000)) == 784 + 2 * 100 + 10
+
+
+@pytest.mark.slow
+def test_eigenvalues_and_random_weights_are_paired_by_seed():
+    rng = np.random.default_rng(0)
+    shared_part = rng.normal(0.8, 0.05, 12)
+    gap = spectral_perceptron_seeds.difference(shared_part + rng.normal(0.03, 0.002, 12), shared_part)
+    assert gap.low < 3 < gap.high
+    assert gap.high - gap.low < 0.5  # what the seeds have in common does not count
+    share = spectral_perceptron._frozen_share(64, 0, 10, deep=False)
+    config = dataclasses.replace(spectral_perceptron.settings(True, 2), epochs=2)
+    found = spectral_perceptron_seeds.against_random(config, share, 3)
+    assert list(found) == [0.015, 0.03]
+    for eigen, weights in found.values():
+        assert eigen.shape == weights.shape == (3,)
+        assert len(set(eigen)) > 1
+        assert (np.r_[eigen, weights] > 0.05).all()
+    assert "3 seeds, each with its own" in "\n".join(spectral_perceptron_seeds.lines(found))
+    assert len(spectral_perceptron_seeds.paired_rows(found)) == 2 * 2 * 3
 
 
 def test_a_student_adds_its_outputs_and_a_teacher_is_a_student():
