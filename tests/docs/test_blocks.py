@@ -14,8 +14,8 @@ from modejax.cli.commands import parse
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/start.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs/guide").glob("*.md"))))
 _OTHERS = tuple(f"docs/{name}.md" for name in ("studies/index", "gallery", "performance", "commands", "accelerators"))
-_QUICK = {"README.md", "docs/guide/flax.md", "docs/guide/interpolation.md", "docs/guide/online.md", "docs/guide/svr.md"}
-"""Pages whose blocks train next to nothing; the others are slow."""
+_QUICK = {"README.md"}
+"""Pages whose blocks are run by default; those of the guide are slow."""
 
 _FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
