@@ -35,7 +35,7 @@ class ModeLinear(_Linear):
     """The mode layer y = xi_out (sigma * (xi_in x)) + b, computed in mode space or by its kernel, whichever is cheaper.
 
     Variables: `xi_out` (out_features, modes), `sigma` (modes,), `xi_in` (modes, in_features), `bias` (out_features,);
-    frozen `active` (modes,), False on padding, and `scale` in the scaled gauge.
+    frozen `active` (modes,), False on padding, and `scale` in the gauges `scaled` and `width_free`.
 
     Args:
         in_features: inputs; an `Extent` for padded widths under `nnx.vmap`.
@@ -68,7 +68,7 @@ class ModeLinear(_Linear):
         out_features: int | Extent,
         modes: int | Extent,
         *,
-        gauge: Literal["plain", "scaled"] = "plain",
+        gauge: Literal["plain", "scaled", "width_free"] = "plain",
         rngs: nnx.Rngs,
         **options: Unpack[Options],
     ) -> None:

@@ -52,6 +52,7 @@ def test_options_of_conv_nets_go_to_window_layers_and_network():
         ({"image_shape": None}, "a convolutional network needs images, got rows of 20 features"),
         ({"layer": "svd"}, "the layer svd has no convolution; allowed: dense, low_rank, mode, spectral"),
         ({"layer_options": {"gage": 1}}, "unknown option 'gage' of the layer mode; allowed: gauge"),
+        ({"layer_options": {"gauge": "width_free"}}, "convolutions of mode layers have the plain gauge alone"),
         ({"layer": layers.Mode()}, "a layer of your own has no convolutions"),
         ({"options": {"norm": "batch"}}, "unknown norm 'batch'"),
     ],
