@@ -119,9 +119,10 @@ def build_conv(facts: Facts, width: Size, modes: Size | None) -> Network:
             raise InputError(
                 f"unknown option {name!r} of the layer {facts.layer}; allowed: {choices(known[0] | known[1])}"
             )
-    if "gauge" not in known[0] and facts.layer_options.get("gauge", "plain") != "plain":
+    gauge = facts.layer_options.get("gauge", "plain")
+    if "gauge" not in known[0] and gauge != "plain":
         raise InputError(
-            f"convolutions of {facts.layer} layers have the plain gauge alone, got gauge={facts.layer_options['gauge']}; "
+            f"convolutions of {facts.layer} layers have the plain gauge alone, got gauge={gauge}; "
             "leave it out, or take a network without convolutions"
         )
     given, rest = ({k: v for k, v in facts.layer_options.items() if k in names} for names in known)
