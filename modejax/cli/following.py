@@ -46,6 +46,9 @@ def _open(config: SweepConfig, few: Sequence[Answer]) -> dict[str, Any]:
     several = any(len(arm.learning_rates) * len(arm.weight_decays) > 1 for arm in config.all_arms)
     if several and not config.validation and not any(arm.mask_after for arm in config.all_arms):
         return {"validation": 0.1}
+    ends = {end for each in few if each.arm == first.name for end in each.rate_ends}
+    if ends and len(first.learning_rates) > 1:
+        return {"learning_rates": _wider(first.learning_rates, ends)}
     if first.modes and any(need.value is None for each in few if each.arm == first.name for need in each.needs):
         return {"modes": (*first.modes, 2 * max(first.modes))}
     if config.seeds < _SEEDS:
@@ -55,6 +58,19 @@ def _open(config: SweepConfig, few: Sequence[Answer]) -> dict[str, Any]:
     if not config.truncate_every and config.takes_modes != "none":
         return {"truncate_every": max(1, config.epochs // 8)}
     return {"seeds": 2 * config.seeds}
+
+
+def _wider(rates: Sequence[float], ends: set[str]) -> tuple[float, ...]:
+    """Return learning rates with one more at each of the ends, as far off as the rate tried beside that end.
+
+    Example:
+        >>> _wider((0.002, 0.01, 0.03), {"largest"})
+        (0.002, 0.01, 0.03, 0.09)
+    """
+    tried = sorted(rates)
+    below = [tried[0] ** 2 / tried[1]] if "smallest" in ends else []
+    above = [tried[-1] ** 2 / tried[-2]] if "largest" in ends else []
+    return tuple(float(f"{rate:.2g}") for rate in below) + tuple(tried) + tuple(float(f"{rate:.2g}") for rate in above)
 
 
 def command_of(config: SweepConfig, changes: dict[str, Any]) -> str:

@@ -91,6 +91,7 @@ class Answer(NamedTuple):
     needs: list[Need]
     notes: list[str]  # how the numbers are to be read
     missing: str  # why there are none, and what to do; empty where there are some
+    rate_ends: tuple[str, ...] = ()  # "smallest", "largest": where half of the best learning rates or more lie
 
     @property
     def head(self) -> str:
@@ -112,10 +113,10 @@ class Answer(NamedTuple):
         Example:
             >>> need = Need(16, 8.5, 7.6, 9.5, 97.0, 2, 20)
             >>> Answer("mode", {}, False, "dense", 3, [need], [], "").cells
-            ['N=16 8.5 [7.6, 9.5]']
+            ['8.5 [7.6, 9.5] at width 16']
         """
         return [
-            " ".join(filter(None, [f"N={need.width}" if need.width else "", need.text, need.bracket]))
+            " ".join(filter(None, [need.text, need.bracket, f"at width {need.width}" if need.width else ""]))
             for need in self.needs
         ]
 
@@ -188,8 +189,9 @@ def _of_arm(data: xarray.Dataset, rival: xarray.Dataset | None, name: str, *, se
         advice = "train with one of each" if arm_config(data).get("mask_after") else "add --validation 0.1"
         return [blank._replace(missing=f"no held-out data to choose among the {what}; {advice}")]
     whole, data = data, _at_best(data)
-    edge = _edge_text(whole, data)
+    ends = _rate_ends(whole, data)
     rival = None if rival is None else _at_best(rival)
+    blank = blank._replace(rate_ends=tuple(end for end, share in ends.items() if 2 * share[0] >= share[1]))
     found = []
     axes = further_axes(data)
     for place in itertools.product(*(range(data.sizes[axis]) for axis in axes)):
@@ -197,7 +199,7 @@ def _of_arm(data: xarray.Dataset, rival: xarray.Dataset | None, name: str, *, se
         dense = None if rival is None else rival.sel({axis: v for axis, v in at.items() if axis in rival.dims})
         one = blank._replace(at={axis: value for axis, value in at.items() if data.sizes[axis] > 1})
         here = data.isel(dict(zip(axes, place, strict=True)))
-        found.append(_answer(one, here, dense, [*_chosen_text(chosen), *edge]))
+        found.append(_answer(one, here, dense, [*_chosen_text(chosen), *_ends_text(ends)]))
     return found
 
 
@@ -205,15 +207,21 @@ def _chosen_text(chosen: dict[str, None]) -> list[str]:
     return [f"each cell at its best of {' and '.join(chosen)}, chosen on held-out data"] if chosen else []
 
 
-def _edge_text(whole: xarray.Dataset, best: xarray.Dataset) -> list[str]:
-    """Say in how many cells the best learning rate is an end of those tried, so that a better one may lie beyond it."""
+def _rate_ends(whole: xarray.Dataset, best: xarray.Dataset) -> dict[str, tuple[int, int]]:
+    """Count the cells whose best learning rate is an end of those tried, so that a better one may lie beyond it.
+
+    Returns:
+        By the name of the end: the number of such cells, and of all cells. Ends without such cells are left out.
+    """
     if whole.sizes.get("learning_rate", 1) < 2:
-        return []
+        return {}
     tried, rates = whole.learning_rate.values, best.learning_rate.values
-    words = []
-    for name, end in (("smallest", tried.min()), ("largest", tried.max())):
-        count = int((rates == end).sum())
-        words += [f"the {name} tried in {count} of {rates.size} cells"] if count else []
+    counts = {name: int((rates == end).sum()) for name, end in (("smallest", tried.min()), ("largest", tried.max()))}
+    return {name: (count, int(rates.size)) for name, count in counts.items() if count}
+
+
+def _ends_text(ends: dict[str, tuple[int, int]]) -> list[str]:
+    words = [f"the {name} tried in {count} of {cells} cells" for name, (count, cells) in ends.items()]
     return [f"the best learning rate is {' and '.join(words)}: try rates beyond it"] if words else []
 
 
@@ -253,7 +261,7 @@ def _answer(blank: Answer, data: xarray.Dataset, dense: xarray.Dataset | None, r
 
 
 def _widths_text(widths: list[int]) -> str:
-    return f"N={', '.join(map(str, widths))}"
+    return f"width{'s' * (len(widths) > 1)} {', '.join(map(str, widths))}"
 
 
 def _guessing(data: xarray.Dataset, dense: xarray.Dataset | None, widths: list[int]) -> list[int]:

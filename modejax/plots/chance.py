@@ -31,7 +31,7 @@ class Chance(NamedTuple):
         """The same in a sentence; empty where there are no such networks.
 
         Example:
-            >>> Chance(2, 45, 13.2, ["mode N=16 P=2, seeds 0, 1"]).text[:49]
+            >>> Chance(2, 45, 13.2, ["mode, width 16, 2 modes, seeds 0, 1"]).text[:49]
             '2 of 45 networks are at chance level (test accura'
         """
         if not self.count:
@@ -104,8 +104,8 @@ def at_chance(result: Result) -> Chance:
 
 def _cell(data: xarray.Dataset, name: str, at: dict[str, Any], seeds: list[int]) -> str:
     words = ["dense" if name == BASELINE else name]
-    words += [f"N={at['width']:g}"] if at["width"] else []
-    words += [f"P={at['modes']:g}"] if at["modes"] else []
+    words += [f"width {at['width']:g}"] if at["width"] else []
+    words += [f"{at['modes']:g} mode{'s' if at['modes'] > 1 else ''}"] if at["modes"] else []
     others = [axis_text(n, value) for n, value in at.items() if n not in ("width", "modes") and data.sizes[n] > 1]
     of = "" if len(seeds) == data.sizes["seed"] else f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    return ", ".join(filter(None, [" ".join(words), *others, of]))
+    return ", ".join(filter(None, [*words, *others, of]))

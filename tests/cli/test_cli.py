@@ -144,7 +144,9 @@ def test_sweep_writes_a_run_and_says_what_next(capsys):
     result = open_run(folder).first
     mean = 100 * result.test_accuracy.isel(epoch=-1).sel(modes=3).mean().item()
     assert f"{mean:.1f} +-" in printed.out
-    assert "least modes within 1 point of dense: N=8 " in printed.out
+    answer = " ".join(printed.out.split())
+    assert "least modes within 1 point of dense: " in answer
+    assert " at width 8" in answer
 
     assert main(["show", str(folder)]) == 0
     assert f"{mean:.1f} +-" in capsys.readouterr().out

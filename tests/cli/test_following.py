@@ -50,6 +50,13 @@ def test_more_modes_are_tried_where_the_target_was_not_reached():
     assert "--modes" not in next_command(config, Path("run"), few(None, "other"))
 
 
+def test_more_rates_are_tried_beyond_the_end_at_which_the_best_one_lies():
+    config = SweepConfig(learning_rates=(0.002, 0.01, 0.03), validation=0.1)
+    for ends, rates in ((("largest",), "0.002 0.01 0.03 0.09"), (("smallest",), "0.0004 0.002 0.01 0.03")):
+        asked = next_command(config, Path("run"), [few(8.0)[0]._replace(rate_ends=ends)])
+        assert asked == f"modejax sweep --learning-rates {rates} --validation 0.1"
+
+
 def test_what_only_python_can_ask_for_is_compared_instead():
     config = SweepConfig(network="custom", modes=(2,))
     assert next_command(config, Path("a run")) == "modejax show 'a run' OTHER_RUN"

@@ -39,7 +39,11 @@ def test_both_ends_of_what_was_tried_are_said_in_words(build):
     put(result["mode"], [[0.95, 0.95, 0.95], [0.5, 0.5, 0.5], [0.7, 0.85, 0.95]])
     put(result["baseline"], [[0.9], [0.9], [0.86]])
     (answer,) = plots.answers(result)
-    assert answer.cells == ["N=8 at most 2 (smallest tried)", "N=16 more than 8 (largest tried)", "N=24 4"]
+    assert answer.cells == [
+        "at most 2 (smallest tried) at width 8",
+        "more than 8 (largest tried) at width 16",
+        "4 at width 24",
+    ]
     assert [need.reached for need in answer.needs] == ["at_smallest", "not_reached", "between"]
     assert "range over resamples of 3 seeds, rough" in answer.notes[0]
 
@@ -50,7 +54,7 @@ def test_open_brackets_name_the_ends_of_what_was_tried(build):
     result["mode"].test_accuracy.values[0, :, 1] = np.array([0.5, 0.8, 0.86])[:, None, None, None]
     put(result["baseline"], [[0.9]])
     (answer,) = plots.answers(result)
-    assert answer.cells[0].endswith("[<=2, >8]")
+    assert answer.cells[0].endswith("[<=2, >8] at width 8")
 
 
 def test_one_seed_has_no_bracket_and_says_so(build):
@@ -122,7 +126,7 @@ def test_several_arms_are_named_and_compared_with_a_baseline_of_their_own_widths
 def test_a_dense_network_that_diverged_leaves_its_width_out(build):
     (answer,) = plots.answers(build(widths=(8, 16), modes=(2, 4), seeds=2, diverged_dense=(0,)))
     assert [need.width for need in answer.needs] == [16]
-    assert answer.notes[0] == "no dense network to compare with at N=8: it diverged"
+    assert answer.notes[0] == "no dense network to compare with at width 8: it diverged"
     (answer,) = plots.answers(build(widths=(8,), modes=(2, 4), seeds=2, diverged_dense=(0, 1)))
     assert "--baseline-learning-rates" in answer.missing
 
@@ -132,11 +136,11 @@ def test_networks_that_learnt_nothing_set_no_target(build):
     put(result["baseline"], [[0.1], [0.95]])
     (answer,) = plots.answers(result)
     assert [need.width for need in answer.needs] == [16]
-    assert answer.notes[0] == "no number at N=8: the dense networks are at chance level there"
+    assert answer.notes[0] == "no number at width 8: the dense networks are at chance level there"
     result = build(widths=(8,), modes=(2, 4), seeds=2, baseline="none")
     put(result["mode"], [[0.1, 0.1]])
     (answer,) = plots.answers(result)
-    assert answer.missing.startswith("no number at N=8: all networks are at chance level there; train with another")
+    assert answer.missing.startswith("no number at width 8: all networks are at chance level there; train with another")
 
 
 def test_losses_and_layers_without_modes_have_no_answer(build):

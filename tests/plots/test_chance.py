@@ -30,7 +30,7 @@ def test_the_limit_is_two_standard_errors_above_the_largest_class(build, digits)
 def test_networks_at_chance_level_are_counted_and_named_and_those_that_diverged_are_not(result):
     found = at_chance(result)
     assert (found.count, found.networks) == (2 + 1 + 3, 12 - 1 + 6)
-    assert found.cells == ["mode N=8 P=2, seeds 0, 2", "mode N=16 P=4, seed 2", "dense N=16"]
+    assert found.cells == ["mode, width 8, 2 modes, seeds 0, 2", "mode, width 16, 4 modes, seed 2", "dense, width 16"]
     assert found.text.startswith("6 of 17 networks are at chance level (test accuracy at most ")
 
 
