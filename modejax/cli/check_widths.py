@@ -104,7 +104,8 @@ class CheckWidthsCommand:
             [name, *(f"{power_text(a[i])} +- {b[i]:.2f}" for a, b in powers.values())]
             for i, name in enumerate(check.map_names)
         ]
-        title = f"outputs of each map, N = {check.widths[0]} to {check.widths[-1]}, rate {self.learning_rate:g}"
+        widths = ", ".join(map(str, check.widths))
+        title = f"outputs of each map, as powers of the width N; widths {widths}, learning rate {self.learning_rate:g}"
         print_table(title, ["map", "size at the start", f"change after {check.steps} steps"], rows)
         print(check.verdict)
         print(f"wrote {self.figure}")

@@ -90,17 +90,26 @@ class WidthCheck(NamedTuple):
     @property
     def verdict(self) -> str:
         """What the powers mean for the learning rate, in a sentence."""
-        powers, _ = self.powers()
+        powers, errors = self.powers()
         if not np.isfinite(powers).all():
             return "not decided: a network diverged or did not move; give another learning rate"
         if self.width_free:
             return "width-free: the updates of all maps are alike at all widths, so one learning rate should serve them"
+        moving = np.abs(powers) > FLAT
+        clear = moving & ~(np.abs(powers) < 2 * errors)  # one seed has no error
         parts = [
             f"{name} {'grow' if power > 0 else 'shrink'} as {power_text(power)}"
-            for name, power in zip(self.map_names, powers, strict=True)
-            if abs(power) > FLAT
+            for name, power, each in zip(self.map_names, powers, clear, strict=True)
+            if each
         ]
-        return f"not width-free: updates of {', '.join(parts)}; the best learning rate moves with the width"
+        if not parts:
+            which = ", ".join(
+                f"{name} {power_text(power)} +- {error:.2f}"
+                for name, power, error, each in zip(self.map_names, powers, errors, moving, strict=True)
+                if each
+            )
+            return f"not decided: seeds differ too much to tell updates of {which} from none; take more seeds"
+        return f"not width-free: updates of {', '.join(parts)} for width N; the best learning rate moves with the width"
 
 
 def check_widths(
@@ -153,7 +162,7 @@ def check_widths(
     found = np.unique(np.asarray(widths, int))
     if found.size < 2:
         raise InputError(f"widths must be at least two different integers, got {list(widths)}")
-    x, y = data
+    x, y = (jnp.asarray(np.asarray(each)) for each in data)  # in JAX's own precision
     rows = len(x) // steps if steps > 0 else 0
     if rows < 1:
         raise InputError(f"steps must lie between 1 and the number of examples, {len(x)}, got {steps}")

@@ -41,15 +41,31 @@ def test_powers_are_those_of_power_laws():
 def test_verdicts():
     assert record([0.1, -0.1]).verdict.startswith("width-free")
     assert record([0.1, 0.3, -0.4]).verdict == (
-        "not width-free: updates of map2 grow as N^0.30, map3 shrink as N^-0.40; the best learning rate moves with "
-        "the width"
+        "not width-free: updates of map2 grow as N^0.30, map3 shrink as N^-0.40 for width N; "
+        "the best learning rate moves with the width"
     )
     assert not record([0.1, 0.3]).width_free
+    assert record([0.3], seeds=1).verdict.startswith("not width-free: updates of map1 grow as N^0.30")
+    scattered = record([0.4])
+    scattered.update[0] = 1.0
+    assert scattered.verdict == (
+        "not decided: seeds differ too much to tell updates of map1 N^0.20 +- 0.20 from none; take more seeds"
+    )
     broken = record([0.1])
     broken.update[:] = np.nan
     assert broken.verdict.startswith("not decided")
     broken.update[:] = 0.0  # of a network whose units are all dead
     assert broken.verdict.startswith("not decided")
+
+
+def test_data_may_be_numpy_arrays_of_float64(recwarn):
+    x, y = data(rows=60)
+    wide = (np.asarray(x, np.float64), np.asarray(y))
+    checks = [
+        check_widths(chain(layers.Dense()), (8, 16), each, training.cross_entropy, steps=2) for each in (wide, (x, y))
+    ]
+    np.testing.assert_array_equal(checks[0].update, checks[1].update)
+    assert not [each for each in recwarn if "float64" in str(each.message)]
 
 
 def test_the_gauge_decides():
