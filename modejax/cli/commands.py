@@ -9,6 +9,7 @@ import operator
 import shutil
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -70,6 +71,8 @@ def parse(words: Sequence[str]) -> Any:
         kind = command_type(words[0])
         text = _filled(inspect.cleandoc(kind.__doc__)) + _block("examples:", kind.examples)
         return tyro.cli(kind, args=list(words[1:]), prog=f"modejax {words[0]}", description=text, config=_CONFIG)
+    if len(words) == 3 and words[0] == "--tyro-write-completion":
+        _make_parent(Path(words[2]))
     kinds: list[Any] = [Annotated[command_type(n), tyro.conf.subcommand(n, prefix_name=False)] for n in COMMANDS]
     return tyro.cli(
         functools.reduce(operator.or_, kinds),
@@ -78,6 +81,18 @@ def parse(words: Sequence[str]) -> Any:
         description=_filled(_DESCRIPTION) + _block(_COMPLETION_HEAD, (_COMPLETION,)),
         config=_CONFIG,
     )
+
+
+def _make_parent(path: Path) -> None:
+    """Make the folder of a file that is to be written, where it is missing."""
+    from modejax.errors import InputError
+
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the path of the file to write, such as {path / 'modejax'}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {path.parent} cannot be made ({error.strerror}); give another path") from None
 
 
 def _filled(text: str) -> str:

@@ -19,7 +19,7 @@ __all__ = ["PlanCommand"]
 
 @dataclasses.dataclass(frozen=True)
 class PlanCommand:
-    """Print members, buckets, arithmetic and memory of a sweep before running it; takes the options of sweep."""
+    """Say beforehand how many networks a sweep trains, in what time and memory; takes the options of sweep."""
 
     examples: ClassVar[tuple[str, ...]] = (
         "modejax plan --widths 100 200 --modes 10 30 --seeds 10",
@@ -100,7 +100,7 @@ def _show(plan: Plan, dataset: str) -> None:
     config, memory, machine = plan.config, plan.memory, plan.machine
     print_table(
         f"{sum(len(arm.members) for arm in plan.arms)} networks on {dataset} in one program",
-        ("arm", "padded width", "padded modes", "members", "networks a launch"),
+        ("arm", "padded width", "padded modes", "networks", "networks a launch"),
         [
             [plan.arms[b.arm].name, str(b.width), str(b.modes or "-"), str(len(b.members)), str(b.capacity)]
             for b in plan.buckets

@@ -162,7 +162,10 @@ def _padding(report: Report, family: Family, params: LayerParams, sizes: tuple[i
         return family.init(key, *(Extent(n + m, a) for n, m, a in zip(known, MORE, active, strict=False)))
 
     traced = [jnp.asarray(size, jnp.int32) for size in known]
-    hint = "sizes are traced in a sweep: use Extent.mask and Extent.size, and never int(size)"
+    hint = (
+        "sizes are traced in a sweep: draw arrays by modejax.draws, such as draws.normal_matrix(key, fan_out, fan_in), "
+        "use fan_in.size in formulas, and never int(size)"
+    )
     padded = report.call("init with padded sizes", lambda: quick(start)(jax.random.key(0), *traced), hint)
     if jax.tree.structure(padded) != jax.tree.structure(params):
         report.stop("init gives another structure among padding")

@@ -205,7 +205,11 @@ def conv(
     families = (convolutions,) * len(extents) if isinstance(convolutions, Family) else tuple(convolutions)
     for each in families:
         if not isinstance(each, Family) or each.space != len(shape) - 1:
-            raise InputError(f"images {shape} need convolutions over {len(shape) - 1} axes, got {each!r}")
+            window = (3,) * (len(shape) - 1)
+            raise InputError(
+                f"images {shape}, of which the last number counts channels, need convolutions over {len(window)} axes, "
+                f"such as layers.ModeConv({window}), got {each!r}; give images without channels as (height, width, 1)"
+            )
     if len(families) != len(extents):
         raise InputError(f"{len(extents)} layers of channels need as many convolutions, got {len(families)}")
     if not isinstance(head, Family) or head.space:

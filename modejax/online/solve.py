@@ -184,7 +184,7 @@ def _finish(problem, times, states, status, last_good, steps, unit) -> Solution:
 
 def _check(problem: Problem, state: Overlaps, times: Array) -> None:
     leaves = jax.tree.leaves((problem, state, times))
-    if any(leaf.dtype != jnp.float64 for leaf in leaves):
+    if not jax.config.read("jax_enable_x64") or any(leaf.dtype != jnp.float64 for leaf in leaves):
         raise InputError(
             "the equations need float64 (errors near 1e-12 are differences of numbers near one); "
             "build the problem and call inside `with jax.enable_x64(True):`"

@@ -71,10 +71,11 @@ def _run_to(out: Output, config: OnlineConfig) -> Iterator[str]:
     theory = result.theory
     assert theory is not None
     bad = np.flatnonzero(np.asarray(theory.status) != 0)
-    yield f"{len(members.d)} members in one program; {len(bad)} solves did not reach t = {times[-1]:g}"
+    reached = f"{len(bad)} solutions did not reach" if len(bad) else "all solutions reached"
+    yield f"{len(members.d)} runs in one program; {reached} t = {times[-1]:g}"
     for i in bad[:5]:
         yield (
-            f"  member {i} (d={members.d[i]}, K={members.units[i]}, p={members.modes[i]}, eta={members.eta[i]:g}): "
+            f"  run {i} (d={members.d[i]}, K={members.units[i]}, p={members.modes[i]}, eta={members.eta[i]:g}): "
             f"status {int(theory.status[i])}, last good time {float(theory.last_good_time[i]):g}"
         )
     if result.simulation is not None and not len(bad):

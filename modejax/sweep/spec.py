@@ -154,7 +154,8 @@ def network_spec(
         given[what] = getattr(custom, what) if name == "custom" else name
         if given[what] is None:
             raise InputError(
-                f"the arm {arm.name!r} was made with a {what} of your own; give it again as {what}=..., from Python"
+                f"the arm {arm.name!r} was made with a {what} of your own; give it again as {what}=..., from Python: "
+                f"open_run(folder, {what}=...) or run_sweep(config, {what}=...)"
             )
     return NetworkSpec(
         network=given["network"],

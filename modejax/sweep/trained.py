@@ -75,7 +75,8 @@ class Trained:
                 return np.asarray(_apply(self.network, self.params, rows))
             except TypeError as error:
                 raise InputError(
-                    f"inputs of {rows.shape[1]} features do not fit this network ({str(error).splitlines()[0][:200]})"
+                    f"inputs of {rows.shape[1]} features do not fit this network; give rows with the features of the "
+                    f"data it was trained on ({str(error).splitlines()[0][:200]})"
                 ) from None
 
     def classify(self, x: Any) -> Int[np.ndarray, " rows"]:

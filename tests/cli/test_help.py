@@ -78,6 +78,8 @@ def test_the_first_help_names_version_doctor_and_completion(capsys, tmp_path):
     for words in ("modejax --version", "modejax doctor", "--tyro-write-completion bash"):
         assert words in text
     with pytest.raises(SystemExit) as stop:
-        main(["--tyro-write-completion", "bash", str(tmp_path / "modejax")])
+        main(["--tyro-write-completion", "bash", str(tmp_path / "new" / "folder" / "modejax")])
     assert stop.value.code in (0, None)
-    assert "--learning-rates" in (tmp_path / "modejax").read_text()
+    assert "--learning-rates" in (tmp_path / "new" / "folder" / "modejax").read_text()
+    assert main(["--tyro-write-completion", "bash", str(tmp_path)]) == 2
+    assert "is a folder; give the path of the file to write" in capsys.readouterr().err

@@ -148,7 +148,7 @@ def test_images_of_one_row_are_pooled_along_the_other():
         ({"pool": "min"}, "unknown pool 'min'"),
         ({"groups": 0}, "groups must be an integer of at least 1, got 0"),
         ({"groups": 3, "norm": "group"}, "4 channels are no multiple of 3 groups"),
-        ({"convolutions": layers.Mode()}, "need convolutions over 2 axes"),
+        ({"convolutions": layers.Mode()}, r"need convolutions over 2 axes, such as layers.ModeConv\(\(3, 3\)\)"),
         ({"convolutions": layers.ModeConv((3,))}, "need convolutions over 2 axes"),
         ({"convolutions": [layers.ModeConv((3, 3))] * 3}, "2 layers of channels need as many convolutions, got 3"),
         ({"head": layers.ModeConv((3, 3))}, "the map to the outputs is a family of matrices"),

@@ -17,7 +17,7 @@ def test_command_writes_its_folder(tmp_path, capsys):
     words = "online --d 16 --units 2 --modes 1 2 --eta 1.0 --seeds 2 --last-time 3 --points 4"
     assert main([*words.split(), "--out", str(tmp_path / "o")]) == 0
     printed = capsys.readouterr().out
-    assert "4 members in one program; 0 solves did not reach t = 3" in printed
+    assert "4 runs in one program; all solutions reached t = 3" in printed
     with np.load(tmp_path / "o" / "result.npz") as data:
         assert data["theory_error"].shape == data["simulation_error"].shape == (4, 5)
         np.testing.assert_array_equal(data["member_modes"], [1, 1, 2, 2])

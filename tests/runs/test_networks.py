@@ -74,7 +74,7 @@ def test_inputs_that_do_not_fit_are_refused(run, tiles):
     (trained, *_) = run.networks()
     with pytest.raises(InputError, match=r"predict takes a batch \(rows, features\) of raw inputs, got shape \(20,\)"):
         trained.predict(tiles.x_test[0])
-    with pytest.raises(InputError, match="inputs of 19 features do not fit this network"):
+    with pytest.raises(InputError, match="inputs of 19 features do not fit this network; give rows"):
         trained.predict(tiles.x_test[:, :19])
     with pytest.raises(InputError, match="do not fit this network"):
         run.networks("dense")[0].predict(tiles.x_test[:, :19])
