@@ -2,7 +2,8 @@
 
 Read in this order: `units` (hidden units and their Gaussian integrals; `erf`, `relu`, `angle` below it), `problem`
 (teacher, student, overlaps, draws), `equations` (right-hand sides), `solve` (diffrax and Euler), `simulate` (online
-SGD), `stages` and `forecast` (rates, plateaus, limits), `sweep` (many members in one program). Only `modejax.errors`
+SGD), `stages` and `forecast` (rates, plateaus, limits), `sweep` (many members in one program), `label` (its result as
+labelled arrays), `teacher` (a teacher of the user's own). Only `modejax.errors`
 is imported from the rest of the library: nothing here knows of networks, data sets or sweeps over widths.
 
 The theory needs float64: call inside `with jax.enable_x64(True):`; `run_members` does so itself.
@@ -23,6 +24,7 @@ from modejax.online.forecast import RateLimit as RateLimit
 from modejax.online.forecast import learning_rate_limit as learning_rate_limit
 from modejax.online.forecast import linear_rate_limit as linear_rate_limit
 from modejax.online.forecast import predicted_plateaus as predicted_plateaus
+from modejax.online.label import labelled as labelled
 from modejax.online.problem import Draw as Draw
 from modejax.online.problem import Modes as Modes
 from modejax.online.problem import Overlaps as Overlaps
@@ -54,6 +56,9 @@ from modejax.online.sweep import SweepOptions as SweepOptions
 from modejax.online.sweep import SweepResult as SweepResult
 from modejax.online.sweep import grid as grid
 from modejax.online.sweep import run_members as run_members
+from modejax.online.teacher import draw_from as draw_from
+from modejax.online.teacher import read_teacher as read_teacher
+from modejax.online.teacher import sizes_of as sizes_of
 from modejax.online.units import ERF as ERF
 from modejax.online.units import RELU as RELU
 from modejax.online.units import Unit as Unit

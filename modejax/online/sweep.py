@@ -152,14 +152,14 @@ def start_of(sizes: Sizes, teacher: Any, start: Any, capacity: Sizes | None = No
     return draw(jax.random.fold_in(roots[0], teacher), jax.random.fold_in(roots[1], start), sizes, capacity)
 
 
-def _start(member: Members, capacity: Sizes) -> tuple[Sizes, Draw, Array]:
+def _start(member: Members, capacity: Sizes, given: Draw | None) -> tuple[Sizes, Draw, Array]:
     sizes = Sizes(member.d, member.units, member.modes)
     noise = jax.random.fold_in(jax.random.split(jax.random.key(0), 3)[2], member.noise)
-    return sizes, start_of(sizes, member.teacher, member.start, capacity), noise
+    return sizes, start_of(sizes, member.teacher, member.start, capacity) if given is None else given, noise
 
 
-def _one(member, times, capacity: Sizes, unit: Unit, options: SweepOptions):
-    sizes, begun, noise = _start(member, capacity)
+def _one(member, times, given: Draw | None, capacity: Sizes, unit: Unit, options: SweepOptions):
+    sizes, begun, noise = _start(member, capacity, given)
     problem, state = overlaps(begun, sizes, member.eta)
     theory = run = None
     if options.theory:
@@ -188,13 +188,13 @@ def _one(member, times, capacity: Sizes, unit: Unit, options: SweepOptions):
 
 
 @functools.partial(jax.jit, static_argnames=("capacity", "options", "mesh"))
-def _program(members, times, capacity: Sizes, options: SweepOptions, mesh: jax.sharding.Mesh):
+def _program(members, times, given: Draw | None, capacity: Sizes, options: SweepOptions, mesh: jax.sharding.Mesh):
     unit = unit_named(options.unit)
-    one = functools.partial(_one, times=times, capacity=capacity, unit=unit, options=options)
+    one = functools.partial(_one, times=times, given=given, capacity=capacity, unit=unit, options=options)
     count = members.d.shape[0]
 
     def rates_of(member):
-        sizes, begun, _ = _start(member, capacity)
+        sizes, begun, _ = _start(member, capacity, given)
         return descending_rates(overlaps(begun, sizes, member.eta)[0], unit)
 
     rates = jax.vmap(rates_of)(members)
@@ -221,7 +221,11 @@ def _program(members, times, capacity: Sizes, options: SweepOptions, mesh: jax.s
 
 
 def run_members(
-    members: Members, times: Float[Numbers, " T"] | Sequence[float], options: SweepOptions | None = None
+    members: Members,
+    times: Float[Numbers, " T"] | Sequence[float],
+    options: SweepOptions | None = None,
+    *,
+    start: Draw | None = None,
 ) -> SweepResult:
     """Solve and simulate all members in one compiled program, in float64.
 
@@ -229,6 +233,8 @@ def run_members(
         members: from `grid`, or given by hand; NumPy arrays of shape (n,).
         times: increasing times in units of d samples, shape (T,).
         options: static choices; default theory only.
+        start: teacher and student of the user's own for all members, float64 (see `read_teacher`), whose sizes the
+            members must have; their seeds of teacher and start mean nothing then. Default: drawn from the seeds.
 
     Returns:
         The result; arrays have shape (n, ...) with the largest K and p of the sweep.
@@ -251,6 +257,7 @@ def run_members(
         check_sizes(Sizes(int(d), int(units), int(modes)))
         check_rate(float(eta))
     capacity = Sizes(int(members.d.max()), int(members.units.max()), int(members.modes.max()))
+    _check_start(start, members)
     if options.simulation:
         check_samples(times, capacity.d)
     with jax.enable_x64(True):
@@ -259,5 +266,21 @@ def run_members(
         # No more devices than members: the rest would compute copies.
         devices = jax.local_devices()[: len(members.d)]
         mesh = jax.sharding.Mesh(np.asarray(devices), ("members",))
-        theory, run, rates = _program(arrays, grid_times, capacity, options, mesh)
+        theory, run, rates = _program(arrays, grid_times, start, capacity, options, mesh)
         return SweepResult(members, theory, run, rates)
+
+
+def _check_start(start: Draw | None, members: Members) -> None:
+    """Raise unless a draw of the user's is float64 and has the sizes of all members."""
+    if start is None:
+        return
+    (units, p), d = start.modes.xi.shape, start.teacher.shape[-1]
+    shapes = [part.shape for part in (start.modes.sigma, start.teacher, start.student)]
+    asked = {(int(n), int(k), int(m)) for n, k, m in zip(*members[:3], strict=True)}
+    if shapes != [(p,), (p, d), (p, d)] or asked != {(d, units, p)}:
+        raise InputError(
+            f"start has xi {(units, p)}, sigma, teacher, student {shapes}, the members have (d, K, p) {sorted(asked)}; "
+            "allowed: the same d, K and p in all of them. Make the members by grid(d=(d,), units=(K,), modes=(p,))"
+        )
+    if any(part.dtype != np.float64 for part in jax.tree.leaves(start)):
+        raise InputError("start must be float64; make its arrays inside `with jax.enable_x64(True):`")
