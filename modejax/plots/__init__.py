@@ -3,9 +3,9 @@
 Read `members` first (which networks, mean and band over seeds), then `style` (curves, colours, axes), then one file a
 subject: `accuracy`, `rates`, `arms`, `truncation`, `pruning`, `learning`, `importance`; `power_law`, `removal`,
 `least_modes`, `comparison` and `mixture` for what modes mean; `online` for online learning; `svr_graph`, `svr_html` and
-`svr` for singular value representations; `rows`, `answer`, `figures`, `captions` and `report` make the table, the least
-numbers of modes, the files and the page of a run. Nothing is shown, no pyplot state is touched, and matplotlib is
-imported when the first picture is drawn. Training and its arithmetic do not belong here.
+`svr` for singular value representations; `rows`, `answer`, `figures`, `captions`, `page` and `report` make the table,
+the least numbers of modes, the files and the page of a run. Nothing is shown, no pyplot state is touched, and
+matplotlib is imported when the first picture is drawn. Training and its arithmetic do not belong here.
 """
 
 from typing import TYPE_CHECKING

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modejax._files import replaced
-from modejax.errors import InputError
 from modejax.plots.answer import INTERPOLATED, answers
 from modejax.plots.captions import captions
 from modejax.plots.chance import at_chance
@@ -26,17 +22,16 @@ from modejax.plots.members import (
     diverged_text,
     layer_text,
 )
+from modejax.plots.page import Picture, encoded, write_page
 from modejax.plots.rows import row_axes, table
 from modejax.sweep.axes import AXES
 from modejax.sweep.select import BASELINE
 
 if TYPE_CHECKING:
     import xarray
-    from markupsafe import Markup
 
 __all__ = ["write_report"]
 
-_READABLE = 64  # screen pixels an inch of a figure at which its text is still legible
 _OPEN_ROWS = 60  # a longer table is folded up on the page
 _LABELS = {axis.name: axis.label for axis in AXES}
 
@@ -87,26 +82,9 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     ]
 
 
-def _pictures(result: Result, figures: Sequence[str | Path]) -> list[dict[str, object]]:
-    texts, pictures = captions(result), []
-    for figure in map(Path, figures):
-        try:
-            content = figure.read_bytes()
-        except OSError as error:
-            raise InputError(f"the figure {figure} cannot be read ({error.strerror}); draw it again") from None
-        head, caption = texts.get(figure.stem, (figure.stem, ""))
-        # Bytes 16 to 19 of a PNG are its width; on a small screen a figure keeps a size at which it can be read.
-        readable = int.from_bytes(content[16:20], "big") * _READABLE // DPI
-        encoded = base64.b64encode(content).decode()
-        pictures.append({"head": head, "caption": caption, "content": encoded, "readable": readable})
-    return pictures
-
-
-def _options(text: str) -> Markup:
-    """Set the options of a command line that a text names as code, which is not broken into lines."""
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub(r"--[a-z-]+( [0-9.]*[0-9])?", r"<code>\g<0></code>", str(escape(text))))
+def _pictures(result: Result, figures: Sequence[str | Path]) -> list[Picture]:
+    texts = captions(result)
+    return [Picture(Path(figure), *texts.get(Path(figure).stem, (Path(figure).stem, ""))) for figure in figures]
 
 
 def write_report(result: Result, folder: str | Path, figures: Sequence[str | Path]) -> Path:
@@ -132,13 +110,9 @@ def write_report(result: Result, folder: str | Path, figures: Sequence[str | Pat
         ...     write_report(run, folder, []).name
         'report.html'
     """
-    from importlib import resources
-
-    import jinja2
-
     rows, first, few = table(result), arm_data(result), answers(result)
     numbers = [answer.notes for answer in few if answer.needs]
-    pictures = _pictures(result, figures)
+    shown = encoded(_pictures(result, figures), DPI)
     axes = [
         {"name": name, "label": _LABELS.get(name, name)}
         for name in row_axes(result)
@@ -146,10 +120,9 @@ def write_report(result: Result, folder: str | Path, figures: Sequence[str | Pat
     ]
     by_loss = rows[0]["measure"] == "test_loss"
     unit = str(first.test_loss.attrs.get("units", "1")) if by_loss else "%"
-    # The page holds what a user named (data sets, layers), so everything is escaped.
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["options"] = _options
-    page = environment.from_string((resources.files("modejax.plots") / "report.html.j2").read_text()).render(
+    return write_page(
+        folder,
+        "report.html.j2",
         title=f"Sweep: {first.attrs.get('dataset', 'data')}, " + ", ".join(str(each) for each in own_arms(result)),
         answers=few,
         shared_notes=[note for note in numbers[0] if all(note in notes for notes in numbers)] if numbers else [],
@@ -164,17 +137,7 @@ def write_report(result: Result, folder: str | Path, figures: Sequence[str | Pat
         diverged=any(row["diverged"] for row in rows),
         unfolded=len(rows) <= _OPEN_ROWS,
         band=BAND,
-        pictures=pictures,
+        pictures=shown,
         config={name: json.dumps(value, ensure_ascii=False) for name, value in config_of(first).items()},
         versions=json.loads(str(first.attrs.get("versions", "{}"))),
     )
-    path = Path(folder) / "report.html"
-    try:
-        with replaced(path) as part:
-            part.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{path} could not be written ({error.strerror or error}); what was there before is unchanged. "
-            "Make room or name another folder"
-        ) from None
-    return path
