@@ -15,10 +15,14 @@ __all__ = ["OnlineCommand"]
 class OnlineCommand(Printed, OnlineConfig):
     """Online learning of modes: solve the order-parameter equations and run SGD from the same start, in one program."""
 
-    examples: ClassVar[tuple[str, ...]] = ("modejax online --units 2 --modes 2 --seeds 2",)
+    examples: ClassVar[tuple[str, ...]] = (
+        "modejax online --units 2 --modes 2 --seeds 2",
+        "modejax online --d 100 --modes 2 3 --eta 1 2 --last-time 50",
+        "modejax online --teacher teacher.npz --eta 2",
+    )
 
     def run(self) -> int:
-        """Run the command and return its exit code: 0 also when members diverged (the output counts them)."""
+        """Run the command and return its exit code: 0 also when members diverged (the output names them)."""
         from modejax.cli.devices import use_devices
 
         use_devices()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "DPI",
     "check_seeds",
     "final_accuracy",
     "markdown_table",
@@ -33,6 +34,9 @@ __all__ = [
     "versions",
     "write_study",
 ]
+
+DPI = 110
+"""Dots an inch of the figures of studies."""
 
 
 def check_seeds(seeds: int | None, default: int, least: int = 1) -> int:
@@ -115,7 +119,7 @@ def save_figure(path: Path, figure: Figure) -> None:
     from PIL import Image
 
     with replaced(path) as part:
-        figure.savefig(part, dpi=110)
+        figure.savefig(part, dpi=DPI)
         with Image.open(part) as image:  # a palette takes a third of the bytes and looks the same
             small = image.convert("RGB").quantize(160)
         small.save(part, format="PNG", optimize=True)

@@ -13,6 +13,10 @@ __all__ = ["OnlineConfig"]
 class OnlineConfig:
     """Online learning of modes: solve the order-parameter equations and run SGD from the same start, in one program."""
 
+    teacher: Path | None = None
+    """A teacher of your own: an .npz file with the arrays xi (K, p), sigma (p,) and teacher (p, d), the input patterns
+    of the teacher; and if you like student (p, d), where those of the student start. It brings --d, --units, --modes.
+    """
     d: tuple[int, ...] = (300,)
     """Input dimensions."""
     units: tuple[int, ...] = (8,)
@@ -22,7 +26,7 @@ class OnlineConfig:
     eta: tuple[float, ...] = (5.0,)
     """Learning rates."""
     teachers: int = 1
-    """Number of teachers; teacher i has seed i, and so has its student's start."""
+    """Number of drawn teachers; teacher i has seed i, and so has its student's start."""
     seeds: int = 5
     """Number of input seeds of the simulation; 0 for theory alone."""
     first_time: float = 0.1
@@ -46,6 +50,7 @@ class OnlineConfig:
     max_steps: int = 200_000
     """Most steps of one solve."""
     out: Path | None = None
-    """Folder of the results: result.npz, config.json, figures; by default a new one, runs/online-001 and so on."""
+    """Folder of the results: result.nc, table.csv, report.html, config.json, figures; by default a new one,
+    runs/online-001 and so on."""
     overwrite: bool = False
     """Replace an earlier output of this command in --out, once the new one is whole."""
