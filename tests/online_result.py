@@ -1,5 +1,7 @@
 """Results of online learning made by hand: powers of time, so that no program is compiled."""
 
+from typing import Any, cast
+
 import numpy as np
 
 from modejax.online import Measured, Members, Solution, SweepResult, grid
@@ -25,13 +27,16 @@ def made_result(*, diverged_theory=(), diverged_runs=(), simulation=True, member
 
     status, last, numbers = ended(diverged_theory)
     wide = numbers[..., None, None]
-    theory = Solution(times, Q * wide, 0.5 * Q * wide, square, error * numbers, status, last, np.full(count, 9), None)
+    make_theory, make_runs = cast(Any, Solution), cast(Any, Measured)  # NumPy arrays do for JAX's
+    theory = make_theory(
+        times, Q * wide, 0.5 * Q * wide, square, error * numbers, status, last, np.full(count, 9), None
+    )
     run = None
     if simulation:
         status, last, numbers = ended(diverged_runs)
         wide = numbers[..., None, None]
         seen = error * numbers * (1.01 + 0.01 * members.noise[:, None])
         unknown = np.full_like(error, np.nan)
-        run = Measured(times, Q * wide, 0.5 * Q * wide, square, seen, unknown, status, last)
+        run = make_runs(times, Q * wide, 0.5 * Q * wide, square, seen, unknown, status, last)
     rates = np.where(np.arange(p) < members.modes[:, None], 0.1 ** np.arange(p), 0.0)
     return SweepResult(members, theory, run, rates)  # pyright: ignore

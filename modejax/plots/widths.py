@@ -66,7 +66,12 @@ def plot_width_check(check: WidthCheck, what: str = "update", ax: Any = None) ->
     noun = "change of z" if what == "update" else "size of z"
     ax.set_ylabel(f"{noun} (root mean square)")
     finish(ax)
-    ax.legend(fontsize=8, frameon=False, title=f"after step {check.steps}; pale: {'start' if not early else 'step 1'}")
+    ax.legend(
+        fontsize=8,
+        framealpha=0.7,
+        title_fontsize=8,
+        title=f"after step {check.steps}; pale: {'start' if not early else 'step 1'}",
+    )
     return ax
 
 

@@ -119,8 +119,8 @@ def _of_cell(folder: Path, place: Mapping[str, Any], cell: xarray.Dataset, where
     good = np.flatnonzero(np.asarray(cell.simulation_status) == OK) if "simulation_error" in cell else []
     if len(good):
         run = cell.isel(seed=int(good[0]))
-        measured = (np.asarray(run[f"simulation_{name}"])[:, :count, :count] for name in "QM")
-        points = (np.asarray(run.simulation_measured_time), *measured)
+        seen = {name: np.asarray(run[f"simulation_{name}"])[:, :count, :count] for name in "QM"}
+        points = np.asarray(run.simulation_measured_time), seen["Q"], seen["M"]
         marks = f" Points: the simulated run of seed {run.seed.item()}."
     some = tuple(range(min(3, count)))
     which = f"the first {len(some)} of {count} hidden units" if count > len(some) else "all hidden units"

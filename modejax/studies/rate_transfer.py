@@ -136,24 +136,24 @@ def verdict(found: BestRates) -> str:
         found: the best rates of a kind.
 
     Returns:
-        A sentence: by the drift of the line fitted to ln rate against ln width, and its interval.
+        A few words with the factor from the smallest width to the largest, by the line fitted to ln rate against ln
+        width, and its interval.
 
     Example:
         >>> rates = 0.01 * 2.0 ** np.arange(7)
         >>> error = np.exp(0.1 * np.log(rates / 0.04) ** 2) * np.ones((2, 1))
         >>> verdict(best_rates(rates, np.array([8, 64]), error[None]))
-        'carries over: a factor of 1.00'
+        'carries over: times 1.00'
     """
     if found.at_end.any():
         widths = ", ".join(f"{n:g}" for n in found.widths[found.at_end])
         return f"not decided: at width {widths} the best rate is the first or last one tried"
     ratio = found.widths.max() / found.widths.min()
-    words = "carries over" if found.drift < FREE else "moves"
-    text = f"{words}: a factor of {found.drift:.2f}"
+    text = f"{'carries over' if found.drift < FREE else 'moves'}: times {ratio**found.power:.2f}"
     if found.power_interval is not None:
         low, high = (ratio**power for power in found.power_interval)
-        text += f" [{low:.2f}, {high:.2f}], {'down' if found.power < 0 else 'up'} with the width"
-        if words == "moves" and low <= 1 <= high:
+        text += f" [{low:.2f}, {high:.2f}]"
+        if found.drift >= FREE and low <= 1 <= high:
             text += ", not told from 1"
     return text
 

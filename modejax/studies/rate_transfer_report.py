@@ -58,8 +58,8 @@ def page(
         f"{config.validation:g} of the training set) at the five rates around the best one tried; rates tried are a "
         "factor of 2 apart"
         + (" (4 in this quick form)" if config.dataset == "digits" else "")
-        + ". The drift is the factor over all widths of a line fitted to ln rate against ln N; intervals (95 %) come "
-        f"from resampled seeds. Below {FREE:g} the rate carries over.",
+        + ". The verdict gives the factor from the smallest width to the largest of a line fitted to ln rate against "
+        f"ln N; intervals (95 %) come from resampled seeds. Within a factor of {FREE:g} the rate carries over.",
         "",
         *markdown_table(
             ["layer, gauge", *(f"N = {n}" for n in widths), "largest / smallest", "verdict"],
@@ -170,13 +170,15 @@ def draw_rates(
             mean = np.nanmean(error[:, i], axis=0)
             sd = np.nanstd(error[:, i], axis=0, ddof=1) if len(error) > 1 else np.zeros_like(mean)
             ax.plot(each.rates, mean, color=colours[float(width)], lw=1.4, label=f"N = {width:g}")
-            ax.fill_between(each.rates, mean - sd, mean + sd, color=colours[float(width)], alpha=0.15, lw=0)
+            ax.fill_between(
+                each.rates, np.maximum(mean - sd, mean / 2), mean + sd, color=colours[float(width)], alpha=0.15, lw=0
+            )
             ax.axvline(found[kind]["error"].rate[i], ymax=0.06, color=colours[float(width)], lw=2)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlabel("learning rate")
         ax.set_ylabel("held-out error (%)")
-        ax.set_title(f"{kind.name}\n{verdict(found[kind]['error'])}", fontsize=8)
+        ax.set_title(f"{kind.name}\n{verdict(found[kind]['error'])}", fontsize=8.5)
         finish(ax)
     named = dict(zip(*_legend(panels), strict=True))
     labels = [f"N = {n:g}" for n in widths]

@@ -115,7 +115,7 @@ class WidthCheck(NamedTuple):
 def check_widths(
     network: Callable[[int], Network],
     widths: Sequence[int],
-    data: tuple[Array, Array],
+    data: tuple[Array | np.ndarray, Array | np.ndarray],
     loss: Loss,
     *,
     learning_rate: float = 0.01,
@@ -166,7 +166,11 @@ def check_widths(
     rows = len(x) // steps if steps > 0 else 0
     if rows < 1:
         raise InputError(f"steps must lie between 1 and the number of examples, {len(x)}, got {steps}")
-    batches = tuple(each[: rows * steps].reshape(steps, rows, *each.shape[1:]) for each in (x, y))
+
+    def parted(each: Array) -> Array:
+        return each[: rows * steps].reshape(steps, rows, *each.shape[1:])
+
+    batches = parted(x), parted(y)
     sizes, updates, names = [], [], ()
     for width in found:
         made = network(int(width))

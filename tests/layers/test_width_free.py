@@ -8,6 +8,7 @@ import pytest
 from modejax import layers, networks
 from modejax.errors import InputError
 from modejax.extent import Extent
+from modejax.layers.registry import make_family
 
 FREE = {
     "dense": layers.Dense(gauge="width_free"),
@@ -42,9 +43,9 @@ def test_the_start_goes_with_the_width_as_the_derivation_says(name, output, powe
 
 def test_only_the_last_map_of_a_network_makes_outputs():
     network = networks.mlp([5, 4, 4, 3], FREE["dense"])
-    assert [each.to_outputs for each in network.families] == [False, False, True]
+    assert network.families == (FREE["dense"], FREE["dense"], layers.Dense(gauge="width_free", to_outputs=True))
     wrapped = networks.mlp([5, 4, 3], layers.Biased(layers.Masked(FREE["dense"], "random", 50.0)))
-    assert [each.family.family.to_outputs for each in wrapped.families] == [False, True]
+    assert wrapped.families[1] == layers.Biased(layers.Masked(network.families[2], "random", 50.0))
     assert networks.mlp([5, 4, 3], layers.Dense()).families == (layers.Dense(),) * 2
 
 
@@ -61,10 +62,13 @@ def test_padding_leaves_the_start_as_it_is(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: layers.Mode(gauge="free"), "unknown gauge 'free' of a mode layer; allowed: plain, scaled, width_free"),
-        (lambda: layers.Dense(gauge="scaled"), "unknown gauge 'scaled' of a dense layer"),
+        (
+            lambda: make_family("mode", {"gauge": "free"}),
+            "unknown gauge 'free' of a mode layer; allowed: plain, scaled, width_free",
+        ),
+        (lambda: make_family("dense", {"gauge": "scaled"}), "unknown gauge 'scaled' of a dense layer"),
         (lambda: layers.Dense(gauge="width_free", start="paper"), "has a start of its own, got start=paper"),
-        (lambda: layers.Spectral(gauge="scaled"), "unknown gauge 'scaled' of a spectral layer"),
+        (lambda: make_family("spectral", {"gauge": "scaled"}), "unknown gauge 'scaled' of a spectral layer"),
         (lambda: layers.Spectral("qr_full", gauge="width_free"), "got variant=qr_full with frozen eigenvectors"),
         (lambda: layers.Spectral("svd_released", gauge="width_free"), "got variant=svd_released"),
         (lambda: layers.Spectral(eigenvectors="trained", gauge="width_free"), "with trained eigenvectors"),

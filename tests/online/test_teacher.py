@@ -115,6 +115,8 @@ def test_theory_describes_a_teacher_of_the_user():
     start = draw_from(arrays(d=200, units=3, modes=2, sigma=np.asarray([1.2, 1.0]), student=None))
     members = grid(d=(200,), units=(3,), modes=(2,), eta=(6.0,), noise=range(6))
     result = run_members(members, log_times(0.5, 40.0, 8), SweepOptions(simulation=True), start=start)
+    assert result.theory is not None
+    assert result.simulation is not None
     theory, runs = np.asarray(result.theory.error)[0], np.asarray(result.simulation.error)
     assert theory[-1] < 0.1 * theory[0]
     np.testing.assert_allclose(runs.mean(axis=0), theory, rtol=0.05)
