@@ -7,6 +7,7 @@ of every map by an amount that does not depend on the width. All networks are tr
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -225,7 +226,7 @@ def run(
         folder,
         page=page(config, measured, found, checks),
         rows=table(measured, found),
-        config={"seeds": count, "quick": quick},
+        config=dataclasses.asdict(config) | {"quick": quick},
         figures={
             "best-rates": lambda: draw_rates(config, measured, found),
             "updates": lambda: draw_checks(checks),
