@@ -68,11 +68,14 @@ def family_type(name: str, *, convolution: bool = False) -> type[Family]:
     return getattr(importlib.import_module(module), attribute)
 
 
+_OF_NETWORKS = ("window", "to_outputs")
+
+
 def family_options(kind: type[Family]) -> tuple[str, ...]:
-    """Return the names of the options of a class of families, without the window of a convolution.
+    """Return the names of the options of a class of families, without those that networks set.
 
     Example:
         >>> family_options(family_type("svd"))
         ('orthogonality', 'sparsity')
     """
-    return tuple(field.name for field in dataclasses.fields(kind) if field.init and field.name != "window")
+    return tuple(field.name for field in dataclasses.fields(kind) if field.init and field.name not in _OF_NETWORKS)

@@ -83,7 +83,7 @@ def test_each_size_in_its_own_bucket_has_no_padding(blobs):
         ({"kept": (0, 50)}, "no member has more than 20"),
         ({"layer_options": ("gage=plain",)}, "unknown option 'gage' of the layer mode; allowed: gauge"),
         ({"layer_options": ("gauge=unit",)}, "unknown gauge 'unit'"),
-        ({"layer": "dense", "layer_options": ("rank=3",)}, "allowed: gauge, start, start_modes, to_outputs, use_bias"),
+        ({"layer": "dense", "layer_options": ("rank=3",)}, "allowed: gauge, start, start_modes, use_bias"),
         ({"optimiser": "sgd", "optimiser_options": ("beta=1",)}, "unknown option 'beta' of the optimiser sgd"),
         ({"optimiser_options": ("b1=0.5",)}, "unknown option 'b1' of the optimiser adam; allowed: none"),
         ({"network": "conv"}, "a convolutional network needs images, got rows of 6 features"),
