@@ -11,7 +11,8 @@ from modejax.training import LOSSES, count_right, cross_entropy, squared_error, 
 assert cross_entropy.correct is not None
 assert squared_error.correct is not None
 value, correct = jax.jit(cross_entropy.value), jax.jit(cross_entropy.correct)
-logits = st.lists(st.floats(-1e4, 1e4, width=32), min_size=4, max_size=4)
+# XLA's processors take subnormal numbers for 0.
+logits = st.lists(st.floats(-1e4, 1e4, width=32, allow_subnormal=False), min_size=4, max_size=4)
 
 
 @settings(max_examples=60)
