@@ -67,7 +67,6 @@ class CheckWidthsCommand:
 
         use_devices()
         from modejax.data import load_dataset
-        from modejax.names import LAYERS, NETWORKS
         from modejax.plots.widths import save_width_check
         from modejax.sweep.arm import Arm
         from modejax.sweep.width_check import check_arm_widths
@@ -79,12 +78,13 @@ class CheckWidthsCommand:
             layer=self.layer,
             layer_options=self.layer_options,
             widths=self.widths,
-            modes=(self.modes,) if _takes_modes(self.network, self.layer, NETWORKS, LAYERS) else None,
             depth=self.depth,
             activation=self.activation,
             optimiser=self.optimiser,
             learning_rates=(self.learning_rate,),
         )
+        if arm.takes_modes == "required":
+            arm = dataclasses.replace(arm, modes=(self.modes,))
         dataset = load_dataset(self.dataset, data_dir=self.data_dir)
         sizes = {"steps": self.steps, "seeds": self.seeds, "batch_size": self.batch_size}
         check = check_arm_widths(arm, dataset, **sizes)
@@ -110,9 +110,3 @@ class CheckWidthsCommand:
         print(check.verdict)
         print(f"wrote {self.figure}")
         return 0
-
-
-def _takes_modes(network: str, layer: str, networks: dict, layers: dict) -> bool:
-    """Say whether a network takes a number of modes; an unknown name is refused later."""
-    takes = networks[network].modes if network in networks else "none"
-    return takes == "required" or (takes == "layer" and layer in layers and layers[layer].takes_modes == "required")

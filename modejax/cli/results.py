@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modejax.plots.answer import Answer
     from modejax.runs.run import Run
 
-__all__ = ["mean_text", "print_run"]
+__all__ = ["mean_cell", "print_run"]
 
 _DATA = ("config.json", "result.nc", "table.csv", "members.json", "networks.safetensors")
 _MOST_ANSWERS = 12
@@ -127,7 +127,7 @@ def _print_arm(arm: str, rows: list[dict[str, Any]], dense: Mapping[int, dict[st
     name = network if network.replace(" ", "_") == arm else f"{arm} ({network})"
     fixed = ", ".join(axis_text(axis, rows[0][axis]) for axis in axes if axis not in varied)
     title = f"{name}: {what}, mean +- standard deviation over seeds"
-    _print_grid("; ".join(filter(None, [title, fixed])), rows, varied, dense, _mean_cell)
+    _print_grid("; ".join(filter(None, [title, fixed])), rows, varied, dense, mean_cell)
     counts = {(row["width"], row["modes"], row["num_parameters"]) for row in rows}
     if len(counts) == len({count[:2] for count in counts}):
         varied = []
@@ -159,24 +159,30 @@ def _print_grid(
     print_table(title, columns, lines, keys=len(varied) + 1)
 
 
-def _mean_cell(row: dict[str, Any] | None) -> str:
+def mean_cell(row: Mapping[str, Any] | None) -> str:
+    """Write what the networks of a cell of the grid reach, or that they diverged; a dash where there are none.
+
+    Example:
+        >>> mean_cell({"mean": 95.12, "sd": 0.26, "measure": "test_accuracy", "diverged": 1}), mean_cell(None)
+        ('95.1 +- 0.3 (1 diverged)', '-')
+    """
     if row is None or (row["mean"] is None and not row["diverged"]):
         return "-"
     if row["mean"] is None:
         return "diverged"
     failed = f" ({row['diverged']} diverged)" if row["diverged"] else ""
-    return mean_text(row["mean"], row["sd"], row["measure"]) + failed
+    return _mean_text(row["mean"], row["sd"], row["measure"]) + failed
 
 
 def _count_cell(row: dict[str, Any] | None) -> str:
     return "-" if row is None or row["num_parameters"] is None else f"{row['num_parameters']:,}"
 
 
-def mean_text(mean: float, sd: float | None, measure: str) -> str:
+def _mean_text(mean: float, sd: float | None, measure: str) -> str:
     """Write a mean over seeds and its standard deviation.
 
     Example:
-        >>> mean_text(95.12, 0.26, "test_accuracy"), mean_text(0.1234, None, "test_loss")
+        >>> _mean_text(95.12, 0.26, "test_accuracy"), _mean_text(0.1234, None, "test_loss")
         ('95.1 +- 0.3', '0.123')
     """
     form = (lambda value: f"{value:.1f}") if measure == "test_accuracy" else (lambda value: f"{value:.3g}")

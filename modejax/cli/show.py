@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tyro
 
 from modejax.cli.following import option_words
-from modejax.cli.results import mean_text, print_run
+from modejax.cli.results import mean_cell, print_run
 from modejax.cli.table import print_table
 from modejax.errors import InputError
 from modejax.sweep.config import SweepConfig
@@ -82,7 +82,7 @@ def _print_several(runs: Sequence[Run], names: Sequence[str], *, as_json: bool) 
         [
             key[0],
             *("-" if value is None else f"{value:g}" for value in key[1:]),
-            *(_side(each.get(i)) for i in range(len(runs))),
+            *(mean_cell(each.get(i)) for i in range(len(runs))),
         ]
         for key, each in cells.items()
     ]
@@ -124,15 +124,6 @@ def _different_settings(configs: Sequence[SweepConfig]) -> dict[str, list[str]]:
         if field.name not in left_out and any(value != values[0] for value in values):
             found[field.name] = [" ".join(option_words(value)) or "none" for value in values]
     return found
-
-
-def _side(row: dict[str, Any] | None) -> str:
-    if row is None or (row["mean"] is None and not row["diverged"]):
-        return "-"
-    if row["mean"] is None:
-        return "diverged"
-    failed = f" ({row['diverged']} diverged)" if row["diverged"] else ""
-    return mean_text(row["mean"], row["sd"], row["measure"]) + failed
 
 
 def _plain(row: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -19,9 +19,9 @@ __all__ = ["DEFINITIONS", "GrowthFit", "LeastModes", "crossing", "growth_fits", 
 Definition = Literal["dense", "fixed", "best"]
 
 DEFINITIONS: dict[str, str] = {
-    "dense": "within {level:g} points of the dense network of the same width",
+    "dense": "within {level:g} point{s} of the dense network of the same width",
     "fixed": "at least {level:g} % test accuracy",
-    "best": "within {level:g} points of the best P at the same width",
+    "best": "within {level:g} point{s} of the best P at the same width",
 }
 """The definitions by name: the mean accuracy over seeds that the least number of modes has to reach."""
 
@@ -43,7 +43,7 @@ class LeastModes(NamedTuple):
     @property
     def text(self) -> str:
         """The definition in words."""
-        return DEFINITIONS[self.definition].format(level=self.level).replace("within 1 points", "within 1 point")
+        return DEFINITIONS[self.definition].format(level=self.level, s="s" * (self.level != 1))
 
 
 def crossing(

@@ -109,8 +109,8 @@ def best_rates(
 def _minima(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return where parabolas around the smallest values on the last axis of y have their minimum, within their points.
 
-    Infinite values are left out; where fewer than three points or no upward bend are left, it is the smallest value's
-    own place.
+    x has shape (rates,) and is increasing, y (..., rates); the result has the leading axes of y. Infinite values are
+    left out; where fewer than three points or no upward bend are left, it is the smallest value's own place.
     """
     places = np.argmin(y, axis=-1)
     found = x[places]

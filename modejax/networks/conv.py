@@ -214,6 +214,7 @@ def conv(
         raise InputError(f"{len(extents)} layers of channels need as many convolutions, got {len(families)}")
     if not isinstance(head, Family) or head.space:
         raise InputError(f"the map to the outputs is a family of matrices such as layers.Mode(), got {head!r}")
+    head = head.at_output()
     every = (*families, head)
     counts = modes_of_maps(every, modes)
     return Conv(shape, extents, as_extent(outputs), every, counts, activation, norm, groups, pool)

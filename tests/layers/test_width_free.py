@@ -46,6 +46,8 @@ def test_only_the_last_map_of_a_network_makes_outputs():
     assert network.families == (FREE["dense"], FREE["dense"], layers.Dense(gauge="width_free", to_outputs=True))
     wrapped = networks.mlp([5, 4, 3], layers.Biased(layers.Masked(FREE["dense"], "random", 50.0)))
     assert wrapped.families[1] == layers.Biased(layers.Masked(network.families[2], "random", 50.0))
+    head = networks.conv((4, 4, 1), (3,), 2, layers.DenseConv((2, 2)), FREE["dense"]).placed[-1].family
+    assert head == FREE["dense"].at_output()
     assert networks.mlp([5, 4, 3], layers.Dense()).families == (layers.Dense(),) * 2
 
 
