@@ -1,10 +1,10 @@
 """What the modes of trained networks mean: how important they are, how many are needed, and what they span.
 
 Read `importance` first (measures of a mode and their ranks), then `fits` (power laws of ranked curves), `least` (the
-least number of modes against the width), `rates` (the best learning rate against the width) and `subspaces`
-(dimensions, overlaps, disentangling); `bootstrap` makes the intervals. Everything takes arrays, parameters or the
-labelled result of a sweep, and works on NumPy in float64. Training, sweeps and pictures do not belong
-here; accuracy with modes removed is measured by `modejax.runs.removal`.
+least number of modes at each width), `growth` (how it moves with the width), `rates` (the best learning rate against
+the width) and `subspaces` (dimensions, overlaps, disentangling); `bootstrap` makes the intervals. Everything takes
+arrays, parameters or the labelled result of a sweep, and works on NumPy in float64. Training, sweeps and pictures do
+not belong here; accuracy with modes removed is measured by `modejax.runs.removal`.
 """
 
 from typing import TYPE_CHECKING
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from modejax.modes.fits import compare_fits as compare_fits
     from modejax.modes.fits import power_law as power_law
     from modejax.modes.fits import segmented_fit as segmented_fit
+    from modejax.modes.growth import growth_fits as growth_fits
     from modejax.modes.importance import mode_measures as mode_measures
     from modejax.modes.importance import rank_correlations as rank_correlations
     from modejax.modes.importance import ranked_curves as ranked_curves
     from modejax.modes.least import DEFINITIONS as DEFINITIONS
-    from modejax.modes.least import growth_fits as growth_fits
     from modejax.modes.least import least_modes as least_modes
     from modejax.modes.rates import BestRates as BestRates
     from modejax.modes.rates import best_rates as best_rates
@@ -38,7 +38,8 @@ __getattr__, __dir__, __all__ = lazy(
     {
         "bootstrap": ["interval", "resamples"],
         "importance": ["mode_measures", "rank_correlations", "ranked_curves"],
-        "least": ["DEFINITIONS", "growth_fits", "least_modes"],
+        "growth": ["growth_fits"],
+        "least": ["DEFINITIONS", "least_modes"],
         "rates": ["BestRates", "best_rates"],
         "fits": ["compare_fits", "power_law", "segmented_fit"],
         "subspaces": [

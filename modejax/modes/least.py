@@ -1,4 +1,4 @@
-"""The least number of modes that a task needs, by three definitions, and how it moves with the width."""
+"""The least number of modes that a task needs, by three definitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modejax.modes.bootstrap import interval, resamples
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["DEFINITIONS", "GrowthFit", "LeastModes", "crossing", "growth_fits", "least_modes"]
+__all__ = ["DEFINITIONS", "LeastModes", "crossing", "least_modes"]
 
 Definition = Literal["dense", "fixed", "best"]
 
@@ -199,119 +199,3 @@ def _accuracies(data: xarray.Dataset, epoch: int, dims: tuple[str, ...], what: s
             "number of modes is defined by accuracies"
         )
     return values
-
-
-class GrowthFit(NamedTuple):
-    """One form of the least number of modes against the width."""
-
-    name: str
-    formula: str
-    parameters: tuple[float, ...]
-    chi_square: float
-    aic: float  # chi_square + 2 parameters
-    weight: float  # Akaike weight among the forms fitted
-    intervals: tuple[tuple[float, float], ...] | None  # of the parameters, where they could be made
-
-    def predicted(self, widths: np.ndarray) -> np.ndarray:
-        """Return the least number of modes of the fit at some widths."""
-        return _FORMS[self.name](np.asarray(widths, float), *self.parameters)
-
-
-_FORMS = {
-    "constant": lambda n, a: np.full(np.shape(n), a),
-    "logarithm": lambda n, a, b: a + b * np.log(n),
-    "power": lambda n, a, b: a * n**b,
-    "saturating": lambda n, a, b, n0: a + b * np.log(np.minimum(n, n0)),
-}
-_FORMULAS = {
-    "constant": "a",
-    "logarithm": "a + b ln N",
-    "power": "a N^b",
-    "saturating": "a + b ln min(N, N0)",
-}
-
-
-def growth_fits(found: LeastModes, *, least_error: float = 0.03, confidence: float = 0.95) -> list[GrowthFit]:
-    """Fit the least number of modes against the width: constant, logarithm, power and logarithm that stops at N0.
-
-    Weighted least squares; the error of a width is the standard deviation of its resamples, but at least `least_error`
-    of the value, for the interpolation between numbers of modes. AIC = chi^2 + 2 parameters, for errors that are known;
-    a chi^2 far above the number of widths says that no form fits, whatever the weights. Widths that never reach the
-    target are left out, and so are resamples in which one of the others does not: where an interval is open at the
-    top, the error is too small. A form is fitted if more widths are left than it has parameters.
-
-    Args:
-        found: what `least_modes` returned, with two seeds or more.
-        least_error: smallest relative error.
-        confidence: of the parameters' intervals, by the same resamples (constant, logarithm and power).
-
-    Returns:
-        The forms that could be fitted, with weights among them.
-
-    Raises:
-        InputError: if there is one seed only, or fewer than three widths reach the target.
-
-    Example:
-        >>> widths = np.array([20.0, 50.0, 100.0, 200.0, 400.0])
-        >>> value = 2 + 3 * np.log(widths)
-        >>> again = value * (1 + 0.01 * np.random.default_rng(0).normal(size=(200, 5)))
-        >>> found = LeastModes("fixed", 97.0, widths, value, value, value, None, None, again, 5)
-        >>> min(growth_fits(found), key=lambda fit: fit.aic).name
-        'logarithm'
-    """
-    if found.replicates is None:
-        raise InputError("one seed says nothing about the errors of a fit; sweep with two seeds or more")
-    # A width whose resamples now and then fail to reach the target has no finite error.
-    keep = np.isfinite(found.value)
-    if keep.sum() < 3:
-        raise InputError(
-            f"only {keep.sum()} of {keep.size} widths reach the target ({found.text}); "
-            "a fit takes at least 3: sweep more modes, or ask for less"
-        )
-    n, p = found.widths[keep], found.value[keep]
-    again = found.replicates[:, keep]
-    again = again[np.isfinite(again).all(axis=1)]
-    spread = again.std(axis=0, ddof=1) if len(again) > 1 else np.zeros_like(p)
-    error = np.maximum(spread, least_error * p)
-    fits = []
-    for name in _FORMS:
-        count = {"constant": 1, "logarithm": 2, "power": 2, "saturating": 3}[name]
-        if n.size <= count:
-            continue
-        parameters = _solve(name, n, p, error)
-        chi = float((((p - _FORMS[name](n, *parameters)) / error) ** 2).sum())
-        ends = None
-        if name != "saturating" and len(again) > 1:
-            some = again[: 400 if name == "power" else None]
-            drawn = np.array([_solve(name, n, row, error) for row in some])
-            pair = interval(drawn, found.seeds, confidence)
-            assert pair is not None
-            ends = tuple((float(a), float(b)) for a, b in zip(*pair, strict=True))
-        fits.append(GrowthFit(name, _FORMULAS[name], parameters, chi, chi + 2 * count, 0.0, ends))
-    best = min(fit.aic for fit in fits)
-    share = [math.exp(-0.5 * (fit.aic - best)) for fit in fits]
-    return [fit._replace(weight=s / sum(share)) for fit, s in zip(fits, share, strict=True)]
-
-
-def _solve(name: str, n: np.ndarray, p: np.ndarray, error: np.ndarray) -> tuple[float, ...]:
-    from scipy.optimize import least_squares
-
-    def linear(columns: np.ndarray) -> tuple[np.ndarray, float]:
-        solution, *_ = np.linalg.lstsq(columns / error[:, None], p / error, rcond=None)
-        return solution, float((((p - columns @ solution) / error) ** 2).sum())
-
-    one, log = np.ones_like(n), np.log(n)
-    if name == "constant":
-        return tuple(float(v) for v in linear(one[:, None])[0])
-    if name == "logarithm":
-        return tuple(float(v) for v in linear(np.stack([one, log], 1))[0])
-    if name == "power":
-        slope, start = np.polyfit(log, np.log(p), 1)
-        solved = least_squares(lambda v: (p - np.exp(v[0] + v[1] * log)) / error, [start, slope])
-        return float(np.exp(solved.x[0])), float(solved.x[1])
-    # Between two widths the error is not convex in N0, so it is searched; at least two widths have to lie below it.
-    order = np.sort(n)
-    tried = np.geomspace(order[1], order[-1], 200)
-    solutions = [linear(np.stack([one, np.log(np.minimum(n, each))], 1)) for each in tried]
-    best = int(np.argmin([squared for _, squared in solutions]))
-    return float(solutions[best][0][0]), float(solutions[best][0][1]), float(tried[best])

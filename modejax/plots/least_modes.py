@@ -12,7 +12,8 @@ from modejax.plots.style import finish, set_number_axis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from modejax.modes.least import GrowthFit, LeastModes
+    from modejax.modes.growth import GrowthFit
+    from modejax.modes.least import LeastModes
 
 __all__ = ["plot_least_modes"]
 

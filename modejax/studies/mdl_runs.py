@@ -22,7 +22,6 @@ __all__ = [
     "dense_control",
     "finished",
     "frontier",
-    "least_modes",
     "long_training",
     "mixture",
     "trained_run",
@@ -84,19 +83,6 @@ def dense_control(start: str, mode_run: SweepConfig, learning_rates: tuple[float
     )
 
 
-def least_modes(quick: bool, seeds: int) -> SweepConfig:
-    """Return the sweep of accuracy over widths and modes, with dense networks of every width."""
-    if quick:
-        return SweepConfig(
-            dataset="digits", widths=(8, 16, 32, 64), modes=(1, 2, 3, 5, 7, 10, 14, 20), epochs=30, halve_every=10,
-            batch_size=50, seeds=seeds, kept=(0,),
-        )  # fmt: skip
-    return SweepConfig(
-        dataset="mnist", widths=(30, 50, 100, 200, 400, 800), modes=(1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 70), epochs=6,
-        halve_every=2, seeds=seeds, kept=(0,),
-    )  # fmt: skip
-
-
 def frontier(quick: bool, seeds: int) -> dict[tuple[str, int], SweepConfig]:
     """Return one sweep for each kind of network and number of modes (of units, where it is dense).
 
@@ -125,10 +111,11 @@ def frontier(quick: bool, seeds: int) -> dict[tuple[str, int], SweepConfig]:
 
 
 def mixture(quick: bool, seeds: int) -> SweepConfig:
-    """Return the sweep on the Gaussian mixture: 2-3-1, 2-4-1 and 2-8-1 with three modes a map."""
+    """Return the sweep on the Gaussian mixture: 2-3-1, 2-4-1 and 2-8-1, three modes a map and dense."""
     return SweepConfig(
-        dataset="gaussian_mixture", depth=1, widths=(3, 4, 8), modes=(3,), seeds=seeds, epochs=1 if quick else 4,
-        batch_size=10, learning_rates=(1e-3,), weight_decays=(1e-4,), baseline="none", kept=(0,),
+        dataset="gaussian_mixture", depth=1, widths=(3, 4, 8), modes=(3,), seeds=seeds, epochs=1 if quick else 2,
+        batch_size=10, learning_rates=(1e-3,), weight_decays=(1e-4,), batches="per_seed",
+        baseline_learning_rates=(1e-3,), baseline_weight_decays=(1e-4,), kept=(0,),
     )  # fmt: skip
 
 

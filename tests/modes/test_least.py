@@ -1,4 +1,4 @@
-"""The least number of modes: definitions on made results, intervals, growth with the width, bad input."""
+"""The least number of modes: definitions on made results, intervals, bad input."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modejax.errors import InputError
 from modejax.modes import growth_fits, least_modes
-from modejax.modes.least import LeastModes, crossing
+from modejax.modes.least import crossing
 
 WIDTHS, MODES = (20, 50, 100, 200, 400, 800), (1, 2, 4, 8, 16, 32)
 
@@ -101,31 +101,6 @@ def test_a_target_out_of_reach_is_infinite_and_a_diverged_network_does_not_reach
         least_modes(result, "fixed", 50.0)
     result["mode"].status[:, 0, :] = 1
     assert np.isinf(least_modes(result, "fixed", 50.0).value[0])
-
-
-@pytest.mark.parametrize(
-    ("name", "law", "parameters"),
-    [
-        ("constant", lambda n: 7.0, (7.0,)),
-        ("logarithm", lambda n: 2 + 3 * np.log(n), (2.0, 3.0)),
-        ("power", lambda n: 0.8 * n**0.6, (0.8, 0.6)),
-        ("saturating", lambda n: -5 + 5 * np.log(min(n, 150)), (-5.0, 5.0, 150.0)),
-    ],
-)
-def test_the_law_that_made_the_points_is_preferred(name, law, parameters):
-    widths = np.array(WIDTHS, float)
-    value = np.array([law(n) for n in widths])
-    again = value * (1 + 0.02 * np.random.default_rng(0).normal(size=(500, widths.size)))
-    found = LeastModes("fixed", 97.0, widths, value, value, value, None, None, again, 5)
-    fits = growth_fits(found)
-    best = min(fits, key=lambda fit: fit.aic)
-    assert best.name == name
-    np.testing.assert_allclose(best.parameters, parameters, rtol=0.03)
-    np.testing.assert_allclose(sum(fit.weight for fit in fits), 1.0)
-    np.testing.assert_allclose(best.predicted(widths), value, rtol=0.03)
-    if best.intervals is not None:
-        for (low, high), true in zip(best.intervals, parameters, strict=True):
-            assert low <= true <= high
 
 
 @pytest.mark.parametrize(

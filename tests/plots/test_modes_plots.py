@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from modejax import layers, mlp, plots
 from modejax.errors import InputError
 from modejax.modes import compare_fits, power_law
-from modejax.modes.least import GrowthFit, LeastModes
+from modejax.modes.growth import GrowthFit
+from modejax.modes.least import LeastModes
 
 
 def test_fits_are_drawn_through_their_curve_and_residuals_are_what_they_leave():
@@ -46,7 +47,7 @@ def test_least_modes_out_of_reach_are_arrows_and_open_ends_stop_at_the_most_trie
     n = np.array([10.0, 20.0, 40.0])
     value = np.array([5.0, 6.0, np.inf])
     found = LeastModes("best", 1.0, n, value, value, n, value - 1, np.array([6.0, np.inf, np.inf]), np.ones((2, 3)), 2)
-    fit = GrowthFit("constant", "a", (5.5,), 1.0, 3.0, 1.0, None)
+    fit = GrowthFit("constant", "a", (5.5,), 1.0, 0.9, 3.0, 1.0, 3.5, 1.0, None)
     ax = plots.plot_least_modes(Figure().subplots(), found, [fit], most=30)
     labels = ax.get_legend_handles_labels()[1]
     assert labels[0] == "not reached"

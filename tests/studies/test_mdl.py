@@ -14,9 +14,10 @@ import xarray
 from modejax.errors import InputError
 from modejax.runs import open_run, read_marker
 from modejax.runs._marker import record_of, save_marker
-from modejax.studies import find_study, mdl_runs
+from modejax.studies import find_study, mdl_least_runs, mdl_runs
 from modejax.studies.common import pm
 from modejax.studies.mdl_least_modes import verdict
+from modejax.studies.mdl_mixture import covered
 from modejax.studies.mdl_removal import verdicts
 from modejax.sweep.config import SweepConfig
 
@@ -40,13 +41,14 @@ def tiny(monkeypatch):
         ("mode", 3): dataclasses.replace(small, widths=(8,), modes=(3,)),
         ("dense", 8): dataclasses.replace(small, widths=(8,), layer="dense", modes=None, kept=()),
     }
-    grid = SweepConfig(widths=(8, 12, 16), modes=(2, 8, 16), epochs=8, batch_size=20, kept=(0,), baseline="dense")
+    monkeypatch.setattr(mdl_least_runs, "_QUICK", TINY | {"widths": (8, 12, 16), "epochs": 8, "batch_size": 20})
+    monkeypatch.setattr(mdl_least_runs, "_MODES_QUICK", (2, 8, 16))
+    monkeypatch.setattr(mdl_least_runs, "_SEARCHED_QUICK", (8,))
     for study in NAMES:
         module = find_study(study).__globals__
         for name, value in (
             ("long_training", fewer_modes),
             ("frontier", lambda quick, seeds: {k: dataclasses.replace(c, seeds=seeds) for k, c in cells.items()}),
-            ("least_modes_sweep", lambda quick, seeds: dataclasses.replace(grid, seeds=seeds)),
         ):
             if name in module:
                 monkeypatch.setitem(module, name, value)
@@ -113,21 +115,50 @@ def test_overview(tiny, tmp_path):
 @pytest.mark.slow
 def test_least_modes(tiny, tmp_path):
     folder = find_study("mdl-least-modes")(tmp_path / "study", quick=True, seeds=2, report=lambda _: None)
-    page, rows, _ = check_folder(folder)
+    page, rows, config = check_folder(folder)
     assert {row["definition"] for row in rows} == {"dense", "fixed", "best"}
     assert len(rows) == 6 * 3
     assert "## Growth with the width" in page
+    # Rates come from other networks than those measured, on held-out data; each width has its own.
+    search, grid = config["runs"]["least-modes-rates"], config["runs"]["least-modes"]
+    assert search["first_seed"] >= grid["first_seed"] + grid["seeds"]
+    assert search["validation"] > 0
+    assert grid["batches"] == "per_seed"
+    assert len(grid["arms"]) == 2 * 3 - 1
 
 
 def test_mixture(tiny, tmp_path, monkeypatch):
     module = find_study("mdl-mixture").__globals__
-    small = dataclasses.replace(mdl_runs.mixture(True, 2), batch_size=500, learning_rates=(0.02,))
+    small = dataclasses.replace(
+        mdl_runs.mixture(True, 2), batch_size=500, learning_rates=(0.02,), baseline_learning_rates=(0.02,)
+    )
     monkeypatch.setitem(module, "mixture", lambda quick, seeds: small)
     page, rows, _ = check_folder(
         find_study("mdl-mixture")(tmp_path / "study", quick=True, seeds=2, report=lambda _: None)
     )
-    assert {row["hidden_units"] for row in rows} == {"3", "4", "8"}
+    assert {(row["layer"], row["hidden_units"]) for row in rows} == {
+        (layer, units) for layer in ("modes", "dense") for units in "348"
+    }
     assert "97.50 %" in page
+    # What a start covers is found from its weights: a network that solves the task covers all four clusters at its end.
+    run = open_run(tmp_path / "study" / "runs" / f"mixture-gaussian_mixture-{small.seeds}")
+    for member in run.networks(arm="baseline"):
+        row = next(
+            r
+            for r in rows
+            if (r["layer"], int(r["hidden_units"]), int(r["seed"])) == ("dense", member.width, member.seed)
+        )
+        hidden, output = (np.asarray(each.kernel) for each in member.network.maps(member.params).values())
+        if row["solved"] == "True":
+            assert covered(hidden, output[0]) == 4
+
+
+def test_clusters_covered():
+    four = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
+    assert covered(four, np.array([1.0, 1.0, -1.0, -1.0])) == 4
+    assert covered(four, np.array([1.0, 1.0, -1.0, 1.0])) == 3
+    assert covered(four, -np.array([1.0, 1.0, -1.0, -1.0])) == 0
+    assert covered(four[:3], np.array([1.0, 1.0, -1.0])) == 3
 
 
 @pytest.mark.slow
