@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DPI",
+    "FEW",
     "check_seeds",
+    "ends",
     "final_accuracy",
     "markdown_table",
     "mean_and_sd",
+    "over_seeds",
     "percent",
     "pm",
     "save_drawing",
@@ -37,6 +40,10 @@ __all__ = [
 
 DPI = 110
 """Dots an inch of the figures of studies."""
+
+FEW = 5
+"""Values below which no standard deviation is given, but the range: that of two to four values tells next to nothing.
+"""
 
 
 def check_seeds(seeds: int | None, default: int, least: int = 1) -> int:
@@ -75,27 +82,82 @@ def mean_and_sd(values: Any) -> tuple[float, float]:
     return mean, float(finite.std(ddof=1)) if finite.size > 1 else float("nan")
 
 
-def pm(values: Any, digits: int = 1) -> str:
-    """Write mean +- standard deviation over seeds; the mean alone for one seed, and a dash for none.
+def ends(values: Any) -> tuple[float, float, float]:
+    """Return the mean of the finite values and the two ends of their bar.
+
+    Returns:
+        Mean, lower and upper end: one standard deviation from the mean for `FEW` values or more, the least and the
+        largest of two to four, and the mean itself for one. Not a number where there is none.
 
     Example:
-        >>> pm([1.0, 3.0]), pm([2.0]), pm([])
-        ('2.0 +- 1.4', '2.0', '-')
+        >>> ends([1.0, 2.0, 6.0])
+        (3.0, 1.0, 6.0)
     """
-    mean, sd = mean_and_sd(values)
-    if not np.isfinite(mean):
+    finite = np.asarray(values, float).ravel()
+    finite = finite[np.isfinite(finite)]
+    mean, sd = mean_and_sd(finite)
+    if finite.size >= FEW:
+        return mean, mean - sd, mean + sd
+    return (mean, float(finite.min()), float(finite.max())) if finite.size else (mean, mean, mean)
+
+
+def pm(values: Any, digits: int = 1) -> str:
+    """Write mean +- standard deviation of five values or more, mean and range of two to four, one value alone.
+
+    Args:
+        values: one a seed; those that are not finite do not count.
+        digits: after the point.
+
+    Returns:
+        The text; a dash where no value is finite.
+
+    Example:
+        >>> pm([1.0, 2.0, 6.0]), pm([1, 2, 3, 4, 5]), pm([2.0]), pm([])
+        ('3.0 (1.0 to 6.0)', '3.0 +- 1.6', '2.0', '-')
+    """
+    finite = np.asarray(values, float).ravel()
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
         return "-"
-    return f"{mean:.{digits}f}" + (f" +- {sd:.{digits}f}" if np.isfinite(sd) else "")
+    mean, low, high = (f"{value:.{digits}f}" for value in ends(finite))
+    if finite.size >= FEW:
+        return f"{mean} +- {mean_and_sd(finite)[1]:.{digits}f}"
+    return f"{mean} ({low} to {high})" if finite.size > 1 else mean
 
 
 def percent(shares: Any) -> str:
-    """Write shares of 1 in percent, mean +- standard deviation over seeds.
+    """Write shares of 1 in percent, as `pm` does.
 
     Example:
         >>> percent([0.97, 0.98])
-        '97.5 +- 0.7'
+        '97.5 (97.0 to 98.0)'
     """
     return pm(100 * np.asarray(shares, float))
+
+
+def over_seeds(*counts: int, of: str = "seed") -> str:
+    """Say what `pm` writes of some numbers of seeds.
+
+    Args:
+        counts: numbers of seeds on a page; several where its parts differ.
+        of: what there are several of, singular.
+
+    Returns:
+        A phrase for the head of a page or the title of a figure.
+
+    Example:
+        >>> over_seeds(5), over_seeds(3), over_seeds(1)
+        ('mean +- standard deviation over 5 seeds', 'mean and range over 3 seeds', 'one seed')
+        >>> over_seeds(3, 5)
+        'mean and range over 3 seeds, mean +- standard deviation over 5 seeds'
+    """
+    words = [
+        f"mean {'+- standard deviation' if count >= FEW else 'and range'} over {count} {of}s"
+        if count > 1
+        else f"one {of}"
+        for count in dict.fromkeys(counts)
+    ]
+    return ", ".join(words)
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -15,9 +15,10 @@ from modejax.nnx import decompose
 from modejax.nnx.convert import canonical_kernel
 from modejax.plots.decompose import plot_cuts
 from modejax.studies.chains import chain, kept_accuracy
-from modejax.studies.common import check_seeds, markdown_table, percent, pm, write_study
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, percent, pm, write_study
 from modejax.studies.files import check_folder
 from modejax.studies.flax_models import Kind, accuracy, count_parameters, perceptron, train
+from modejax.studies.spread import bars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,7 +120,7 @@ def _page(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[str]:
         def column(key: str, here: list[dict[str, Any]] = here) -> list[float]:
             return [row[key] for row in here]
 
-        energy = " / ".join(pm(100 * np.array(column(key)), 0).split(" ")[0] for key in energies)
+        energy = " / ".join(f"{100 * np.mean(column(key)):.0f}" for key in energies)
         gap = 100 * (np.array(column("tuned")) - np.array(column("mode_trained")))
         accuracies = [percent(column(key)) for key in ("cut", "tuned", "mode_trained")]
         table.append([modes, f"{here[0]['parameters']:,}", energy, *accuracies, pm(gap)])
@@ -132,10 +133,10 @@ def _page(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[str]:
         "every kernel is cut to its P leading singular values (a map of smaller rank keeps its rank), and all factors "
         f"are trained for one more epoch (rate {config['tuning_learning_rate']:g}, cosine). Beside it networks that "
         f"start as P random modes and train for {config['epochs'] + 1} epochs "
-        f"(rate {config['mode_learning_rate']:g}, cosine). Test accuracy in percent, mean +- standard deviation over "
-        f"{config['seeds']} seeds.",
+        f"(rate {config['mode_learning_rate']:g}, cosine). Test accuracy in percent, "
+        f"{over_seeds(config['seeds'])}.",
         "",
-        f"Dense: {percent(dense)} % (least {100 * min(dense):.2f} %) with {rows[0]['dense_parameters']:,} parameters.",
+        f"Dense: {pm(100 * np.array(dense), 2)} % with {rows[0]['dense_parameters']:,} parameters.",
         "",
         *markdown_table([*head, "points between the two"], table),
         "",
@@ -154,6 +155,12 @@ def _draw(rows: list[dict[str, Any]], curves: list[Any]) -> Figure:
     }
     dense = np.array([row["dense"] for row in rows if row["modes"] == numbers[0]])
     cuts = np.array([each.together for each in curves])
-    ax = plot_cuts(figure.subplots(), curves[0].kept, cuts, numbers, series, dense)
-    ax.set_title(f"all maps cut to P modes; mean and standard deviation of {len(dense)} seeds", fontsize=10)
+    means = {name: values.mean(axis=0, keepdims=True) for name, values in series.items()}
+    ax = plot_cuts(figure.subplots(), curves[0].kept, cuts.mean(axis=0, keepdims=True), numbers, means, dense)
+    mean, (below, above) = bars(100 * cuts.T)
+    ax.fill_between(curves[0].kept, mean - below, np.minimum(mean + above, 100), color="C0", alpha=0.2, lw=0)
+    for index, values in enumerate(series.values()):
+        mean, lengths = bars(100 * values.T)
+        ax.errorbar(numbers, mean, lengths, fmt="none", capsize=3, elinewidth=1.2, ecolor=f"C{index + 1}")
+    ax.set_title(f"all maps cut to P modes; {over_seeds(len(dense))}", fontsize=10)
     return figure

@@ -12,9 +12,10 @@ from flax import nnx
 
 from modejax.data import Dataset, load_dataset
 from modejax.plots.comparison import plot_cost
-from modejax.studies.common import check_seeds, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, markdown_table, mean_and_sd, over_seeds, percent, write_study
 from modejax.studies.files import check_folder
 from modejax.studies.flax_models import AttentionNet, ConvNet, Kind, accuracy, count_parameters, train
+from modejax.studies.spread import bars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,7 +127,7 @@ def _page(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[str]:
         "# Mode and spectral layers in Flax models",
         "",
         f"{config['dataset']}, Adam with a cosine schedule, batches of {config['batch']}, {config['epochs']} epochs; "
-        f"test accuracy in percent, mean +- standard deviation over {config['seeds']} seeds (initial values and the "
+        f"test accuracy in percent, {over_seeds(config['seeds'])} (initial values and the "
         f"order of examples). {tuned} Biases, positions and layer norms are trained in every kind. A map of smaller "
         "rank than P takes its rank. Spectral layers train two sets of eigenvalues over frozen eigenvectors.",
         "",
@@ -163,14 +164,22 @@ def _draw(rows: list[dict[str, Any]]) -> Figure:
 
     figure = Figure(figsize=(10, 4.2), layout="constrained", facecolor="white")
     for ax, (model, name) in zip(figure.subplots(1, 2), MODELS.items(), strict=True):
-        series: dict[str, list[tuple[float, float, float]]] = {}
+        series: dict[str, list[list[dict[str, Any]]]] = {}
         for kind, found in _cells(rows, model):
-            mean, sd = mean_and_sd([100 * row["accuracy"] for row in found])
-            series.setdefault(kind.partition(",")[0], []).append((found[0]["parameters"], mean, sd))
-        arrays = {kind: tuple(np.array(values).T) for kind, values in series.items()}
-        plot_cost(ax, arrays, "trained parameters")  # pyright: ignore[reportArgumentType]
+            series.setdefault(kind.partition(",")[0], []).append(found)
+        costs = {kind: np.array([found[0]["parameters"] for found in every]) for kind, every in series.items()}
+        errors = {
+            kind: bars([[100 - 100 * row["accuracy"] for row in found] for found in every])
+            for kind, every in series.items()
+        }
+        means = {kind: (costs[kind], 100 - mean, np.full_like(mean, np.nan)) for kind, (mean, _) in errors.items()}
+        plot_cost(ax, means, "trained parameters")
+        handles: dict[str, Any] = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+        for kind, (mean, lengths) in errors.items():
+            colour = handles[kind][0].get_color()
+            ax.errorbar(costs[kind], mean, lengths, fmt="none", capsize=2.5, elinewidth=1.4, ecolor=colour)
         ax.set_title(name, fontsize=10)
         ax.legend(fontsize=9, frameon=False)
     seeds = len({row["seed"] for row in rows})
-    figure.suptitle(f"mean and standard deviation of {seeds} seeds; modes P = 4, 8, 16 along the line", fontsize=10)
+    figure.suptitle(f"{over_seeds(seeds)}; modes P = 4, 8, 16 along the line", fontsize=10)
     return figure

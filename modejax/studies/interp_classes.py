@@ -28,7 +28,7 @@ from modejax.interpolation import (
     spectrum,
 )
 from modejax.plots.interpolation import plot_matrix
-from modejax.studies.common import save_drawing
+from modejax.studies.common import over_seeds, save_drawing
 from modejax.studies.interp_files import check_seeds, table, text, write_study
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def _construction_lines(records: list[dict[str, Any]], count: int) -> list[str]:
     lines = [
         "## Constructions",
         "",
-        f"60 Gaussian points in 4 dimensions, 2 Gaussian targets; mean and standard deviation over {count} data "
-        "sets; the last hidden layer. Condition: of [Phi, 1] with columns of norm 1.",
+        f"60 Gaussian points in 4 dimensions, 2 Gaussian targets; {over_seeds(count, of='data set')}; "
+        "the last hidden layer. Condition: of [Phi, 1] with columns of norm 1.",
         "",
     ]
     rows = []

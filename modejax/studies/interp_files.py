@@ -39,13 +39,15 @@ def mean_sd(values: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def text(values: Sequence[Any], form: str = ".3g") -> str:
-    """Write mean +- standard deviation.
+    """Write mean +- standard deviation, or mean and range of fewer than `common.FEW` values.
 
     Example:
-        >>> text([1.0, 3.0])
-        '2 +- 1.41'
+        >>> text([1.0, 3.0]), text([1, 2, 3, 4, 5])
+        ('2 (1 to 3)', '3 +- 1.58')
     """
     mean, sd = mean_sd(values)
+    if len(values) < common.FEW:
+        return f"{float(mean):{form}} ({float(min(values)):{form}} to {float(max(values)):{form}})"
     return f"{float(mean):{form}} +- {float(sd):{form}}"
 
 

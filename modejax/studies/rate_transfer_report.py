@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modejax.studies.common import markdown_table
+from modejax.studies.common import markdown_table, over_seeds, percent
 from modejax.studies.rate_transfer import FREE, Kind, verdict
+from modejax.studies.spread import bars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,7 +126,7 @@ def _rate_text(found: BestRates, width: int) -> str:
 def _accuracy_text(measured: Measured) -> str:
     mean = np.where(np.isfinite(measured.error), measured.error, 1.0)[:, -1]
     best = mean[:, np.argmin(mean.mean(axis=0))]
-    return f"{100 * (1 - best.mean()):.1f}" + (f" +- {100 * best.std(ddof=1):.1f}" if len(best) > 1 else "")
+    return percent(1 - best)
 
 
 def table(measured: Mapping[Kind, Measured], found: Mapping[Kind, Mapping[str, BestRates]]) -> list[dict[str, Any]]:
@@ -167,11 +168,15 @@ def draw_rates(
     for ax, (kind, each) in zip(panels, measured.items(), strict=False):
         error = 100 * np.where(np.isfinite(each.error), each.error, np.nan)
         for i, width in enumerate(each.widths):
-            mean = np.nanmean(error[:, i], axis=0)
-            sd = np.nanstd(error[:, i], axis=0, ddof=1) if len(error) > 1 else np.zeros_like(mean)
+            mean, (below, above) = bars(error[:, i].T)
             ax.plot(each.rates, mean, color=colours[float(width)], lw=1.4, label=f"N = {width:g}")
             ax.fill_between(
-                each.rates, np.maximum(mean - sd, mean / 2), mean + sd, color=colours[float(width)], alpha=0.15, lw=0
+                each.rates,
+                np.maximum(mean - below, mean / 2),
+                mean + above,
+                color=colours[float(width)],
+                alpha=0.15,
+                lw=0,
             )
             ax.axvline(found[kind]["error"].rate[i], ymax=0.06, color=colours[float(width)], lw=2)
         ax.set_xscale("log")
@@ -185,7 +190,7 @@ def draw_rates(
     handles = [named[label] for label in labels]
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.suptitle(
-        f"{config.dataset}, {config.epochs} epoch(s), mean and standard deviation of {config.seeds} seeds; ticks at "
+        f"{config.dataset}, {config.epochs} epoch(s), {over_seeds(config.seeds)}; ticks at "
         "the foot: best rate of each width"
     )
     return figure

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, over_seeds, percent, write_study
 from modejax.studies.spectral_perceptron_seeds import against_random, lines, paired_rows
+from modejax.studies.spread import bars
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["Row", "measure", "relevance", "run"]
@@ -178,10 +179,9 @@ def _draw_widths(rows: Sequence[Row], title: str) -> Any:
     for ax, kind, text in zip(panels, ("linear", "relu"), ("linear hidden layer", "ReLU hidden layer"), strict=True):
         widths = sorted({row.width for row in rows if row.kind == kind})
         for index, (name, *_) in enumerate(_FAMILIES):
-            found = [mean_and_sd(100 * np.array(_values(rows, kind, name, width))) for width in widths]
-            mean, sd = map(np.array, zip(*found, strict=True))
+            mean, lengths = bars([100 * np.array(_values(rows, kind, name, width)) for width in widths])
             form = {"color": colours[index], "marker": "os^vDP"[index], "ms": 5, "capsize": 3}
-            ax.errorbar(widths, mean, np.nan_to_num(sd), label=name, **form)
+            ax.errorbar(widths, mean, lengths, label=name, **form)
         set_number_axis(ax, widths)
         ax.set_title(text, fontsize=10)
         ax.set_xlabel("width N (hidden units)")
@@ -241,7 +241,7 @@ def _page(rows: Sequence[Row], config: SweepConfig, scores: np.ndarray, mean: np
         "# Perceptrons with trained eigenvalues",
         "",
         f"{config.dataset}, no biases, AdaMax, batches of {config.batch_size}, {config.epochs} epochs; test accuracy "
-        f"in percent, mean +- standard deviation over {config.seeds} seeds. `as many weights` trains about as many "
+        f"in percent, {over_seeds(config.seeds)}. `as many weights` trains about as many "
         "weights, chosen at random, as there are eigenvalues of both sets; the others keep their initial values.",
         "",
         *markdown_table(
@@ -305,7 +305,7 @@ def run(
     paired = against_random(shared, share, many)
     report(f"eigenvalues against random weights: {many} seeds")
     scores, mean, _ = relevance(quick, report)
-    title = f"{shared.dataset}, {shared.epochs // 2} epochs of AdaMax; mean, sd of {shared.seeds} seeds"
+    title = f"{shared.dataset}, {shared.epochs // 2} epochs of AdaMax; {over_seeds(shared.seeds)}"
     return write_study(
         folder,
         page=[*_page(rows, shared, scores, mean), *lines(paired)],

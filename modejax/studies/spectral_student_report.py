@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import markdown_table, pm
+from modejax.studies.common import markdown_table, over_seeds, pm
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["ENOUGH", "INPUTS", "TEACHER", "Row", "by_factor", "draw", "needed", "page", "students_of"]
@@ -119,7 +119,7 @@ def page(rows: Sequence[Row], kinds: Sequence[str], config: SweepConfig) -> list
         f"ReLU teachers {INPUTS}-{TEACHER}-{TEACHER}-1 ({INPUTS}-{TEACHER}-1 for students of one layer), outputs "
         f"added, 10,000 Gaussian examples, squared error, Adam, batches of {config.batch_size}, {config.epochs} "
         f"epochs, {config.seeds} seeds (initial values). Penalties are in the loss: 5e-4 sum lambda^2 and 0.01 sum "
-        "phi^2 of the first layer beside the mean squared error. Mean +- standard deviation over seeds.",
+        f"phi^2 of the first layer beside the mean squared error. Numbers of nodes: {over_seeds(config.seeds)}.",
         "",
         "Test error of the whole student in units of the targets' variance (geometric mean over seeds):",
         "",

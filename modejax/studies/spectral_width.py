@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import check_seeds, final_accuracy
+from modejax.studies.common import check_seeds, final_accuracy, over_seeds, percent
+from modejax.studies.spread import bars
 from modejax.sweep.config import SweepConfig
 
 __all__ = ["FAMILIES", "Family", "Row", "claims", "measure", "plot_width", "run", "write"]
@@ -113,21 +114,21 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
     return rows
 
 
-def _means(rows: list[Row], family: str) -> list[tuple[int, int, float, float, int]]:
-    """Return width, parameters, mean and standard deviation in percent and number of finite seeds, by width."""
+def _points(rows: list[Row], family: str) -> list[tuple[int, int, np.ndarray]]:
+    """Return width, parameters and the finite accuracies, by width."""
     found = []
     for width in sorted({row.width for row in rows if row.family == family}):
         here = [row for row in rows if row.family == family and row.width == width]
-        values = 100 * np.array([row.accuracy for row in here])
-        values = values[np.isfinite(values)]
-        mean = float(values.mean()) if values.size else float("nan")
-        sd = float(values.std(ddof=1)) if values.size > 1 else float("nan")
-        found.append((width, here[0].parameters, mean, sd, values.size))
+        values = np.array([row.accuracy for row in here])
+        found.append((width, here[0].parameters, values[np.isfinite(values)]))
     return found
 
 
 def claims(rows: list[Row]) -> list[str]:
     """Say at which widths single set < two sets < S-SVD < S-QR < dense holds for the mean accuracies.
+
+    Where it holds, neighbours in it are named of which the least accuracy of the better one is not above the largest of
+    the other.
 
     Args:
         rows: what `measure` returned.
@@ -140,22 +141,29 @@ def claims(rows: list[Row]) -> list[str]:
         >>> claims(rows)
         ['Width 8: the order holds.']
     """
-    table = {family.name: {w: mean for w, _, mean, _, _ in _means(rows, family.name)} for family in FAMILIES}
+    table = {family.name: {width: 100 * v for width, _, v in _points(rows, family.name)} for family in FAMILIES}
+    neighbours = [(low, high) for lows, highs in itertools.pairwise(_ORDER) for low in lows for high in highs]
     sentences = []
     for width in sorted({row.width for row in rows}):
+        pairs = [(low, table[low][width], high, table[high][width]) for low, high in neighbours]
         broken = [
-            f"{low} ({table[low][width]:.2f} %) is not below {high} ({table[high][width]:.2f} %)"
-            for lows, highs in itertools.pairwise(_ORDER)
-            for low in lows
-            for high in highs
-            if not table[low][width] < table[high][width]
+            f"{low} ({_mean(a):.2f} %) is not below {high} ({_mean(b):.2f} %)"
+            for low, a, high, b in pairs
+            if not _mean(a) < _mean(b)
         ]
-        sentences.append(f"Width {width}: " + ("; ".join(broken) if broken else "the order holds") + ".")
+        if not broken:
+            broken = [f"{low} and {high}" for low, a, high, b in pairs if not a.max() < b.min()]
+            broken = ["the order holds", *([f"ranges overlap of {', '.join(broken)}"] if broken else [])]
+        sentences.append(f"Width {width}: {'; '.join(broken)}.")
     return sentences
 
 
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
 def plot_width(rows: list[Row], title: str, path: Path) -> None:
-    """Draw accuracy against width and against trained parameters; bars are one standard deviation over seeds.
+    """Draw accuracy against width and against trained parameters; bars are those of `studies.common.ends`.
 
     Args:
         rows: what `measure` returned.
@@ -172,13 +180,13 @@ def plot_width(rows: list[Row], title: str, path: Path) -> None:
     colours = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
     markers = "osD^vPX*h"
     for index, family in enumerate(FAMILIES):
-        width, parameters, mean, sd, _ = map(np.array, zip(*_means(rows, family.name), strict=True))
+        width, parameters, values = zip(*_points(rows, family.name), strict=True)
+        mean, lengths = bars([100 * each for each in values])
         style = {"color": colours[index], "marker": markers[index], "ms": 5, "lw": 1.5, "capsize": 3}
         if family.name == "dense":
             style |= {"color": "black", "linestyle": "--"}
-        bars = np.nan_to_num(sd)
-        left.errorbar(width, mean, bars, label=family.name, **style)
-        right.errorbar(parameters, mean, bars, **style)
+        left.errorbar(width, mean, lengths, label=family.name, **style)
+        right.errorbar(parameters, mean, lengths, **style)
     set_number_axis(left, sorted({row.width for row in rows}))
     left.set_xlabel("width N (hidden units)")
     left.set_ylabel("test accuracy (%)")
@@ -199,19 +207,19 @@ def _page(rows: list[Row], config: SweepConfig) -> str:
         "",
         f"{config.dataset}, one hidden ReLU layer, biases, AdaMax, batches of {config.batch_size}, "
         f"{config.epochs} epochs, "
-        f"no early stopping; test accuracy in percent after the last epoch, mean +- standard deviation over "
-        f"{config.seeds} seeds (initial values; the order of examples is shared). Trained parameters at width "
+        f"no early stopping; test accuracy in percent after the last epoch, "
+        f"{over_seeds(config.seeds)} (initial values; the order of examples is shared). Trained parameters at width "
         f"{widths[-1]} in the last column.",
         "",
         "| family | learning rate | " + " | ".join(f"N = {width}" for width in widths) + " | parameters |",
         "| --- " * (len(widths) + 3) + "|",
     ]
     for family in FAMILIES:
-        means = _means(rows, family.name)
-        cells = [f"{mean:.1f} +- {sd:.1f}" for _, _, mean, sd, _ in means]
-        lines.append(f"| {family.name} | {family.learning_rate:g} | {' | '.join(cells)} | {means[-1][1]:,} |")
+        points = _points(rows, family.name)
+        cells = [percent(values) for _, _, values in points]
+        lines.append(f"| {family.name} | {family.learning_rate:g} | {' | '.join(cells)} | {points[-1][1]:,} |")
     order = " < ".join("S-QR" if "S-QR" in names[0] else names[0] for names in _ORDER)
-    lines += ["", f"The claim {order} (arXiv 2106.09021), for the means:", ""]
+    lines += ["", f"The claim {order} (arXiv 2106.09021), for the means, and where ranges overlap:", ""]
     lines += [f"- {sentence}" for sentence in claims(rows)]
     lines += ["", "`table.csv` has every network; `figures/accuracy.png` draws them.", ""]
     return "\n".join(lines)
@@ -231,9 +239,7 @@ def write(rows: list[Row], shared: SweepConfig, folder: Path) -> None:
     config = dataclasses.asdict(shared) | {"families": [family._asdict() for family in FAMILIES]}
     for name in ("layer", "layer_options", "learning_rates"):
         del config[name]
-    title = (
-        f"{shared.dataset}, one hidden ReLU layer, {shared.epochs} epochs of AdaMax; mean, sd of {shared.seeds} seeds"
-    )
+    title = f"{shared.dataset}, one hidden ReLU layer, {shared.epochs} epochs of AdaMax; {over_seeds(shared.seeds)}"
     with replaced(folder / "figures" / "accuracy.png") as path:
         plot_width(rows, title, path)
     with replaced(folder / "table.csv") as path, path.open("w", newline="") as file:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from modejax.plots.svr import plot_bars, plot_near_kernel, plot_patterns, plot_significant
-from modejax.studies.common import check_seeds, markdown_table, percent, pm, write_study
+from modejax.plots.svr import plot_near_kernel, plot_patterns
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, percent, pm, write_study
 from modejax.studies.convnet import Trained, kernels, trained_run
 from modejax.studies.files import check_folder
+from modejax.studies.spread import draw_bars, draw_curves
 from modejax.studies.svr_runs import PENALTIES, batch_norm_arms, file_name
 from modejax.svr import derived
 from modejax.weights import canonical
@@ -144,7 +145,7 @@ def _values(rows: list[dict[str, Any]], field: str, **where: Any) -> np.ndarray:
 def _page(rows: list[dict[str, Any]], epochs: list[float], count: int) -> list[str]:
     lines = [
         "# Near-kernels with and without batch norm, with and without a penalty", "",
-        f"Digits, convolutions of equal width after the second; mean +- standard deviation over {count} seeds. "
+        f"Digits, convolutions of equal width after the second; {over_seeds(count)}. "
         "Mass: sum of H^2 over the last quarter of the directions on both sides, over their number, mean over pairs of "
         "layers (chance 0.25). Significant: entries of that corner beyond Bonferroni's 0.05 of the pair, mean over "
         "pairs. Dead: channels below 1 % of the largest norm both as outputs of one layer and as inputs of the next, "
@@ -195,13 +196,11 @@ def _draw_mass(rows: list[dict[str, Any]], epochs: list[float], count: int) -> F
         for norm, name in ((True, "batch norm"), (False, "no batch norm")):
             here: dict[str, Any] = {"penalty": penalty, "batch norm": norm, "folded": False}
             curves[name] = np.stack([_values(rows, "mass", epoch=epoch, **here) for epoch in epochs])
-        plot_significant(epochs, curves, ax, y_label="", percent=False)
+        draw_curves(epochs, curves, ax, y_label="", percent=False)
         ax.axhline(0.25, color="0.3", lw=1, ls=":", label="by chance")
         ax.set_title(penalty, fontsize=10)
     axes[0].set_ylabel("near-kernel mass (last quarter)")
-    figure.suptitle(
-        f"mean \N{PLUS-MINUS SIGN} 1 standard deviation over {count} seeds, mean of three pairs of layers", fontsize=10
-    )
+    figure.suptitle(f"{over_seeds(count)}, mean of three pairs of layers", fontsize=10)
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
@@ -219,9 +218,9 @@ def _draw_final(rows: list[dict[str, Any]], epoch: float, count: int) -> Figure:
             here: dict[str, Any] = {"batch norm": norm, "folded": False, "epoch": epoch}
             values = np.stack([_values(rows, field, penalty=penalty, **here) for penalty in PENALTIES])
             groups[name] = 100 * values if field == "accuracy" else values
-        plot_bars(list(PENALTIES), groups, ax, y_label=label)
+        draw_bars(list(PENALTIES), groups, ax, y_label=label)
         ax.set_ylim(bottom=0)
-    figure.suptitle(f"epoch {epoch:g}; mean \N{PLUS-MINUS SIGN} 1 standard deviation over {count} seeds", fontsize=10)
+    figure.suptitle(f"epoch {epoch:g}; {over_seeds(count)}", fontsize=10)
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure

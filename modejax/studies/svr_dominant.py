@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from modejax.plots.svr import COLOURS, plot_bars, plot_filters, plot_significant
+from modejax.plots.svr import COLOURS, plot_filters
 from modejax.plots.svr_graph import Scale, plot_svr
-from modejax.studies.common import check_seeds, markdown_table, percent, pm, write_study
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, percent, pm, write_study
 from modejax.studies.convnet import ConvRun, Trained, kernels, trained_run
 from modejax.studies.files import check_folder
+from modejax.studies.spread import draw_bars, draw_curves
 from modejax.studies.svr_planted import planted_chain
 from modejax.studies.svr_runs import dominant_runs, file_name, pick
 from modejax.svr import null, svr
@@ -161,7 +162,8 @@ def run(
 def _page(
     rows: Any, planted: Any, runs: dict[str, ConvRun], widths: Any, cosines: Any, draws: int, count: int
 ) -> list[str]:
-    lines = ["# The dominant connection", "", f"Mean +- standard deviation over {count} seeds.", ""]
+    seeds = over_seeds(count, *(config.seeds for config in runs.values()))
+    lines = ["# The dominant connection", "", f"In the tables: {seeds}.", ""]
     lines += [
         "## Planted chains through five layers",
         "",
@@ -177,7 +179,7 @@ def _page(
             table.append([width, f"{limit:.3f}", f"{field} (%)", *cells])
     lines += [*markdown_table(["width", "limit of the cosine", "found", *(f"{each:g}" for each in cosines)], table), ""]
     lines += ["## Trained networks: the chain of leading neurons", ""]
-    head = ["network", "epoch", "test accuracy (%)", "product of E[0,0]", "least E[0,0]"]
+    head = ["network", "epoch", "test accuracy (%)", "log10 of the product of E[0,0]", "least E[0,0]"]
     head += ["log10 p of the leading chain", "leading edges significant", "log10 p of the best chain"]
     table = []
     for name, config in runs.items():
@@ -194,7 +196,7 @@ def _page(
     lines += [*markdown_table(head, table), ""]
     lines += [
         "p-values under the channel-Haar null; those of edges after Bonferroni over their pair (0.05), that of the "
-        "best chain over all chains. Product: geometric mean over seeds.",
+        "best chain over all chains.",
         "",
         "Best chains at the end, by neuron from the first layer on:",
         "",
@@ -227,7 +229,7 @@ def _page(
 
 
 def _log(values: np.ndarray) -> str:
-    return f"10^({pm(np.log10(np.maximum(values, 1e-300)))})"
+    return pm(np.log10(np.maximum(values, 1e-300)))
 
 
 def _layers(rows: list[dict[str, Any]], network: str) -> list[str]:
@@ -253,7 +255,7 @@ def _draw_planted(planted: Any, widths: Any, cosines: Any, draws: int, count: in
             f"width {width}": np.stack([pick(planted, field, width=width, cosine=cosine) for cosine in cosines])
             for width in widths
         }
-        plot_significant(cosines, curves, ax, x_label="planted cosine", y_label="found (%)")
+        draw_curves(cosines, curves, ax, x_label="planted cosine", y_label="found (%)")
         ax.set_title(title, fontsize=10)
     for index, width in enumerate(widths):
         limit = math.sqrt(null.detection_limit(width, tests=width * width).edge)
@@ -262,7 +264,7 @@ def _draw_planted(planted: Any, widths: Any, cosines: Any, draws: int, count: in
         frameon=False,
         fontsize=9,
         loc="lower right",
-        title=f"dotted: limit by the null\n{count} seeds of {draws} networks",
+        title=f"dotted: limit by the null\n{over_seeds(count)},\neach of {draws} networks",
     )
     return figure
 
@@ -294,8 +296,8 @@ def _draw_shares(rows: Any, runs: dict[str, ConvRun]) -> Figure:
             for when, epoch in (("start", config.checkpoints[0]), ("end", config.checkpoints[-1]))
             for law, field in (("Beta", "beta"), ("channel-Haar", "channel-Haar"))
         }
-        plot_bars(_layers(rows, name), groups, ax, line=(100 * LEVEL, "by chance"), log=True)
-        ax.set_title(f"{name}: {config.epochs} epochs, {config.seeds} seeds", fontsize=10)
+        draw_bars(_layers(rows, name), groups, ax, line=(100 * LEVEL, "by chance"), log=True)
+        ax.set_title(f"{name}: {config.epochs} epochs,\n{over_seeds(config.seeds)}", fontsize=9)
         ax.set_xlabel("pair of layers")
     axes[0].set_ylabel("significant edges (%)")
     handles, names = axes[0].get_legend_handles_labels()

@@ -16,9 +16,10 @@ import numpy as np
 import scipy.stats
 from threadpoolctl import threadpool_limits
 
-from modejax.plots.svr import COLOURS, plot_bars, plot_significant, plot_survival
-from modejax.studies.common import check_seeds, markdown_table, pm, write_study
+from modejax.plots.svr import COLOURS, plot_survival
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, pm, write_study
 from modejax.studies.files import check_folder
+from modejax.studies.spread import draw_bars, draw_curves
 from modejax.studies.svr_planted import planted_frame, smooth_kernel
 from modejax.svr import null, svr
 from modejax.svr.edges import edges
@@ -240,8 +241,7 @@ def _page(rows: Any, cases: Any, sizes: Any, tests: Any, count: int, c: int) -> 
     return [
         "# Edges by chance",
         "",
-        f"Mean +- standard deviation over {count} seeds. Rates of false edges in thousandths; nominal "
-        f"{1e3 * LEVEL:.3f}.",
+        f"In the tables: {over_seeds(count)}. Rates of false edges in thousandths; nominal {1e3 * LEVEL:.3f}.",
         "",
         *_frame_lines(rows, cases),
         *_random_kernel_lines(rows, c),
@@ -360,7 +360,7 @@ def _draw_false(rows: Any, cases: Any) -> Figure:
         name: np.stack([1e3 * _of(rows, "calibration", field, c=case[0], z=case[1]) for case in cases])
         for name, field in laws.items()
     }
-    plot_bars(
+    draw_bars(
         [f"c = {case[0]}\nz = {case[1]}" for case in cases],
         groups,
         ax,
@@ -379,17 +379,17 @@ def _draw_smooth(rows: Any, sizes: Any, count: int) -> Figure:
         law: np.stack([1e3 * _of(rows, "smooth", field, kernels=name) for name in names]) for law, field in laws.items()
     }
     groups = {law: values for law, values in groups.items() if np.isfinite(values).any()}
-    plot_bars(names, groups, axes[0], y_label="false edges (thousandths)", line=(1e3 * LEVEL, "nominal"), log=True)
+    draw_bars(names, groups, axes[0], y_label="false edges (thousandths)", line=(1e3 * LEVEL, "nominal"), log=True)
     axes[0].set_title("no alignment, kernels smooth over 3x3", fontsize=10)
     axes[0].legend(frameon=False, fontsize=8)
     curves = {
         f"c = {c}, z = {z}": np.stack([_of(rows, "detection", "detected", c=c, z=z, cosine=each) for each in COSINES])
         for c, z in sizes
     }
-    plot_significant(COSINES, curves, axes[1], x_label="planted cosine", y_label="found after Bonferroni (%)")
+    draw_curves(COSINES, curves, axes[1], x_label="planted cosine", y_label="found after Bonferroni (%)")
     for index, (c, z) in enumerate(sizes):
         limit = math.sqrt(null.detection_limit(c, z, tests=c * c).edge)
         axes[1].axvline(limit, color=COLOURS[index], ls=":", lw=1.2)
-    axes[1].set_title(f"dotted: limit by the null; {count} seeds", fontsize=10)
+    axes[1].set_title(f"dotted: limit by the null; {over_seeds(count)}", fontsize=10)
     axes[1].legend(frameon=False, fontsize=8)
     return figure

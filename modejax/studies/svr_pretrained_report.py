@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modejax.plots.svr import COLOURS, plot_near_kernel
-from modejax.studies.common import markdown_table, pm
+from modejax.studies.common import markdown_table, over_seeds, pm
 from modejax.svr import Description, derived, load_kernel
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _nets(rows: Rows, network: str, fold: str, turned: bool) -> list[Mapping[str
 def page(rows: Rows, nets: Mapping[str, Description], count: int) -> list[str]:
     """Return the lines of the page."""
     lines = ["# Pretrained networks", ""]
-    lines += [f"Turned: the same kernels with outputs turned at random, mean +- standard deviation over {count}.", ""]
+    lines += [f"Turned: the same kernels with outputs turned at random, {over_seeds(count, of='draw')}.", ""]
     lines += ["## Leading edges, channel-Haar null, Bonferroni (0.05) over the pair", ""]
     head = [
         "network",

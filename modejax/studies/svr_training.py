@@ -16,13 +16,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from modejax.plots.style import set_number_axis
-from modejax.plots.svr import plot_significant
 from modejax.plots.svr_graph import plot_svr
-from modejax.studies.common import check_seeds, markdown_table, percent, pm
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, percent, pm
 from modejax.studies.convnet import ConvRun, Trained, kernels, trained_run
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import trained_run as trained_sweep
+from modejax.studies.spread import draw_curves
 from modejax.studies.svr_runs import fc_run, file_name, pick, sweeps
 from modejax.svr import derived, members, null, svr
 from modejax.sweep.config import SweepConfig
@@ -172,8 +172,8 @@ def _page(
     lines = [
         "# The graph during training, and over width and modes", "",
         f"{config.dataset}, dense network with hidden widths {list(config.hidden)}, no biases, SGD "
-        f"{config.learning_rate:g}, batch {config.batch}, {config.images} images; mean +- standard deviation over "
-        f"{count} seeds. Shares of edges beyond three standard deviations (by chance {100 * LEVEL:.3f} %).", "",
+        f"{config.learning_rate:g}, batch {config.batch}, {config.images} images; {over_seeds(count)}. "
+        f"Shares of edges beyond three standard deviations (by chance {100 * LEVEL:.3f} %).", "",
         "## Significant edges (%)", "",
     ]  # fmt: skip
     pairs = _layers(rows)
@@ -207,7 +207,8 @@ def _page(
     lines += [*markdown_table(head, table), "", "## Sweep: significant edges (%) between neurons of the rank", ""]
     some = configs["modes"]
     lines += [
-        f"{some.dataset}, two hidden layers, {some.epochs} epochs, {some.seeds} seeds; in brackets the test accuracy.",
+        f"{some.dataset}, two hidden layers, {some.epochs} epochs, {over_seeds(some.seeds)}; after the semicolon the "
+        "test accuracy (%).",
         "",
     ]
     kinds = sorted({row["modes"] for row in swept}, key=lambda modes: modes or 10**6)
@@ -217,7 +218,7 @@ def _page(
             cells = []
             for modes in kinds:
                 here = {"width": width, "modes": modes, "layers": pair, "first": 0}
-                cells.append(f"{_share(pick(swept, 'share', **here))} ({percent(pick(swept, 'accuracy', **here))})")
+                cells.append(f"{_share(pick(swept, 'share', **here))}; {percent(pick(swept, 'accuracy', **here))}")
             table.append([width, *cells])
         lines += [f"Layers {pair}:", "", *markdown_table(["width", *map(_kind, kinds)], table), ""]
     lines += ["## Dense networks: significant edges (%) between the first neurons of both layers", ""]
@@ -252,7 +253,7 @@ def _draw_measures(figure: Figure, rows: list[dict[str, Any]], count: int) -> No
             f"layers {pair}": np.stack([pick(rows, field, epoch=epoch, layers=pair) for epoch in epochs])
             for pair in pairs
         }
-        plot_significant(
+        draw_curves(
             epochs, curves, ax, y_label=label, percent=field == "share", chance=LEVEL if field == "share" else None
         )
     names = {"path": "path metric", "squares": "sum of squared weights"}
@@ -261,10 +262,10 @@ def _draw_measures(figure: Figure, rows: list[dict[str, Any]], count: int) -> No
         for field, name in names.items()
     }
     curves = {name: values - values[0] for name, values in curves.items()}
-    plot_significant(epochs, curves, axes[3], y_label="log10 of the ratio to epoch 0", percent=False)
+    draw_curves(epochs, curves, axes[3], y_label="log10 of the ratio to epoch 0", percent=False)
     axes[0].legend(frameon=False, fontsize=8)
     axes[3].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"mean \N{PLUS-MINUS SIGN} 1 standard deviation over {count} seeds", fontsize=10)
+    figure.suptitle(over_seeds(count), fontsize=10)
 
 
 def _draw_frames(figure: Figure, trained: Trained) -> None:
@@ -291,21 +292,18 @@ def _draw_sweep(figure: Figure, swept: list[dict[str, Any]], configs: dict[str, 
             )
             for kind in (*modes, 0)
         }
-        plot_significant(widths, curves, top, x_label="width N", chance=LEVEL)
+        draw_curves(widths, curves, top, x_label="width N", chance=LEVEL)
         curves = {
             f"N = {width}": np.stack(
                 [pick(swept, "share", width=width, modes=kind, layers=pair, first=0) for kind in modes]
             )
             for width in widths
         }
-        plot_significant(modes, curves, below, x_label="modes P", chance=LEVEL)
+        draw_curves(modes, curves, below, x_label="modes P", chance=LEVEL)
         top.set_title(f"layers {pair}", fontsize=10)
         set_number_axis(top, widths)
         set_number_axis(below, modes)
     for row in axes:
         row[0].legend(frameon=False, fontsize=8)
     some = configs["modes"]
-    figure.suptitle(
-        f"{some.dataset}, {some.epochs} epochs, mean \N{PLUS-MINUS SIGN} 1 standard deviation over {some.seeds} seeds",
-        fontsize=10,
-    )
+    figure.suptitle(f"{some.dataset}, {some.epochs} epochs, {over_seeds(some.seeds)}", fontsize=10)

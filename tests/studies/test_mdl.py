@@ -216,6 +216,6 @@ def test_verdicts_compare_the_mean_loss_with_the_target():
     )
     found = verdicts(curves, 10)
     assert [holds for _, _, holds in found] == [True, True, True, False]
-    assert found[2][1] == "18.00 +- 0.00"
+    assert found[2][1] == "18.00 (18.00 to 18.00)"
     assert verdict([]) == "too few widths for a slope"
     assert pm([np.nan]) == "-"

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from modejax.errors import InputError
 from modejax.extent import Extent
@@ -21,7 +23,8 @@ from modejax.studies import (
     spectral_student,
     spectral_student_report,
 )
-from modejax.studies.common import mean_and_sd, percent
+from modejax.studies.common import ends, mean_and_sd, over_seeds, percent, pm
+from modejax.studies.spread import draw_bars, draw_curves
 
 OURS = [name for name in STUDIES if name.startswith("spectral-") and name != "spectral-width"]
 
@@ -37,8 +40,41 @@ def files(folder):
 
 def test_statistics_leave_out_what_is_not_finite():
     assert mean_and_sd([1.0, 2.0, float("nan")]) == (1.5, pytest.approx(0.5**0.5))
-    assert percent([0.5, 0.6, float("inf")]) == "55.0 +- 7.1"
+    assert percent([0.5, 0.6, float("inf")]) == "55.0 (50.0 to 60.0)"
     assert percent([]) == "-"
+
+
+@pytest.mark.parametrize(
+    ("count", "text", "words"),
+    [
+        (1, "1.00", "one seed"),
+        (2, "1.50 (1.00 to 2.00)", "mean and range over 2 seeds"),
+        (4, "2.50 (1.00 to 4.00)", "mean and range over 4 seeds"),
+        (5, "3.00 +- 1.58", "mean +- standard deviation over 5 seeds"),
+    ],
+)
+def test_few_seeds_have_a_range_and_no_standard_deviation(count, text, words):
+    values = np.arange(1.0, count + 1)
+    assert pm(values, 2) == pm([*values, np.nan], 2) == text
+    assert over_seeds(count) == words
+    mean, low, high = ends(values)
+    assert (mean, low, high) == pytest.approx(
+        (values.mean(), 1, count) if count < 5 else (3, 3 - 2.5**0.5, 3 + 2.5**0.5)
+    )
+    assert np.isnan(ends([np.nan])).all()
+
+
+def test_bars_and_bands_of_figures_end_where_the_text_does():
+    few, many = np.array([[1.0, 2.0, 6.0, np.nan, np.nan]]), np.arange(1.0, 6.0)[None]
+    ax = Figure().subplots()
+    draw_bars(["a"], {"few": few, "many": many}, ax, log=True)
+    lines = [each.get_segments() for each in ax.collections if isinstance(each, LineCollection)]
+    drawn = [each[0][:, 1] for each in lines if each and len(each[0]) == 2 and np.isfinite(each[0]).all()]
+    np.testing.assert_allclose(drawn, [[1, 6], [3 - 2.5**0.5, 3 + 2.5**0.5]])
+    ax = Figure().subplots()
+    draw_curves([0, 1], {"few": np.tile(few, (2, 1)), "many": np.tile(many, (2, 1))}, ax, percent=False)
+    bands = [each.get_paths()[0].vertices[:, 1] for each in ax.collections if each.get_paths()]
+    np.testing.assert_allclose([(each.min(), each.max()) for each in bands][-2:], drawn)
 
 
 @pytest.mark.slow
