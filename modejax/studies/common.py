@@ -119,7 +119,7 @@ def pm(values: Any, digits: int = 1) -> str:
     finite = finite[np.isfinite(finite)]
     if not finite.size:
         return "-"
-    mean, low, high = (f"{value:.{digits}f}" for value in ends(finite))
+    mean, low, high = (f"{value:z.{digits}f}" for value in ends(finite))
     if finite.size >= FEW:
         return f"{mean} +- {mean_and_sd(finite)[1]:.{digits}f}"
     return f"{mean} ({low} to {high})" if finite.size > 1 else mean

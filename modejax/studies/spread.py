@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["bars", "draw_bars", "draw_curves"]
 
 
-def bars(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+def bars(points: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the means of several points, and the lengths of their bars as `Axes.errorbar` takes them.
 
     Args:
@@ -66,6 +66,8 @@ def draw_bars(
     names: Sequence[str], groups: Mapping[str, np.ndarray], ax: Axes, *, log: bool = False, **options: Any
 ) -> None:
     """Draw groups of bars as `plot_bars` does, with error bars of `ends`.
+
+    On a logarithmic axis an error bar does not reach below a tenth of the mean.
 
     Args:
         names: what stands below the bars.

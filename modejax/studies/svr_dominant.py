@@ -260,12 +260,9 @@ def _draw_planted(planted: Any, widths: Any, cosines: Any, draws: int, count: in
     for index, width in enumerate(widths):
         limit = math.sqrt(null.detection_limit(width, tests=width * width).edge)
         axes[0].axvline(limit, color=COLOURS[index], ls=":", lw=1.2)
-    axes[1].legend(
-        frameon=False,
-        fontsize=9,
-        loc="lower right",
-        title=f"dotted: limit by the null\n{over_seeds(count)},\neach of {draws} networks",
-    )
+    axes[1].legend(frameon=False, fontsize=9, loc="lower right")
+    text = f"{over_seeds(count)}, each of {draws} networks; dotted: limit by the null"
+    figure.suptitle(text, fontsize=10)
     return figure
 
 
@@ -302,6 +299,7 @@ def _draw_shares(rows: Any, runs: dict[str, ConvRun]) -> Figure:
     axes[0].set_ylabel("significant edges (%)")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    figure.suptitle("error bars end at a tenth of the mean where they would go below", fontsize=9)
     return figure
 
 
