@@ -390,6 +390,6 @@ def _draw_smooth(rows: Any, sizes: Any, count: int) -> Figure:
     for index, (c, z) in enumerate(sizes):
         limit = math.sqrt(null.detection_limit(c, z, tests=c * c).edge)
         axes[1].axvline(limit, color=COLOURS[index], ls=":", lw=1.2)
-    axes[1].set_title(f"dotted: limit by the null; {over_seeds(count)}", fontsize=10)
+    axes[1].set_title(f"dotted: limit by the null\n{over_seeds(count)}", fontsize=9)
     axes[1].legend(frameon=False, fontsize=8)
     return figure
