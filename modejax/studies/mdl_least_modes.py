@@ -14,7 +14,7 @@ import numpy as np
 
 from modejax.errors import InputError
 from modejax.modes import growth_fits, least_modes
-from modejax.studies.common import check_seeds, markdown_table, pm
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, pm
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_least_runs import KINDS, choose, grid, joined, rate_search, wider_search
@@ -198,7 +198,7 @@ def _accuracy_lines(config: SweepConfig, data: xarray.Dataset, dense: xarray.Dat
         "## Accuracy",
         "",
         f"All {config.num_networks} networks in one program, on the whole training set; test accuracy in percent after "
-        f"the last epoch, mean +- standard deviation over {count} seed(s), each with its own order of batches.",
+        f"the last epoch, {over_seeds(count)}, each with its own order of batches.",
         "",
         *markdown_table(["P", *(f"N = {n}" for n in widths)], table),
         "",

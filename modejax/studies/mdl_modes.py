@@ -13,7 +13,7 @@ import numpy as np
 
 from modejax.modes import mode_measures, rank_correlations, ranked_curves
 from modejax.modes.importance import MEASURES
-from modejax.studies.common import check_seeds, markdown_table, pm
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, pm
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import frontier, long_training, trained_run
@@ -158,7 +158,7 @@ def _accuracy_lines(
         last = 100 * result.test_accuracy.sel(learning_rate=0.003).isel(epoch=-1)
         table.append([f"P = {config.modes[0]}", f"{int(result.num_parameters.values.ravel()[0]):,}", pm(last, 2)])
     return [
-        f"{long.dataset}, two hidden layers of {long.widths[0]}, plain gauge. Mean +- standard deviation over seeds.",
+        f"{long.dataset}, two hidden layers of {long.widths[0]}, plain gauge; {over_seeds(count)}.",
         "",
         "## Accuracy of the long schedule",
         "",
@@ -200,8 +200,8 @@ def _decline_lines(measures: xarray.Dataset) -> list[str]:
                     layer,
                     name.replace("_", " "),
                     pm(curves[:, 0], 2),
-                    f"{pm(middle, 1)} (rank {last // 2})",
-                    f"{np.median(curves[:, 0] / np.maximum(curves[:, -1], 1e-12)):.3g} (rank {last}, median)",
+                    f"{pm(middle, 1)}, rank {last // 2}",
+                    f"{np.median(curves[:, 0] / np.maximum(curves[:, -1], 1e-12)):.3g}, rank {last} (median)",
                 ]
             )
     return [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modejax.studies.common import check_seeds, markdown_table, pm
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, pm
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import long_training, trained_run
@@ -108,8 +108,8 @@ def run(
         "",
         f"{plain.dataset}, N = {plain.widths[0]}, plain gauge, learning rate 0.003 halved every {plain.halve_every} of "
         f"{plain.epochs} epochs, weight decay 0.001. One map is cut, the others are intact; the order is that of the "
-        "importance tau of each network. Test accuracy in percent, mean +- standard deviation over "
-        f"{count} seed(s){'' if count > 1 else ' (one seed: no error bars)'}; random orders are means of {draws} draws "
+        "importance tau of each network. Test accuracy in percent, "
+        f"{over_seeds(count)}; random orders are means of {draws} draws "
         "for each network.",
         "",
         *_family_lines(families),

@@ -21,7 +21,7 @@ from modejax.modes import (
     participation_dimension,
 )
 from modejax.modes.subspaces import Alignment, second_moment_overlap
-from modejax.studies.common import check_seeds, markdown_table, pm
+from modejax.studies.common import check_seeds, markdown_table, over_seeds, pm
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
 from modejax.studies.mdl_runs import dense_control, long_training, trained_run
@@ -170,10 +170,9 @@ def _page(
         "",
         f"{plain.dataset}, N = {width}, two hidden layers, {plain.epochs} epochs, learning rate halved every "
         f"{plain.halve_every}, weight decay "
-        f"{plain.weight_decays[0]:g} for all networks; mode networks with rate 0.003. Mean +- standard deviation "
-        f"over seeds ({count} of the mode networks, "
-        f"{dense_seeds} of the dense ones); test set. `mode start`: dense networks that start from the weights of "
-        f"the mode networks with P = {plain.modes[0]}.",
+        f"{plain.weight_decays[0]:g} for all networks; mode networks with rate 0.003. Test set; {over_seeds(count)} of "
+        f"the mode networks, {over_seeds(dense_seeds)} of the dense ones. `mode start`: dense networks that start from "
+        f"the weights of the mode networks with P = {plain.modes[0]}.",
         "",
         "## Hidden activity",
         "",
@@ -193,7 +192,7 @@ def _page(
     page += [*markdown_table(head, lines), "", "## Weights", ""]
     page += [
         "Dimension of each weight matrix, (tr W W^T)^2 / tr (W W^T)^2, and overlap of W^l W^l^T with (W^{l+1})^T "
-        "W^{l+1} in hidden layer l (in brackets: of a random turn).",
+        "W^{l+1} in hidden layer l (after the semicolon: of a random turn).",
         "",
     ]
     lines = []
@@ -201,7 +200,7 @@ def _page(
         cells = [pm(found["weight dimension"][:, i]) for i in range(found["weight dimension"].shape[1])]
         for layer in range(found["kernel overlap"].shape[1]):
             chance = found["kernel overlap, chance"][:, layer].mean()
-            cells.append(f"{pm(found['kernel overlap'][:, layer], 3)} ({chance:.3f})")
+            cells.append(f"{pm(found['kernel overlap'][:, layer], 3)}; {chance:.3f}")
         lines.append([name, *cells])
     maps = len(lines[0]) - 3
     head = ["network", *(f"map {i + 1}" for i in range(maps)), "overlap, layer 1", "overlap, layer 2"]
@@ -209,7 +208,7 @@ def _page(
     page += [
         "Dimension of the sets, in order from the input: in 1, out 1, in 2, out 2, in 3 (covariance over modes). "
         "Overlap of the two sets in each hidden layer: of "
-        "their spans, and with every pattern scaled by the gauge-free size of its mode; chance in brackets.",
+        "their spans, and with every pattern scaled by the gauge-free size of its mode; chance after the semicolon.",
         "",
     ]
     lines = []
@@ -220,7 +219,7 @@ def _page(
         for layer in range(found["alignment overlap"].shape[1]):
             for key in ("overlap", "weighted"):
                 chance = found[f"alignment {key}_random"][:, layer].mean()
-                cells.append(f"{pm(found[f'alignment {key}'][:, layer], 3)} ({chance:.3f})")
+                cells.append(f"{pm(found[f'alignment {key}'][:, layer], 3)}; {chance:.3f}")
         lines.append([name, *cells])
     head = ["network", "in 1", "out 1", "in 2", "out 2", "in 3"]
     head += [f"{key}, layer {layer}" for layer in (1, 2) for key in ("spans", "scaled")]
