@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from modejax.draws import normal_matrix
+from modejax.draws import normal_matrix, uniform_matrix
 from modejax.errors import InputError
 from modejax.extent import Extent, as_extent
 from modejax.layers.base import Family, plus_bias, times
@@ -35,7 +35,8 @@ class Dense(Family):
             with w_ij ~ Normal(0, 1) trained, as in the dense networks that the mode-decomposition paper
             (arXiv 2208.09859) compares with. Both give an ordinary dense layer; under Adam the second moves
             its weights 1 / sqrt(fan_in) times as far per step. `"mode"`: the very W from which a mode layer with
-            `start_modes` modes and the same key starts, as a control for what its start alone does.
+            `start_modes` modes and the same key starts, as a control for what its start alone does. `"glorot"`: W_ij
+            uniform up to sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, AISTATS 2010), which Keras takes by default.
         start_modes: the number of modes of the start `"mode"`.
         gauge: `"plain"`: W as the start says. `"width_free"`: W = w / fan_in with w trained, which starts from He's W,
             and from an entry of Normal(0, 2) / fan_in in the map to the outputs. A step of Adam then changes
@@ -58,7 +59,7 @@ class Dense(Family):
     """
 
     use_bias: bool = False
-    start: Literal["he", "paper", "mode"] = "he"
+    start: Literal["he", "paper", "mode", "glorot"] = "he"
     start_modes: int = 0
     gauge: Literal["plain", "width_free"] = "plain"
     to_outputs: bool = False
@@ -66,8 +67,8 @@ class Dense(Family):
     def __post_init__(self) -> None:
         """Check the options."""
         start, start_modes = self.start, self.start_modes
-        if start not in ("he", "paper", "mode"):
-            raise InputError(f"unknown start {start!r} of a dense layer; allowed: he, mode, paper")
+        if start not in ("he", "paper", "mode", "glorot"):
+            raise InputError(f"unknown start {start!r} of a dense layer; allowed: glorot, he, mode, paper")
         if start == "mode" and start_modes < 1:
             raise InputError(f"the start mode needs a number of modes of at least 1, got start_modes={start_modes!r}")
         if start != "mode" and start_modes:
@@ -96,6 +97,8 @@ class Dense(Family):
             scale = 1 / fan_in.size
         elif self.start == "he":
             weight = normal_matrix(key, fan_out, fan_in) * jnp.sqrt(2 / fan_in.size)
+        elif self.start == "glorot":
+            weight = uniform_matrix(key, fan_out, fan_in) * jnp.sqrt(6 / (fan_in.size + fan_out.size))
         else:
             weight = normal_matrix(key, fan_out, fan_in)
             scale = 1 / jnp.sqrt(fan_in.size)

@@ -15,6 +15,7 @@ from modejax.layers.check import check_family
 
 SOUND = {
     "dense paper": layers.Dense(use_bias=True, start="paper"),
+    "dense glorot": layers.Dense(start="glorot"),
     "mode": layers.Mode(),
     "mode biased": layers.Biased(layers.Mode(gauge="scaled")),
     "mode width-free": layers.Mode(gauge="width_free"),

@@ -15,6 +15,7 @@ FAMILIES = {
     "dense": (layers.Dense(), False),
     "dense bias": (layers.Dense(use_bias=True), False),
     "dense paper": (layers.Dense(start="paper"), False),
+    "dense glorot": (layers.Dense(start="glorot"), False),
     "dense paper bias": (layers.Dense(start="paper", use_bias=True), False),
     "mode": (layers.Mode(), True),
     "mode scaled": (layers.Mode(gauge="scaled"), True),

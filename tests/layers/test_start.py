@@ -24,6 +24,8 @@ N_LN_N = N * math.log(N)
 STARTS = {
     "dense": (layers.Dense(), None, 2 / N, {"weight": 2 / N}),
     "dense paper": (layers.Dense(start="paper"), None, 1 / N, {"weight": 1}),
+    # A square of a number uniform on (-a, a) is a^2 / 3 on average.
+    "dense glorot": (layers.Dense(start="glorot"), None, 2 / (N + FAN_OUT), {"weight": 2 / (N + FAN_OUT)}),
     "mode": (layers.Mode(), P, P / N_LN_N, dict.fromkeys(("xi_out", "sigma", "xi_in"), N_LN_N ** (-1 / 3))),
     "mode scaled": (
         layers.Mode(gauge="scaled"),
