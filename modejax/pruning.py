@@ -2,7 +2,8 @@
 
 A node is dropped by setting its activation to 0, after the activation function. That removes it whatever the layer:
 with both sets of eigenvalues trained, setting lambda_out to 0 alone would leave W = lambda_in phi. One percentile is
-taken over the scores of all hidden layers together; outputs are never dropped, and there is no training afterwards.
+taken over the scores of all hidden layers together, or, where asked for, over those of each layer by itself; outputs
+are never dropped, and there is no training afterwards.
 `drop_nodes` makes parameters to train on from. Weights are cut by their size, each map by itself.
 
 References:
@@ -36,7 +37,9 @@ __all__ = [
     "PruningCurve",
     "drop_nodes",
     "kept_nodes",
+    "masked_curve",
     "node_scores",
+    "percentile_masks",
     "pruning_curve",
     "weight_curve",
 ]
@@ -106,15 +109,23 @@ def node_scores(
 
 
 def kept_nodes(
-    scores: Sequence[Float[Array, " units"]], sizes: Sequence[Extent], percentile: float | Float[Array, ""]
+    scores: Sequence[Float[Array, " units"]],
+    sizes: Sequence[Extent],
+    percentile: float | Float[Array, ""],
+    *,
+    by_layer: bool = False,
 ) -> tuple[Bool[Array, " units"], ...]:
-    """Say which nodes stay when those below a percentile of all scores together go.
+    """Say which nodes stay when those below a percentile of the scores go.
+
+    One percentile over all hidden layers compares scores of different layers; where these have different scales, as
+    sums over fan-ins of different sizes have, it may empty a layer. A percentile for each layer does not.
 
     Args:
         scores: one vector for each hidden layer.
         sizes: the extents of the hidden layers.
         percentile: from 0 to below 100, interpolated between neighbours; a score equal to it stays, so that at
             least one node does.
+        by_layer: whether the percentile is that of each layer by itself instead of that of all layers together.
 
     Returns:
         One mask for each hidden layer, False on padding.
@@ -125,11 +136,20 @@ def kept_nodes(
     Example:
         >>> kept_nodes([jnp.array([3.0, 1.0, 2.0])], [Extent(3, 3)], 50.0)[0].tolist()
         [True, False, True]
+        >>> two = [jnp.array([4.0, 3.0]), jnp.array([2.0, 1.0])], [Extent(2, 2), Extent(2, 2)]
+        >>> [each.tolist() for each in kept_nodes(*two, 50.0)]
+        [[True, True], [False, False]]
+        >>> [each.tolist() for each in kept_nodes(*two, 50.0, by_layer=True)]
+        [[True, False], [True, False]]
     """
     if len(scores) != len(sizes):
         raise InputError(f"one vector of scores for each hidden layer is needed, got {len(scores)} for {len(sizes)}")
     if not isinstance(percentile, jax.Array) and not 0 <= percentile < 100:
         raise InputError(f"a percentile must be a number from 0 to below 100, got {percentile!r}")
+    if by_layer:
+        return tuple(
+            mask for one, size in zip(scores, sizes, strict=True) for mask in kept_nodes([one], [size], percentile)
+        )
     dtype = scores[0].dtype
     everything = jnp.sort(
         jnp.concatenate([jnp.where(n.mask, each, jnp.inf) for n, each in zip(sizes, scores, strict=True)])
@@ -169,6 +189,8 @@ def pruning_curve(
     scores: Sequence[Float[Array, " units"]],
     block: Block,
     percentiles: Sequence[float],
+    *,
+    by_layer: bool = False,
 ) -> PruningCurve:
     """Measure a block of examples with the nodes below each percentile dropped.
 
@@ -179,6 +201,7 @@ def pruning_curve(
         scores: one vector for each hidden layer, as `node_scores` gives them.
         block: inputs, targets, and False on rows that only fill up the block.
         percentiles: percentages of nodes to drop, each from 0 to below 100.
+        by_layer: whether a percentile is that of each hidden layer by itself instead of that of all of them together.
 
     Returns:
         Right answers and losses.
@@ -195,9 +218,67 @@ def pruning_curve(
         >>> pruning_curve(network, training.cross_entropy, params, scores, block, [0, 50]).right.shape
         (2,)
     """
-    wanted = _checked(percentiles)
-    sizes = network.units[1:-1]
-    first = network.between(params, network.enter(block[0]), 0, 1)  # the same for every percentile
+    masks = percentile_masks(scores, network.units[1:-1], percentiles, by_layer=by_layer)
+    return masked_curve(network, loss, params, masks, block)
+
+
+def percentile_masks(
+    scores: Sequence[Float[Array, " units"]],
+    sizes: Sequence[Extent],
+    percentiles: Sequence[float],
+    *,
+    by_layer: bool = False,
+) -> tuple[Bool[Array, "percentiles units"], ...]:
+    """Say which nodes stay at each percentile; see `kept_nodes`.
+
+    Args:
+        scores: one vector for each hidden layer.
+        sizes: the extents of the hidden layers.
+        percentiles: percentages of nodes to drop, each from 0 to below 100.
+        by_layer: whether a percentile is that of each hidden layer by itself instead of that of all of them together.
+
+    Returns:
+        One array for each hidden layer, a row for each percentile.
+
+    Raises:
+        InputError: if a percentile is not allowed or there is none.
+
+    Example:
+        >>> percentile_masks([jnp.array([3.0, 1.0, 2.0])], [Extent(3, 3)], [0, 50])[0].tolist()
+        [[True, True, True], [True, False, True]]
+    """
+    wanted = jnp.asarray(_checked(percentiles), scores[0].dtype)
+    return jax.vmap(lambda percentile: kept_nodes(scores, sizes, percentile, by_layer=by_layer))(wanted)
+
+
+def masked_curve(
+    network: Chain,
+    loss: Loss,
+    params: Params,
+    masks: Sequence[Bool[Array, "cases units"]],
+    block: Block,
+) -> PruningCurve:
+    """Measure a block of examples with the hidden nodes dropped that masks leave out, one case after another.
+
+    Args:
+        network: the network.
+        loss: the loss, which says what a right answer is.
+        params: the network's parameters.
+        masks: one array for each hidden layer, a row for each case; False: the node is dropped.
+        block: inputs, targets, and False on rows that only fill up the block.
+
+    Returns:
+        Right answers and losses of each case.
+
+    Example:
+        >>> from modejax import layers, networks, training
+        >>> network = networks.mlp([4, 3, 2], layers.Dense())
+        >>> params = network.init(jax.random.key(0))
+        >>> block = jnp.ones((5, 4)), jnp.zeros(5, jnp.int32), jnp.full(5, True)
+        >>> masked_curve(network, training.cross_entropy, params, [jnp.full((4, 3), True)], block).right.shape
+        (4,)
+    """
+    first = network.between(params, network.enter(block[0]), 0, 1)  # the same for every case
 
     def left(kept: tuple[Bool[Array, " units"], ...]) -> PruningCurve:
         h = first
@@ -206,9 +287,7 @@ def pruning_curve(
             h = network.between(params, h, index + 1, index + 2)
         return _tally(loss, h, block)
 
-    # All masks before the loop: the scores, the same for every percentile, are sorted once.
-    masks = jax.vmap(lambda percentile: kept_nodes(scores, sizes, percentile))(jnp.asarray(wanted, first.dtype))
-    return jax.lax.map(left, masks)
+    return jax.lax.map(left, tuple(masks))
 
 
 def weight_curve(

@@ -69,6 +69,20 @@ def test_the_percentile_is_that_of_numpy_over_all_hidden_layers(percentile):
     assert sum(int(each.sum()) for each in kept) == 16 - int((np.concatenate(scores) < threshold).sum())
 
 
+@pytest.mark.parametrize("percentile", PERCENTILES)
+def test_by_layer_the_percentile_is_that_of_numpy_over_each_hidden_layer(percentile):
+    rng = np.random.default_rng(1)
+    scores = [rng.random(9), 100 + rng.random(7)]
+    padded = [jnp.asarray(np.pad(each, (0, 3))) for each in scores]
+    kept = jax.jit(lambda n, m: kept_nodes(padded, [Extent(12, n), Extent(10, m)], percentile, by_layer=True))(9, 7)
+    for found, score in zip(kept, scores, strict=True):
+        np.testing.assert_array_equal(found[: score.size], score >= np.percentile(score, percentile))
+        assert not np.asarray(found[score.size :]).any()
+    if percentile == 50:  # one percentile over both takes the whole first layer, whose scores are smaller
+        assert [int(each.sum()) for each in kept] == [5, 4]
+        assert not kept_nodes(scores, [Extent(9, 9), Extent(7, 7)], 60.0)[0].any()
+
+
 @pytest.mark.parametrize("variant", ["single_set", pytest.param("two_set", marks=pytest.mark.slow)])
 def test_the_curve_is_that_of_smaller_networks(variant):
     """Rows and columns of dropped nodes are cut out of the dense matrices, and the rest is evaluated by itself."""
@@ -77,11 +91,16 @@ def test_the_curve_is_that_of_smaller_networks(variant):
     x, y = rng.normal(size=(200, SIZES[0])), rng.integers(0, SIZES[-1], 200)
     counts = np.arange(200) < 190
     scores = node_scores(network, params, "throughput")
-    found = jax.jit(
-        lambda x, y, counts: pruning_curve(network, cross_entropy, params, scores, (x, y, counts), PERCENTILES)
-    )(x, y, counts).right
-    for percentile, right in zip(PERCENTILES, found, strict=True):
-        kept = [np.flatnonzero(each) for each in kept_nodes(scores, network.units[1:-1], percentile)]
+    found, by_layer = jax.jit(
+        lambda x, y, counts: [
+            pruning_curve(network, cross_entropy, params, scores, (x, y, counts), PERCENTILES, by_layer=each).right
+            for each in (False, True)
+        ]
+    )(x, y, counts)
+    cases = [*zip(PERCENTILES, [False] * 6, found, strict=True), *zip(PERCENTILES, [True] * 6, by_layer, strict=True)]
+    for percentile, each_layer, right in cases:
+        masks = kept_nodes(scores, network.units[1:-1], percentile, by_layer=each_layer)
+        kept = [np.flatnonzero(each) for each in masks]
         kept = [np.arange(SIZES[0]), *kept, np.arange(SIZES[-1])]
         h = x
         for index, kernel in enumerate(network.kernels(params)):

@@ -84,7 +84,7 @@ _GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "curves": (
         "Accuracy of networks cut back to some of their modes, and of pruned ones.",
-        ("truncate_every", "order", "cut", "kept", "draws", "prune", "percentiles"),
+        ("truncate_every", "order", "cut", "kept", "draws", "prune", "percentiles", "prune_by_layer"),
     ),
     "arms": (
         "Other networks in the same program, and the dense baseline.",

@@ -175,6 +175,11 @@ def _of_cuts(
             f"nodes ranked by a score, or the smallest weights of each map; networks {at_most}. Dashed: the dense "
             f"baseline. {end}",
         ),
+        "pruning_by_layer": (
+            "Nodes taken away, a percentage of each layer",
+            f"{text} after training, without any training after the cut, against the percentage that goes of each "
+            f"hidden layer by itself; networks {at_most}. Dashed: the dense baseline. {end}",
+        ),
         "node_scores": (
             "Scores of the nodes",
             f"Histogram of the scores of hidden nodes at each epoch at which they were taken; the largest width. {end}",

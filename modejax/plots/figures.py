@@ -36,6 +36,7 @@ _KINDS = (
     "accuracy_vs_rate_widths",
     "accuracy_rates",
     "pruning",
+    "pruning_by_layer",
     "node_scores",
     "truncation",
     "truncation_first",
@@ -127,6 +128,8 @@ def _of_arm(result: Result, arm: str | None, *, several: bool) -> Iterator[tuple
             yield f"against_{axis}", lambda axis=axis: plot_against(result, axis, **at)
     if "pruning_accuracy" in data:
         yield "pruning", lambda: plot_pruning(result, **at)
+    if "pruning_accuracy_by_layer" in data:
+        yield "pruning_by_layer", lambda: plot_pruning(result, by_layer=True, **at)
     if "node_score" in data:
         score = str(data.node_ranking.values[0])
         yield "node_scores", lambda: plot_node_scores(result, score=score, **at)

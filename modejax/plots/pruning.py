@@ -49,6 +49,7 @@ def plot_pruning(
     axes: Any = None,
     *,
     arm: str | None = None,
+    by_layer: bool = False,
     **at: float,
 ) -> np.ndarray:
     """Draw the test accuracy left when nodes or weights below a percentile of a score are taken away.
@@ -60,6 +61,7 @@ def plot_pruning(
         result: a run with pruning curves.
         axes: one axes a width; a figure of its own by default.
         arm: the name of an arm; the first one by default.
+        by_layer: draw the curves with a percentile for each hidden layer instead of one over all of them.
         **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
             is taken by default.
 
@@ -77,9 +79,13 @@ def plot_pruning(
         'removed (%)'
     """
     require(arm_data(result, arm), "pruning_accuracy", why="Give prune=... in the config of the sweep")
+    suffix = "_by_layer" if by_layer else ""
+    if by_layer:
+        why = "Give prune_by_layer=True in the config of the sweep"
+        require(arm_data(result, arm), "pruning_accuracy_by_layer", why=why)
     member = pick(result, arm, at)
     data, measure = member.data.isel(truncation_epoch=-1, modes=-1), member.measure
-    name = f"pruning_{measure.what}"
+    name = f"pruning_{measure.what}{suffix}"
     dense = member.dense if member.dense is not None and name in member.dense else None
     panels, made = make_axes(data.sizes["width"], axes, share_y=measure.what == "accuracy")
     counts = []
@@ -89,14 +95,14 @@ def plot_pruning(
             parts: list[tuple[Any, Any, str]] = [(data, "-", "")]
             if dense is not None and score in dense.score.values:
                 parts.append((dense.isel(truncation_epoch=-1), DENSE_STYLE, ", dense"))
-            for part, style, suffix in parts:
+            for part, style, whose in parts:
                 found = spread(part[name].isel(width=place).sel(score=score), measure.scale)
                 if np.isfinite(found.mean).any():
-                    curve = Curve(width, 0, {}, f"{score}{suffix}", _COLOURS[str(score)], style)
+                    curve = Curve(width, 0, {}, f"{score}{whose}", _COLOURS[str(score)], style)
                     draw_curve(ax, data.percentile.values, found, curve, limits=measure.limits)
                     counts.append(found.count)
         ax.set_title(f"N = {width}", fontsize=10)
-        ax.set_xlabel("removed (%)")
+        ax.set_xlabel("removed of each layer (%)" if by_layer else "removed (%)")
         ax.set_ylabel(measure.label)
         finish(ax, empty="" if ax.lines else nothing_text(data))
     if made:

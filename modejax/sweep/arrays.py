@@ -94,8 +94,9 @@ class Records(NamedTuple):
     together_curves: Float[Array, "members draws kept"]
     importance: Float[Array, "members maps modes"]
     mode_weight: Float[Array, "members maps modes"]
-    pruning_accuracy: Float[Array, "members scores percentiles"]  # test accuracy, share of 1
-    pruning_loss: Float[Array, "members scores percentiles"]
+    # Scopes of a percentile: all hidden layers, and each by itself where that is asked for.
+    pruning_accuracy: Float[Array, "members scopes scores percentiles"]  # test accuracy, share of 1
+    pruning_loss: Float[Array, "members scopes scores percentiles"]
     node_score: Float[Array, "members scores hidden units"]  # of the scores that rank nodes
     best_epoch: Int[Array, " members"]  # from 1; 0 without held-out examples
     healthy: Bool[Array, " members"]
@@ -125,6 +126,7 @@ class ProgramSpec:
     draws: int
     percentiles: tuple[float, ...]
     prune_draws: int
+    prune_by_layer: bool
     patience: int
     least_improvement: float
     precision: str
@@ -176,6 +178,7 @@ def program_spec(plan: Plan, dataset: Dataset) -> ProgramSpec:
         draws=config.draws if config.order == "random" else 1,
         percentiles=config.percentiles if config.prune else (),
         prune_draws=config.draws if "random" in config.prune else 1,
+        prune_by_layer=config.prune_by_layer,
         patience=config.patience or config.epochs,
         least_improvement=config.least_improvement,
         precision=config.precision,

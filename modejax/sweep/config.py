@@ -98,6 +98,9 @@ class SweepConfig(Arm):
     """Pruning curves: hidden nodes by eigenvalue, eigenvector, incoming, throughput or random; or weights by size."""
     percentiles: tuple[float, ...] = _DEFAULT_PERCENTILES
     """Percentages of nodes or weights that the pruning curves take away, each from 0 to below 100."""
+    prune_by_layer: bool = False
+    """Also take the pruning curves of nodes with the percentile of each hidden layer by itself; without it one
+    percentile is that of the nodes of all hidden layers together."""
     precision: Precision = "float32"
     """float32 (full matmul precision), tf32, bfloat16 (compute; parameters float32), or float64."""
     baseline: Literal["dense", "none"] = "dense"
@@ -184,6 +187,11 @@ class SweepConfig(Arm):
             raise InputError(
                 f"eigenvalue and eigenvector rank the nodes of spectral layers, got layer={self.layer!r}; "
                 "allowed for others: incoming, throughput, random, weights"
+            )
+        object.__setattr__(self, "prune_by_layer", a_flag("prune_by_layer", self.prune_by_layer))
+        if self.prune_by_layer and not nodes:
+            raise InputError(
+                "prune_by_layer is about curves of nodes, and prune names no score of nodes; name one, such as incoming"
             )
         if self.prune and self.network == "sparcs":
             raise InputError(

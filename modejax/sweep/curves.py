@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, Int
 from modejax.draws import subkey
 from modejax.layers.base import Modes
 from modejax.networks.base import Chain
-from modejax.pruning import PruningCurve, node_scores, pruning_curve, weight_curve
-from modejax.sweep.arrays import Blocks, Data, MemberArrays, ProgramSpec, features_of, float_type, member_network
+from modejax.pruning import PruningCurve, masked_curve, node_scores, percentile_masks, weight_curve
+from modejax.sweep.arrays import Data, MemberArrays, ProgramSpec, features_of, float_type, member_network
 from modejax.sweep.spec import BucketSpec
-from modejax.truncation import TruncationCurves, importance, kept_curves, mode_scores, places_in_order, ranked
+from modejax.truncation import Block, TruncationCurves, importance, kept_curves, mode_scores, places_in_order, ranked
 
 __all__ = ["pruning_curves", "truncation_curves"]
 
@@ -91,14 +91,12 @@ def pruning_curves(
     sizes = network.units[1:-1]
     units = max((size.capacity for size in sizes), default=0)
 
-    def curve(scores: Sequence[Array] | None) -> PruningCurve:
-        def block(rows: Blocks) -> PruningCurve:
-            here = features_of(spec, rows.x), rows.y, rows.counts
-            if scores is None:
-                return weight_curve(network, loss, params, here, spec.percentiles)
-            return pruning_curve(network, loss, params, scores, here, spec.percentiles)
+    scopes = (False, True) if spec.prune_by_layer else (False,)
+    # With one hidden layer both scopes are the same; so are they for weights, which are cut in each map by itself.
+    different = scopes if len(sizes) > 1 else scopes[:1]
 
-        right, total = jax.lax.map(block, data.test)
+    def shares(of_block: Callable[[Block], PruningCurve]) -> PruningCurve:
+        right, total = jax.lax.map(lambda rows: of_block((features_of(spec, rows.x), rows.y, rows.counts)), data.test)
         return PruningCurve(
             jnp.sum(right, axis=0).astype(dtype) / spec.test_examples, jnp.sum(total, axis=0) / spec.test_examples
         )
@@ -106,24 +104,40 @@ def pruning_curves(
     def scored(name: str, draw: Int[Array, ""] | int = 0) -> tuple[Array, ...]:
         return node_scores(network, params, name, subkey(key, draw))  # pyright: ignore[reportArgumentType]
 
-    curves, ranks = [], []
-    for name in bucket.arm.pruned:
-        if name == "weights":
-            curves.append(curve(None))
-            continue
-        if name == "random":
-            every = jax.lax.map(
-                lambda draw: curve(scored("random", draw)), jnp.arange(spec.prune_draws, dtype=jnp.int32)
-            )
-            curves.append(jax.tree.map(lambda values: jnp.mean(values, axis=0), every))
-            continue
-        scores = scored(name)
-        curves.append(curve(scores))
-        if not bucket.arm.ranked:
-            continue
-        pairs = zip(sizes, scores, strict=True)
-        ranks.append(
-            jnp.stack([jnp.pad(jnp.where(n.mask, each, jnp.nan), (0, units - n.capacity)) for n, each in pairs])
+    def masks(scores: Sequence[Array]) -> tuple[Array, ...]:
+        each = [percentile_masks(scores, sizes, spec.percentiles, by_layer=by_layer) for by_layer in different]
+        return jax.tree.map(lambda *values: jnp.stack(values), *each)
+
+    # Cases of all scores, draws, scopes and percentiles go through one loop: one small program, however many they are.
+    of_nodes = {name: scored(name) for name in bucket.arm.pruned if name not in ("random", "weights")}
+    cases = {name: jax.tree.map(lambda each: each[None], masks(scores)) for name, scores in of_nodes.items()}
+    if "random" in bucket.arm.pruned:
+        draws = jnp.arange(spec.prune_draws, dtype=jnp.int32)
+        cases["random"] = jax.vmap(lambda draw: masks(scored("random", draw)))(draws)
+    curves: dict[str, PruningCurve] = {}
+    if cases:
+        joined = jax.tree.map(lambda *values: jnp.concatenate(values), *cases.values())
+        shape = joined[0].shape[:-1]
+        flat = [each.reshape(-1, each.shape[-1]) for each in joined]
+        found = shares(lambda block: masked_curve(network, loss, params, flat, block))
+        ends = np.cumsum([len(each[0]) for each in cases.values()])[:-1]
+        parts = [jnp.split(values.reshape(shape), ends) for values in found]
+        for name, right, total in zip(cases, *parts, strict=True):
+            curves[name] = PruningCurve(jnp.mean(right, axis=0), jnp.mean(total, axis=0))
+    if "weights" in bucket.arm.pruned:
+        curves["weights"] = shares(lambda block: weight_curve(network, loss, params, block, spec.percentiles))
+    both = (len(scopes), len(spec.percentiles))
+    right, total = (
+        jnp.stack([jnp.broadcast_to(curves[name][part], both) for name in bucket.arm.pruned], axis=1) for part in (0, 1)
+    )
+    ranks = [
+        jnp.stack(
+            [
+                jnp.pad(jnp.where(n.mask, each, jnp.nan), (0, units - n.capacity))
+                for n, each in zip(sizes, scores, strict=True)
+            ]
         )
-    right, total = (jnp.stack(values) for values in zip(*curves, strict=True))
+        for scores in of_nodes.values()
+        if bucket.arm.ranked
+    ]
     return right, total, jnp.stack(ranks) if ranks else jnp.zeros((0, len(sizes), units), dtype)

@@ -52,6 +52,14 @@ _LABELS = {
     "best_epoch": ("epoch that was best on the held-out part, whose parameters are kept", "1"),
     "pruning_accuracy": ("test accuracy with what a score ranks below a percentile taken away", "1"),
     "pruning_loss": ("mean test loss with what a score ranks below a percentile taken away", "nat"),
+    "pruning_accuracy_by_layer": (
+        "test accuracy with what a score ranks below a percentile of each hidden layer taken away",
+        "1",
+    ),
+    "pruning_loss_by_layer": (
+        "mean test loss with what a score ranks below a percentile of each hidden layer taken away",
+        "nat",
+    ),
     "node_score": ("score of each hidden node", "1"),
     "importance": ("importance tau of each mode, as stored", "1"),
     "mode_weight": ("Sigma of each mode, as stored", "1"),
@@ -167,7 +175,9 @@ def _pruning(members: Members, record: ArmRecord) -> Variables:
     for name in ("pruning_accuracy", "pruning_loss"):
         values: np.ndarray = getattr(record, name)
         dims = (*members.dims, "truncation_epoch", "score", "percentile")
-        found[name] = (dims, values.reshape(*members.grid, *values.shape[1:]))
+        for scope, suffix in zip(range(values.shape[2]), ("", "_by_layer"), strict=False):
+            here = values[:, :, scope]
+            found[name + suffix] = (dims, here.reshape(*members.grid, *here.shape[1:]))
     values = record.node_score
     if values.shape[2]:
         dims = (*members.dims, "truncation_epoch", "node_ranking", "hidden_layer", "node")

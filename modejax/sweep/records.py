@@ -24,8 +24,8 @@ class ArmRecord(NamedTuple):
     together_curves: np.ndarray  # (members, truncation_epochs, draws, kept)
     importance: np.ndarray  # (members, truncation_epochs, maps, modes)
     mode_weight: np.ndarray  # (members, truncation_epochs, maps, modes)
-    pruning_accuracy: np.ndarray  # (members, truncation_epochs, scores, percentiles)
-    pruning_loss: np.ndarray  # (members, truncation_epochs, scores, percentiles)
+    pruning_accuracy: np.ndarray  # (members, truncation_epochs, scopes of a percentile, scores, percentiles)
+    pruning_loss: np.ndarray  # (members, truncation_epochs, scopes of a percentile, scores, percentiles)
     node_score: np.ndarray  # (members, truncation_epochs, scores that rank nodes, hidden layers, nodes)
     best_epoch: np.ndarray  # (members,)
     healthy: np.ndarray  # (members,)
@@ -42,14 +42,14 @@ def empty_records(plan: Plan) -> list[ArmRecord]:
 
     for arm in plan.arms:
         members, epochs, spec = len(arm.members), config.epochs, arm.spec
-        cuts, shape, ranks = (0, 0, 0, 0, 0), (0, 0, 0), (0, 0, 0, 0)
+        cuts, shape, ranks = (0, 0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0)
         if spec.kept:
             size = max(arm.arm.widths), max(arm.arm.modes or (0,))
             network = spec.network.build(*size, **dict(spec.example_numbers))
             most = longest_modes(spec.network, *size, spec.example_numbers)
             cuts = (ends, draws, len(network.map_names), len(spec.kept), most)
         if spec.pruned:
-            shape = (ends, len(spec.pruned), len(config.percentiles))
+            shape = (ends, 2 if config.prune_by_layer else 1, len(spec.pruned), len(config.percentiles))
             ranking = [name for name in spec.pruned if name not in ("random", "weights")] if spec.ranked else []
             ranks = (ends, len(ranking), arm.arm.depth, max(arm.arm.widths))
         found.append(

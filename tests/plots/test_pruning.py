@@ -21,6 +21,7 @@ def pruned():
             truncate_every=1,
             prune=("eigenvalue", "incoming", "weights"),
             percentiles=(0, 50, 90),
+            prune_by_layer=True,
             buckets="one",
         )
     )
@@ -43,6 +44,16 @@ def test_curves_are_means_over_seeds(pruned):
     )
     np.testing.assert_allclose(lines["eigenvalue"].get_ydata(), expected.values.ravel(), rtol=1e-5)
     np.testing.assert_array_equal(lines["eigenvalue"].get_xdata(), [0, 50, 90])
+
+
+def test_curves_by_layer(pruned):
+    ax = plot_pruning(pruned, by_layer=True)[0]
+    lines = {line.get_label(): line for line in ax.lines}
+    curves = pruned.first.pruning_accuracy_by_layer.sel(width=6).isel(truncation_epoch=-1)
+    for score in ("incoming", "weights"):
+        expected = 100 * curves.sel(score=score).mean("seed")
+        np.testing.assert_allclose(lines[score].get_ydata(), expected.values.ravel(), rtol=1e-5)
+    assert ax.get_xlabel() == "removed of each layer (%)"
 
 
 def test_histograms_hold_every_node(pruned):
@@ -77,7 +88,7 @@ def test_a_table_has_a_row_for_each_sparsity(sparse):
 
 def test_a_run_shows_them(pruned, sparse, tmp_path):
     names = [path.name for path in save_figures(pruned, tmp_path)]
-    assert {"pruning.png", "node_scores.png"} < set(names)
+    assert {"pruning.png", "pruning_by_layer.png", "node_scores.png"} < set(names)
     names = save_figures(sparse, tmp_path)
     assert "against_sparsity.png" in [path.name for path in names]
     assert not (tmp_path / "figures" / "pruning.png").exists()
@@ -91,6 +102,9 @@ def test_results_without_them_are_refused(pruned, sparse):
         plot_pruning(sparse)
     with pytest.raises(InputError, match="Give prune="):
         plot_node_scores(sparse)
+    without = pruned.first.drop_vars("pruning_accuracy_by_layer")
+    with pytest.raises(InputError, match="Give prune_by_layer=True"):
+        plot_pruning(pruned.result.assign({"spectral": without}), by_layer=True)
     with pytest.raises(InputError, match="no axis 'sparsity' to draw along; allowed: learning_rate, weight_decay"):
         plot_against(pruned, "sparsity")
     with pytest.raises(InputError, match="has 2 panels, got 1 axes"):

@@ -61,6 +61,8 @@ from modejax.sweep.parsing import parse_bytes, parse_options, parse_value
             "percentiles must be percentages from 0 to below 100, got 100.0",
         ),
         ({"prune": ("random",), "percentiles": ()}, "percentiles is empty"),
+        ({"prune": ("weights",), "prune_by_layer": True}, "prune names no score of nodes"),
+        ({"prune": ("random",), "prune_by_layer": 2}, "prune_by_layer must be"),
         ({"prune": ("random",), "depth": 0}, "depth 0 has no hidden nodes that random could rank"),
         ({"prune": ("weights",), "network": "sparcs"}, "has no pruning curves"),
         ({"validation": 1.0}, "validation must be a share from 0 to below 1, got 1.0"),

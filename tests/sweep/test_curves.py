@@ -221,6 +221,7 @@ def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
         draws=40,
         prune=scores,
         percentiles=percentiles,
+        prune_by_layer=True,
         baseline_bias=True,
     )
     plan = make_plan(config, blobs)
@@ -251,6 +252,13 @@ def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
                         assert float(cell.pruning_accuracy) == pytest.approx(expected, abs=1e-12)
                         loss = float(jax.vmap(LOSSES["classes"].value)(logits, jnp.asarray(blobs.y_test)).mean())  # pyright: ignore
                         assert float(cell.pruning_loss) == pytest.approx(loss, abs=1e-10)
+                        pairs = zip(ranks, trained.network.units[1:-1], strict=True)  # pyright: ignore
+                        kept = [kept_nodes([each], [size], percentile)[0] for each, size in pairs]
+                        logits = outputs(trained.network, drop_nodes(trained.network, trained.params, kept))  # pyright: ignore
+                        expected = (logits.argmax(axis=1) == blobs.y_test).mean()
+                        assert float(cell.pruning_accuracy_by_layer) == pytest.approx(expected, abs=1e-12)
+                        loss = float(jax.vmap(LOSSES["classes"].value)(logits, jnp.asarray(blobs.y_test)).mean())  # pyright: ignore
+                        assert float(cell.pruning_loss_by_layer) == pytest.approx(loss, abs=1e-10)
                     h = blobs.x_test.astype(np.float64)
                     biases = trained.network.biases(trained.params)
                     for index, kernel in enumerate(map(np.asarray, trained.network.kernels(trained.params))):
@@ -260,6 +268,8 @@ def test_pruning_curves_of_the_step_are_those_of_a_slow_evaluation(blobs):
                         h = np.where(h > 0, h, np.expm1(np.minimum(h, 0))) if index < 2 else h
                     expected = float((h.argmax(axis=1) == blobs.y_test).mean())
                     cell = here.pruning_accuracy.sel(score="weights", percentile=percentile)
+                    assert float(cell) == pytest.approx(expected, abs=1e-12)
+                    cell = here.pruning_accuracy_by_layer.sel(score="weights", percentile=percentile)
                     assert float(cell) == pytest.approx(expected, abs=1e-12)
                 assert 0.1 < float(here.pruning_accuracy.sel(score="random", percentile=60)) < whole
         ranked = tree.children["spectral"].node_score.sel(node_ranking="eigenvalue").isel(truncation_epoch=-1)
@@ -298,6 +308,6 @@ def test_the_channels_of_a_conv_net_are_pruned(tiles):
                 h = network.between(params, h, index, index + 1)  # pyright: ignore
                 h = np.asarray(h) * np.asarray(kept[index]) if index < 2 else h
             right = float((np.asarray(h).argmax(axis=1) == tiles.y_test).mean())
-            assert outcome.records[0].pruning_accuracy[member, 0, 0, 1] == pytest.approx(right, abs=1e-12)
+            assert outcome.records[0].pruning_accuracy[member, 0, 0, 0, 1] == pytest.approx(right, abs=1e-12)
             whole = float((np.asarray(network.apply(params, x)).argmax(axis=1) == tiles.y_test).mean())
-            np.testing.assert_allclose(outcome.records[0].pruning_accuracy[member, 0, :, 0], whole, atol=1e-12)
+            np.testing.assert_allclose(outcome.records[0].pruning_accuracy[member, 0, 0, :, 0], whole, atol=1e-12)
