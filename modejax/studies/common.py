@@ -34,6 +34,7 @@ __all__ = [
     "pm",
     "save_drawing",
     "save_figure",
+    "verdict",
     "versions",
     "write_study",
 ]
@@ -158,6 +159,19 @@ def over_seeds(*counts: int, of: str = "seed") -> str:
         for count in dict.fromkeys(counts)
     ]
     return ", ".join(words)
+
+
+def verdict(own: Any, rival: Any) -> str:
+    """Say whether `own` is above a rival: `holds` or `fails` where the ranges are apart, else `not shown`.
+
+    Example:
+        >>> verdict([3.0, 4.0], [1.0, 2.0]), verdict([1.0, 2.0], [3.0]), verdict([1.0, 3.0], [2.0])
+        ('holds', 'fails', 'not shown')
+    """
+    one, other = np.asarray(own, float), np.asarray(rival, float)
+    if one.min() > other.max():
+        return "holds"
+    return "fails" if one.max() < other.min() else "not shown"
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -3,7 +3,7 @@
 The question of Chicchi et al., arXiv 2106.09021: does an S-QR layer keep its accuracy at sparsities at which a dense
 one loses it? The released code compares with one baseline, a dense network without biases whose masked weights get no
 gradient. Here are six more. Settings are those of that code (784-N-N-10, tanh, Adam, batches of 200) with N = 200
-instead of 500, fewer epochs and no early stopping.
+instead of 500, fewer epochs and no early stopping; `spectral_sparse_width` has N = 500 and more epochs.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
 from modejax.sweep.config import SweepConfig
 
-__all__ = ["FAMILIES", "Family", "Row", "lead", "measure", "run"]
+if TYPE_CHECKING:
+    from modejax.studies.spectral_sparse_width import EpochRow
+
+__all__ = ["FAMILIES", "Family", "Row", "family_config", "lead", "measure", "run", "write"]
 
 
 class Family(NamedTuple):
@@ -75,6 +78,27 @@ def settings(quick: bool, seeds: int) -> SweepConfig:
     )
 
 
+def family_config(shared: SweepConfig, family: Family) -> SweepConfig:
+    """Return the sweep of one family.
+
+    Args:
+        shared: data, width, sparsities, seeds, epochs.
+        family: one of `FAMILIES`.
+    """
+    changes: dict[str, Any] = {
+        "name": "",
+        "layer": family.layer,
+        "layer_options": family.options,
+        "learning_rates": (family.learning_rate,),
+        "mask": family.mask,
+    }
+    if family.mask == "cut":
+        changes |= {"mask": "none", "sparsities": (), "prune": ("weights",), "percentiles": shared.sparsities}
+    if family.tuned:
+        changes |= {"mask_after": shared.epochs, "epochs": shared.epochs + 2}
+    return dataclasses.replace(shared, **changes)
+
+
 def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[Row]:
     """Train all families, one sweep each.
 
@@ -89,18 +113,7 @@ def measure(shared: SweepConfig, report: Callable[[str], None] = print) -> list[
 
     rows = []
     for family in FAMILIES:
-        changes: dict[str, Any] = {
-            "name": "",
-            "layer": family.layer,
-            "layer_options": family.options,
-            "learning_rates": (family.learning_rate,),
-            "mask": family.mask,
-        }
-        if family.mask == "cut":
-            changes |= {"mask": "none", "sparsities": (), "prune": ("weights",), "percentiles": shared.sparsities}
-        if family.tuned:
-            changes |= {"mask_after": shared.epochs, "epochs": shared.epochs + 2}
-        result = perform(dataclasses.replace(shared, **changes)).first
+        result = perform(family_config(shared, family)).first
         one = {"width": 0, "modes": 0, "learning_rate": 0, "weight_decay": 0}
         if family.mask == "cut":
             final = result.pruning_accuracy.sel(score="weights").isel(truncation_epoch=-1, **one)
@@ -199,7 +212,7 @@ def run(
     Args:
         out: the folder; made where it is missing.
         quick: digits and small networks instead of MNIST.
-        seeds: networks a family and sparsity; by default 3.
+        seeds: networks a family and sparsity; by default 3, and 2 where widths and epochs are compared.
         report: told each family's name when it is done.
 
     Returns:
@@ -209,15 +222,38 @@ def run(
         InputError: if the number of seeds is not allowed, the data is missing or the folder is a file.
     """
     from modejax.studies.files import check_folder
+    from modejax.studies.spectral_sparse_width import measure_epochs
 
     shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
-    rows = measure(shared, report)
+    epochs = measure_epochs(folder, quick, check_seeds(seeds, 2), report)
+    return write(folder, measure(shared, report), epochs, shared)
+
+
+def write(folder: Path, rows: Sequence[Row], epochs: Sequence[EpochRow], shared: SweepConfig) -> Path:
+    """Write the files of the study from its rows.
+
+    Args:
+        folder: where.
+        rows: of all families.
+        epochs: of the families that are compared at several widths after every epoch.
+        shared: what the sweeps of all families share.
+
+    Returns:
+        The folder.
+    """
+    from modejax.studies.spectral_sparse_width import draw_epochs, width_lines
+
     title = f"{shared.dataset}, {shared.epochs} epochs; mean, sd of {shared.seeds} seeds"
+    seeds = len({row.seed for row in epochs})
+    size = {"width": shared.widths[0], "epochs": shared.epochs}
     return write_study(
         folder,
-        page=_page(rows, shared),
-        rows=[row._asdict() for row in rows],
+        page=[*_page(rows, shared), *width_lines(epochs, shared.dataset)],
+        rows=[*(row._asdict() | size for row in rows), *(row._asdict() for row in epochs)],
         config=dataclasses.asdict(shared) | {"families": [family._asdict() for family in FAMILIES]},
-        figures={"error": lambda: _draw(rows, title)},
+        figures={
+            "error": lambda: _draw(rows, title),
+            "epochs": lambda: draw_epochs(epochs, f"{shared.dataset}; mean and range of {seeds} seeds"),
+        },
     )

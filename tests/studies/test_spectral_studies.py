@@ -20,6 +20,7 @@ from modejax.studies import (
     spectral_perceptron_seeds,
     spectral_pruning,
     spectral_sparse,
+    spectral_sparse_width,
     spectral_student,
     spectral_student_report,
 )
@@ -84,10 +85,20 @@ def test_sparse_networks(tmp_path, monkeypatch):
     monkeypatch.setattr(spectral_sparse, "FAMILIES", families)
     shared = dataclasses.replace(spectral_sparse.settings(True, 2), widths=(12,), epochs=2, sparsities=(50, 90))
     monkeypatch.setattr(spectral_sparse, "settings", lambda quick, seeds: shared)
+    measured = [
+        spectral_sparse_width.EpochRow(family.name, width, sparsity, epoch, seed, 0.9)
+        for family in spectral_sparse_width.COMPARED
+        for width in (200, 500)
+        for sparsity in (95.0, 98.0)
+        for epoch in (1, 2)
+        for seed in (0, 1)
+    ]
+    monkeypatch.setattr(spectral_sparse_width, "measure_epochs", lambda *given: measured)
     folder = spectral_sparse.run(tmp_path / "new", quick=True, report=lambda text: None)
-    assert files(folder) == ["config.json", "figures/error.png", "results.md", "table.csv"]
+    assert files(folder) == ["config.json", "figures/epochs.png", "figures/error.png", "results.md", "table.csv"]
     rows = written(folder)
-    assert len(rows) == 4 * 2 * 2
+    assert len(rows) == 4 * 2 * 2 + len(measured)
+    rows = [row for row in rows if row["width"] == "12"]
     ours = [float(row["accuracy"]) for row in rows if row["family"] == names[0] and float(row["sparsity"]) == 90]
     cut = [float(row["accuracy"]) for row in rows if row["family"] == names[2] and float(row["sparsity"]) == 90]
     page = (folder / "results.md").read_text()
@@ -102,6 +113,45 @@ def test_the_lead_is_a_difference_of_means_with_its_error():
     points, error = spectral_sparse.lead([*own, *other], "x", 50.0)
     # Standard deviation of both: sqrt(2) points; the error of a difference of two means of two: sqrt(2).
     assert (points, error) == (pytest.approx(-5), pytest.approx(2**0.5))
+
+
+def test_the_gap_at_two_widths_and_after_every_epoch():
+    made = spectral_sparse_width.EpochRow
+    accuracies = {"S-QR, released": (0.90, 0.92), "dense, released baseline (no bias)": (0.80, 0.91)}
+    accuracies["dense, straight-through"] = (0.95, 0.97)
+    rows = [
+        made(family, width, 98.0, epoch, seed, value + epoch / 1000)
+        for family, values in accuracies.items()
+        for width in (200, 500)
+        for epoch in (1, 2, 3, 4)
+        for seed, value in enumerate(values)
+    ]
+    gap = spectral_sparse_width.gap_text(rows, "dense, straight-through", width=200, epochs=1, sparsity=98.0)
+    assert gap == "-5.0 fails"
+    gap = spectral_sparse_width.gap_text(rows, "dense, released baseline (no bias)", width=200, epochs=1)
+    assert gap == "+5.5 not shown"
+    page = "\n".join(spectral_sparse_width.width_lines(rows, "mnist"))
+    assert "| family | 200 nodes, 2 epochs | 200 nodes, 4 epochs | 500 nodes, 2 epochs | 500 nodes, 4 epochs |" in page
+    assert "| S-QR, released | 91.2 (90.2 to 92.2) | 91.4 (90.4 to 92.4) |" in page
+    figure = spectral_sparse_width.draw_epochs(rows, "title")
+    assert [ax.get_title() for ax in figure.axes] == [f"{n} nodes, 98 % of the weights 0" for n in (200, 500)]
+
+
+@pytest.mark.slow
+def test_accuracies_after_every_epoch_are_those_of_the_runs(tmp_path, monkeypatch):
+    sweeps = spectral_sparse_width.width_sweeps(True, 2)
+    assert {config.epochs for config in sweeps.values()} == {20}
+    tiny = {
+        (12, family): dataclasses.replace(config, widths=(12,), epochs=2)
+        for (width, family), config in sweeps.items()
+        if width == 30 and family.layer == "spectral"
+    }
+    monkeypatch.setattr(spectral_sparse_width, "width_sweeps", lambda *given: tiny)
+    rows = spectral_sparse_width.measure_epochs(tmp_path, True, 2, lambda text: None)
+    assert len(rows) == 2 * 2 * 2
+    said = []
+    assert spectral_sparse_width.measure_epochs(tmp_path, True, 2, said.append) == rows
+    assert "taken from" in said[0]
 
 
 def test_nodes_dropped_before_training(monkeypatch):
