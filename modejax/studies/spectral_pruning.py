@@ -2,28 +2,33 @@
 
 The question of Buffoni et al., arXiv 2108.00940: are the nodes with small |lambda| those that a network can do without?
 Settings are those of its code (one set of eigenvalues, eigenvectors trained, no biases, Adam 0.001, batches of 200)
-with 200 nodes and fewer epochs, for ELU and ReLU and for two hidden layers, too. After training: nodes go by each
-score, in the spectral network and in the dense one, without training on. Before training: the eigenvalues alone are
-trained, nodes with small ones go, and what is left trains on with all its weights; its rivals keep random nodes of the
-same start, or are drawn anew at the smaller width.
+with fewer epochs. After training: nodes go by each score, in the spectral network and in the dense one, without
+training on; on the sizes of the source (`spectral_pruning_source`), and on 200 nodes, or 100 in each of two layers.
+Before training, with 200 nodes: the eigenvalues alone are trained, nodes with small ones go, and what is left trains on
+with all its weights; its rivals keep random nodes of the same start, or are drawn anew at the smaller width.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.spectral_pruning_report import draw_long, draw_source, long_lines, source_lines
+from modejax.studies.spectral_pruning_source import SourceRow, long_sweep, measure_source, source_sweeps
 from modejax.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
     from modejax.runs import Run
 
-__all__ = ["Row", "measure_after", "measure_before", "run"]
+__all__ = ["Row", "measure_after", "measure_before", "run", "write"]
+
+SOURCE_SEEDS = 2
+"""Networks of each kind on the sizes of the source, where nothing else is asked for."""
 
 _SCORES = ("eigenvalue", "eigenvector", "incoming", "throughput", "random")
 _SPECTRAL = ("variant=single_set", "use_bias=false")
@@ -217,10 +222,11 @@ def _draw_before(rows: Sequence[Row], title: str) -> Any:
 def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
     percentiles = [p for p in _PERCENTILES if p in (0, 50, 70, 80, 90, 95)]
     page = [
-        "# Dropping hidden nodes",
+        "# Fewer nodes, and dropping before training",
         "",
-        f"{config.dataset}, {config.widths[0]} nodes a hidden layer, no biases, Adam 0.001, batches of "
-        f"{config.batch_size}, {config.epochs} epochs; spectral: one set of eigenvalues, eigenvectors trained. Test "
+        f"{config.dataset}, {config.widths[0]} nodes, or half as many in each of two hidden layers, no biases, Adam "
+        f"0.001, batches of {config.batch_size}, {config.epochs} epochs; spectral: one set of eigenvalues, "
+        "eigenvectors trained. Test "
         f"accuracy in percent, mean +- standard deviation over {config.seeds} seeds.",
     ]
     for depth, activation in sorted({(row.depth, row.activation) for row in rows if row.when == "after"}):
@@ -264,7 +270,7 @@ def run(
     Args:
         out: the folder; made where it is missing.
         quick: digits and small networks instead of MNIST.
-        seeds: networks of each kind; by default 3.
+        seeds: networks of each kind; by default 3, and `SOURCE_SEEDS` on the sizes of the source.
         report: called with a line of text for each part that is done.
 
     Returns:
@@ -278,10 +284,10 @@ def run(
 
     shared = settings(quick, check_seeds(seeds, 3))
     folder = check_folder(out)
+    source, long = measure_source(folder, quick, SOURCE_SEEDS if seeds is None else shared.seeds, report)
     rows: list[Row] = []
     spectra: dict[str, Run] = {}
-    kinds: list[tuple[Literal["elu", "relu"], int]] = [("elu", 1), ("relu", 1), ("elu", 2), ("relu", 2)]
-    for activation, depth in kinds:
+    for activation, depth in (("elu", 1), ("relu", 1), ("elu", 2), ("relu", 2)):
         smaller = dataclasses.replace(shared, widths=(shared.widths[0] // 2,)) if depth == 2 else shared
         found, trained = measure_after(smaller, activation, depth, every=shared.epochs // 4 if depth == 1 else 0)
         rows += found
@@ -291,18 +297,56 @@ def run(
     for activation in ("elu", "relu"):
         rows += measure_before(shared, activation)
         report(f"{activation}: dropped before training")
+    figures = {
+        f"eigenvalues_{name}": lambda trained=trained: plot_node_scores(trained.result)[0].figure
+        for name, trained in spectra.items()
+    }
+    return write(folder, (rows, source, long), shared, quick, figures)
+
+
+def write(
+    folder: Path,
+    measured: tuple[Sequence[Row], Sequence[SourceRow], Sequence[SourceRow]],
+    shared: SweepConfig,
+    quick: bool,
+    figures: Mapping[str, Callable[[], Any]],
+) -> Path:
+    """Write the files of the study from its rows.
+
+    Args:
+        folder: where.
+        measured: the rows of the smaller networks, of the sizes of the source, and of the long run.
+        shared: what the sweeps of the smaller networks share.
+        quick: whether this is the quick study.
+        figures: functions that draw further figures, by name.
+
+    Returns:
+        The folder.
+    """
+    rows, source, long = measured
+    seeds = len({row.seed for row in source})
+    sweep, longer = source_sweeps(quick, seeds), long_sweep(quick, len({row.seed for row in long}))
+    sizes = {depth: config.widths[0] for (depth, _), config in sweep.items()}
     title = f"{shared.dataset}, {shared.epochs} epochs; mean, sd of {shared.seeds} seeds"
+    here = f"{shared.dataset}, {source[0].epochs} epochs; mean and range of {seeds} seeds"
+    further = f"{shared.dataset}, ELU, 3 hidden layers of {sizes[3]}; mean and range of {longer.seeds} seeds"
     return write_study(
         folder,
-        page=_page(rows, shared),
-        rows=[row._asdict() for row in rows],
-        config=dataclasses.asdict(shared) | {"percentiles": _PERCENTILES, "before": _BEFORE, "scores": _SCORES},
+        page=["# Dropping hidden nodes", *source_lines(source, sizes), *long_lines(long), "", *_page(rows, shared)],
+        rows=[
+            *(row._asdict() for row in rows),
+            *({"when": "source"} | row._asdict() for row in source),
+            *({"when": "long"} | row._asdict() for row in long),
+        ],
+        config=dataclasses.asdict(shared)
+        | {"percentiles": _PERCENTILES, "before": _BEFORE, "scores": _SCORES}
+        | {"source": [dataclasses.asdict(each) for each in sweep.values()], "long": dataclasses.asdict(longer)},
         figures={
+            "source": lambda: draw_source(source, "all layers", sizes, here),
+            "source_each_layer": lambda: draw_source(source, "each layer", sizes, here),
+            "epochs": lambda: draw_long(long, further),
             "after": lambda: _draw_after(rows, title),
             "before": lambda: _draw_before(rows, title),
-            **{
-                f"eigenvalues_{name}": lambda trained=trained: plot_node_scores(trained.result)[0].figure
-                for name, trained in spectra.items()
-            },
+            **figures,
         },
     )
