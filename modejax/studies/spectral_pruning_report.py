@@ -18,7 +18,7 @@ from modejax.studies.spectral_pruning_source import (
     values_of,
 )
 
-__all__ = ["compared", "draw_long", "draw_source", "long_lines", "source_lines"]
+__all__ = ["authors_lines", "compared", "draw_long", "draw_source", "long_lines", "source_lines"]
 
 _NAMES = {"elu": "ELU", "relu": "ReLU", "tanh": "tanh"}
 _OVER = ("all layers", "each layer")
@@ -79,6 +79,16 @@ def _activations(rows: Sequence[SourceRow]) -> list[str]:
     return sorted({row.activation for row in rows})
 
 
+def authors_lines() -> list[str]:
+    """Return the lines of a table of the authors' numbers: by how many points eigenvalues beat the dense ranking."""
+    lines = []
+    for depth, activation in sorted({(depth, activation) for depth, activation, _ in AUTHORS}):
+        own, dense = (np.array(AUTHORS[depth, activation, network]) for network in ("spectral", "dense"))
+        name = f"{_NAMES[activation]}, {_layers(depth)} ({FILES[depth]})"
+        lines.append([name, *(f"{100 * points:+.1f}" for points in own - dense)])
+    return markdown_table(["network", *(f"{p:g} % dropped" for p in PERCENTILES)], lines)
+
+
 def _layers(depth: int) -> str:
     return "1 hidden layer" if depth == 1 else f"{depth} hidden layers"
 
@@ -101,6 +111,11 @@ def source_lines(rows: Sequence[SourceRow], sizes: dict[int, int]) -> list[str]:
         f"{', '.join(FILES[depth] for depth in DEPTHS)} of the repository Buffoni/spectral_learning, means of 5 runs. "
         "Comparisons: points by which the eigenvalues of the spectral network are better; holds or fails where all "
         "seeds of one are above all of the other, else not shown.",
+        "",
+        "By how many points the authors' spectral networks, ranked by eigenvalues, are above their dense ones, ranked "
+        "by incoming weights:",
+        "",
+        *authors_lines(),
     ]
     for depth in DEPTHS:
         for activation in _activations(rows):

@@ -105,6 +105,7 @@ def test_the_page_has_the_authors_beside_our_numbers():
     assert "6 epochs (the source: 100), 2 seeds (the source: 5)" in page
     assert "results_df, multilayer2, multilayer3" in page
     assert page.count("| authors: ") == len(AUTHORS)
+    assert "| ReLU, 3 hidden layers (multilayer3) | +0.0 | -0.6 | -6.2 | -17.6 | -20.3 | +1.7 |" in page
     assert "| authors: spectral, eigenvalue |  | 98.6 | 98.5 | 97.8 | 94.8 | 53.8 | 19.5 |" in page
     assert page.count("## ") == 3 + 2 * 6
     more = "\n".join(long_lines(made((6, 12), (3,), ("elu",))))
