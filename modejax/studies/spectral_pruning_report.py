@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modejax.studies.common import markdown_table, range_text, verdict
+from modejax.studies.common import markdown_table, pm, verdict
 from modejax.studies.spectral_pruning_source import (
     AUTHORS,
     DEPTHS,
@@ -66,7 +66,7 @@ def _accuracies(rows: Sequence[SourceRow], depth: int, activation: str, over: st
             if network == "dense" and score.startswith("eigen"):
                 continue
             at = {**here, "network": network, "score": score}
-            cells = [range_text(values_of(rows, **at, percentile=p)) for p in (0.0, *PERCENTILES)]
+            cells = [pm(values_of(rows, **at, percentile=p)) for p in (0.0, *PERCENTILES)]
             lines.append([f"{network}, {score}", *cells])
         stored = AUTHORS.get((depth, activation, network))
         if stored and over == "all layers":
@@ -139,7 +139,7 @@ def long_lines(rows: Sequence[SourceRow]) -> list[str]:
         for network, score, *_ in _LINES:
             for epochs in sorted({row.epochs for row in rows}):
                 at = {"over": over, "network": network, "score": score, "epochs": epochs}
-                cells = [range_text(values_of(rows, **at, percentile=p)) for p in PERCENTILES]
+                cells = [pm(values_of(rows, **at, percentile=p)) for p in PERCENTILES]
                 lines.append([f"{network}, {score}", epochs, *cells])
             stored = AUTHORS.get((depth, activation, network))
             if stored and over == "all layers" and score == ("eigenvalue" if network == "spectral" else "incoming"):
@@ -169,7 +169,7 @@ def draw_source(rows: Sequence[SourceRow], over: str, sizes: dict[int, int], tit
     """
     from matplotlib.figure import Figure
 
-    depths = DEPTHS if over == "all layers" else DEPTHS[1:]
+    depths = [depth for depth in DEPTHS if over == "all layers" or depth > 1]
     activations = _activations(rows)
     figure = Figure(figsize=(1.5 + 3.3 * max(2, len(activations)), 1.3 + 3.1 * len(depths)), layout="constrained")
     grid = figure.subplots(len(depths), len(activations), sharex=True, sharey=True, squeeze=False)
