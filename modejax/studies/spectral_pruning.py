@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, over_seeds, percent, write_study
 from modejax.studies.spectral_pruning_report import draw_long, draw_source, long_lines, source_lines
 from modejax.studies.spectral_pruning_source import SourceRow, long_sweep, measure_source, source_sweeps
+from modejax.studies.spread import bars
 from modejax.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
@@ -179,11 +180,10 @@ def _draw_after(rows: Sequence[Row], title: str) -> Any:
     for ax, (depth, activation) in zip(axes, panels, strict=False):
         for network, score, colour, style in _LINES:
             where = {"when": "after", "depth": depth, "activation": activation, "network": network, "score": score}
-            found = [mean_and_sd(100 * np.array(_values(rows, **where, percentile=p))) for p in _PERCENTILES]
-            mean, sd = map(np.array, zip(*found, strict=True))
+            mean, ends = bars([100 * np.array(_values(rows, **where, percentile=p)) for p in _PERCENTILES])
             label = f"{network}, {score}"
             form = {"color": colour, "linestyle": style, "ms": 4, "marker": "o", "capsize": 2, "lw": 1.4}
-            ax.errorbar(_PERCENTILES, mean, np.nan_to_num(sd), label=label, **form)
+            ax.errorbar(_PERCENTILES, mean, ends, label=label, **form)
         ax.set_title(f"{_NAMES[activation]}, {depth} hidden layer{'' if depth == 1 else 's'}", fontsize=10)
         ax.set_xlabel("nodes dropped (%)")
         ax.set_ylabel("test accuracy (%)")
@@ -204,10 +204,9 @@ def _draw_before(rows: Sequence[Row], title: str) -> Any:
     for ax, activation in zip(axes, panels, strict=True):
         for name, colour in (("eigenvalue", "#0072B2"), ("random", "#777777"), ("drawn anew", "#009E73")):
             where = {"when": "before", "activation": activation, "score": name}
-            found = [mean_and_sd(100 * np.array(_values(rows, **where, percentile=p))) for p in _BEFORE]
-            mean, sd = map(np.array, zip(*found, strict=True))
+            mean, ends = bars([100 * np.array(_values(rows, **where, percentile=p)) for p in _BEFORE])
             label = {"eigenvalue": "largest eigenvalues", "random": "random nodes of the same start"}.get(name, name)
-            ax.errorbar(_BEFORE, mean, np.nan_to_num(sd), color=colour, marker="o", ms=4, capsize=2, label=label)
+            ax.errorbar(_BEFORE, mean, ends, color=colour, marker="o", ms=4, capsize=2, label=label)
         ax.set_title(_NAMES[activation], fontsize=10)
         ax.set_xlabel("nodes dropped before all weights train (%)")
         ax.set_ylabel("test accuracy (%)")
@@ -226,8 +225,7 @@ def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
         "",
         f"{config.dataset}, {config.widths[0]} nodes, or half as many in each of two hidden layers, no biases, Adam "
         f"0.001, batches of {config.batch_size}, {config.epochs} epochs; spectral: one set of eigenvalues, "
-        "eigenvectors trained. Test "
-        f"accuracy in percent, mean +- standard deviation over {config.seeds} seeds.",
+        f"eigenvectors trained. Test accuracy in percent, {over_seeds(config.seeds)}.",
     ]
     for depth, activation in sorted({(row.depth, row.activation) for row in rows if row.when == "after"}):
         here = {"when": "after", "depth": depth, "activation": activation}
@@ -327,7 +325,7 @@ def write(
     seeds = len({row.seed for row in source})
     sweep, longer = source_sweeps(quick, seeds), long_sweep(quick, len({row.seed for row in long}))
     sizes = {depth: config.widths[0] for (depth, _), config in sweep.items()}
-    title = f"{shared.dataset}, {shared.epochs} epochs; mean, sd of {shared.seeds} seeds"
+    title = f"{shared.dataset}, {shared.epochs} epochs; {over_seeds(shared.seeds)}"
     here = f"{shared.dataset}, {source[0].epochs} epochs; mean and range of {seeds} seeds"
     further = f"{shared.dataset}, ELU, 3 hidden layers of {sizes[3]}; mean and range of {longer.seeds} seeds"
     return write_study(

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from modejax.studies.common import check_seeds, final_accuracy, markdown_table, mean_and_sd, percent, write_study
+from modejax.studies.common import (
+    check_seeds,
+    final_accuracy,
+    markdown_table,
+    mean_and_sd,
+    over_seeds,
+    percent,
+    write_study,
+)
+from modejax.studies.spread import bars
 from modejax.sweep.config import SweepConfig
 
 if TYPE_CHECKING:
@@ -159,12 +168,12 @@ def _draw(rows: Sequence[Row], title: str) -> Any:
     colours = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
     sparsities = sorted({row.sparsity for row in rows})
     for index, family in enumerate(FAMILIES):
-        mean, sd = zip(*(mean_and_sd(_values(rows, family.name, s)) for s in sparsities), strict=True)
+        mean, (below, above) = bars([100 * np.array(_values(rows, family.name, s)) for s in sparsities])
         style = {"color": colours[index], "marker": "osD^vPX*h"[index], "ms": 5, "lw": 1.5, "capsize": 3}
         style |= {"linestyle": "-" if family.layer == "spectral" else "--"}
         # Equal steps a halving of what is left.
         left = -np.log2(1 - np.array(sparsities) / 100)
-        ax.errorbar(left, 100 - 100 * np.array(mean), 100 * np.nan_to_num(sd), label=family.name, **style)
+        ax.errorbar(left, 100 - mean, [above, below], label=family.name, **style)
     ax.set_xticks(-np.log2(1 - np.array(sparsities) / 100), [f"{s:g}" for s in sparsities])
     ax.set_xlabel("weights that are 0 (%), in halvings of what is left")
     ax.set_yscale("log")
@@ -190,8 +199,8 @@ def _page(rows: Sequence[Row], config: SweepConfig) -> list[str]:
         "",
         f"{config.dataset}, two hidden tanh layers of {width} nodes, Adam, batches of {config.batch_size}, "
         f"{config.epochs} epochs (two more for the last family), no early stopping. Test accuracy in percent against "
-        f"the percentage of weights of each map (outputs included) that are 0; mean +- standard deviation over "
-        f"{config.seeds} seeds.",
+        f"the percentage of weights of each map (outputs included) that are 0; "
+        f"{over_seeds(config.seeds)}.",
         "",
         *markdown_table(header, lines),
         "",
@@ -244,7 +253,7 @@ def write(folder: Path, rows: Sequence[Row], epochs: Sequence[EpochRow], shared:
     """
     from modejax.studies.spectral_sparse_width import draw_epochs, width_lines
 
-    title = f"{shared.dataset}, {shared.epochs} epochs; mean, sd of {shared.seeds} seeds"
+    title = f"{shared.dataset}, {shared.epochs} epochs; {over_seeds(shared.seeds)}"
     seeds = len({row.seed for row in epochs})
     size = {"width": shared.widths[0], "epochs": shared.epochs}
     return write_study(

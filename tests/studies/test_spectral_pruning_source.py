@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modejax.studies import spectral_pruning_source
-from modejax.studies.common import range_text, verdict
+from modejax.studies.common import verdict
 from modejax.studies.spectral_pruning_report import compared, draw_long, draw_source, long_lines, source_lines
 from modejax.studies.spectral_pruning_source import (
     ACTIVATIONS,
@@ -92,8 +92,6 @@ def test_the_rows_are_those_of_the_runs(tmp_path, monkeypatch):
 
 
 def test_ranges_and_verdicts():
-    assert range_text([90.0, 91.0, 92.0]) == "91.0 (90.0 to 92.0)"
-    assert range_text([]) == range_text([float("nan"), 1.0]) == "-"
     assert [verdict([2, 3], other) for other in ([0, 1], [1, 2], [4, 5])] == ["holds", "not shown", "fails"]
     lines = compared(made(), "each layer", depth=3, activation="elu")
     assert lines[0] == ["dense, incoming weights", *["+40.0 holds"] * len(PERCENTILES)]
