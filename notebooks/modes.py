@@ -43,9 +43,7 @@ from modejax.modes import (
     rank_correlations,
     ranked_curves,
 )
-from modejax.plots.least_modes import plot_least_modes
-from modejax.plots.power_law import plot_power_law, plot_residuals
-from modejax.plots.removal import plot_removal
+from modejax.plots import plot_least_modes, plot_power_law, plot_removal, plot_residuals
 
 
 def figure(columns=1, width=5.4):
@@ -88,8 +86,8 @@ for name, law in (("given", given), ("found", found)):
     low, high = law.slopes_interval
     print(f"break {name} at {law.fit.last}: slopes {law.fit.slopes.round(2)}, from {low.round(2)} to {high.round(2)}")
 left, right = figure(2)
-plot_power_law(left, curves, {"break given": given, "break found": found})
-plot_residuals(right, curves.mean(axis=0), compare_fits(curves.mean(axis=0), 10))
+plot_power_law(curves, {"break given": given, "break found": found}, left)
+plot_residuals(curves.mean(axis=0), compare_fits(curves.mean(axis=0), 10), right)
 # %% [markdown]
 # ## Which modes can go?
 #
@@ -116,7 +114,7 @@ grid = run_sweep(
 left, right = figure(2)
 for ax, (definition, level) in zip((left, right), (("dense", 4.0), ("fixed", 88.0)), strict=True):
     least = least_modes(grid.result, definition, level)
-    plot_least_modes(ax, least, growth_fits(least), most=20)
+    plot_least_modes(least, growth_fits(least), ax, most=20)
 
 # %% [markdown]
 # ## What do they span?

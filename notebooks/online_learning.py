@@ -126,7 +126,7 @@ result = online.run_members(members, online.log_times(0.5, 100.0, 16), online.Sw
 t, theory = np.asarray(result.theory.times[0]), np.asarray(result.theory.error[0])
 runs = np.asarray(result.simulation.error)
 print(f"mean of five runs: within {100 * np.abs(runs.mean(axis=0) / theory - 1).max():.1f} percent of the theory")
-plot_error(figure(), t, theory, runs)
+plot_error(t, theory, runs, figure())
 # %% [markdown]
 # ## 4. Stages
 #
@@ -175,7 +175,7 @@ print("rates of R:", rates, "; smallest inner rate:", inner)
 print("detected plateaus:", found)
 measured = online.end_rate(saved, error, floor=1e-12)
 print(f"end rate {measured:.3g}; 2 min rho = {2 * rates[-1]:.3g}; 2 x smallest inner rate = {2 * inner:.3g}")
-plot_stages(figure(), saved, error, rates, None, found)
+plot_stages(saved, error, rates, None, found, figure())
 # %% [markdown]
 # ## 5. Specialisation
 #
@@ -184,4 +184,4 @@ plot_stages(figure(), saved, error, rates, None, found)
 
 # %%
 cosines = np.asarray(online.specialisation(solution.Q, solution.M, solution.P))
-plot_specialisation(figure(), saved, cosines)
+plot_specialisation(saved, cosines, figure())

@@ -143,14 +143,9 @@ kinds = {
     "dense, straight through": {"layer": "dense", "mask": "straight_through"},
 }
 figure, ax = plt.subplots(figsize=(6, 3.8), dpi=80, layout="constrained")
-for name, options in kinds.items():
-    plot_against(run_sweep(SweepConfig(**sparse, **options), progress=False).result, "sparsity", ax)
-    ax.lines[-1].set_label(name)
-for line, colour in zip(ax.lines, ("tab:blue", "tab:orange", "tab:green"), strict=True):
-    line.set_color(colour)
-for band, colour in zip(ax.collections, ("tab:blue", "tab:orange", "tab:green"), strict=True):
-    band.set_color(colour)
-_ = ax.legend()
+for colour, (name, options) in zip(("tab:blue", "tab:orange", "tab:green"), kinds.items(), strict=True):
+    run = run_sweep(SweepConfig(**sparse, **options), progress=False)
+    plot_against(run, "sparsity", ax, colours=[colour], labels=[name])
 # %% [markdown]
 # ## 4. Dropping nodes
 #

@@ -20,7 +20,15 @@ _MOST_ANSWERS = 12
 _FIXED = ("arm", "network", "width", "modes", "measure", "mean", "sd", "n", "diverged", "num_parameters")
 
 
-def print_run(run: Run, *, as_json: bool, quiet: bool = False, seconds: float | None) -> int:
+def print_run(
+    run: Run,
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    seconds: float | None,
+    formats: Sequence[str] = (),
+    figure_data: bool = False,
+) -> int:
     """Write figures and report of a run, and print its table, the paths written and the next command to try.
 
     Args:
@@ -28,6 +36,8 @@ def print_run(run: Run, *, as_json: bool, quiet: bool = False, seconds: float | 
         as_json: print JSON instead of text.
         quiet: print the folder of the run alone.
         seconds: wall time of the command so far; None where it did not run the sweep.
+        formats: of the figures besides PNG, which the report is made of.
+        figure_data: save the numbers behind each figure beside it.
 
     Returns:
         The exit code, 0.
@@ -38,8 +48,8 @@ def print_run(run: Run, *, as_json: bool, quiet: bool = False, seconds: float | 
     folder, attrs = run.folder, run.result.attrs
     assert folder is not None
     rows, few, chance = plots.table(run), plots.answers(run), at_chance(run)
-    figures = plots.save_figures(run, folder)
-    report = plots.write_report(run, folder, figures)
+    figures = plots.save_figures(run, folder, formats=("png", *formats), data=figure_data)
+    report = plots.write_report(run, folder, [path for path in figures if path.suffix == ".png"])
     paths = [*(folder / name for name in _DATA if (folder / name).exists()), *figures, report]
     if as_json:
         facts = {

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import tyro
 
@@ -29,6 +29,7 @@ class ShowCommand:
     examples: ClassVar[tuple[str, ...]] = (
         "modejax show runs/digits-mode-001",
         "modejax show runs/digits-mode-001 runs/digits-mode-002 --json",
+        "modejax show runs/digits-mode-001 --formats pdf --figure-data",
     )
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
@@ -38,6 +39,12 @@ class ShowCommand:
 
     quiet: bool = False
     """Print the folder of the run alone; its figures and report are made."""
+
+    formats: tuple[Literal["pdf", "svg"], ...] = ()
+    """Draw the figures in these formats, too; they have no pixels."""
+
+    figure_data: bool = False
+    """Save the numbers behind each figure beside it, as CSV."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
@@ -49,9 +56,11 @@ class ShowCommand:
             )
         runs = [open_run(folder) for folder in self.folders]
         if len(runs) == 1:
-            return print_run(runs[0], as_json=self.json, quiet=self.quiet, seconds=None)
-        if self.quiet:
-            raise InputError(f"show --quiet takes one run, got {len(runs)}; leave --quiet out to compare runs")
+            options: dict[str, Any] = {"formats": self.formats, "figure_data": self.figure_data}
+            return print_run(runs[0], as_json=self.json, quiet=self.quiet, seconds=None, **options)
+        given = {"quiet": self.quiet, "formats": bool(self.formats), "figure-data": self.figure_data}
+        for name in [name for name, value in given.items() if value]:
+            raise InputError(f"show --{name} takes one run, got {len(runs)}; leave --{name} out to compare runs")
         return _print_several(runs, [str(folder) for folder in self.folders], as_json=self.json)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from modejax.errors import InputError, choices
+from modejax.plots.colours import Chosen, choose
 from modejax.plots.members import (
     SIZES,
     Member,
@@ -55,11 +57,24 @@ _MARKERS = "osD^vP<>"
 _LABELS = {axis.name: axis.label for axis in AXES}
 
 
-def _colour(index: int, name: str, share: float = 0.0) -> tuple[float, ...]:
-    """Return the colour of an arm, lighter by a share."""
+class _Look(NamedTuple):
+    colour: Any
+    label: str
+
+
+def _looks(names: Sequence[str], colours: Chosen, labels: Chosen) -> list[_Look]:
+    """Return colour and label of each arm."""
+    words = ["dense baseline" if name == BASELINE else name for name in names]
+    own = [DENSE_COLOUR if name == BASELINE else _COLOURS[index % 8] for index, name in enumerate(names)]
+    return [
+        _Look(*pair) for pair in zip(choose(colours, words, own), choose(labels, words, words, "labels"), strict=True)
+    ]
+
+
+def _lighter(colour: Any, share: float) -> tuple[float, ...]:
     from matplotlib.colors import to_rgba
 
-    found = DENSE_COLOUR if name == BASELINE else to_rgba(_COLOURS[index % len(_COLOURS)])
+    found = to_rgba(colour)
     return (*(value + share * (1 - value) for value in found[:3]), 1.0)
 
 
@@ -68,7 +83,9 @@ def _parameters(data: xarray.Dataset) -> np.ndarray:
     return counts.reshape(data.sizes["width"], data.sizes["modes"], -1)[..., 0]
 
 
-def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
+def plot_arms(
+    result: Result, ax: Axes | None = None, *, colours: Chosen = None, labels: Chosen = None, **at: float
+) -> Axes:
     """Draw the test accuracy after the last epoch against the number of trained parameters, a colour for each arm.
 
     A line joins the numbers of modes of one width, or the widths where there is one number of modes. Points are means
@@ -79,6 +96,8 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
     Args:
         result: a run or its result.
         ax: where to draw; a figure of its own by default.
+        colours: a colour for each arm in their order, or by name (`dense baseline` for the baseline).
+        labels: what the legend calls each arm instead, likewise.
         **at: values of further axes of the grid, for the arms that have them.
 
     Returns:
@@ -98,20 +117,20 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
     counts, sizes, means, failed, pairs = [], [], [], [], 1
     first = arm_data(result)
     _check_axes(result, at)
-    for index, name in enumerate(arm_names(result)):
+    looks = _looks(arm_names(result), colours, labels)
+    for index, (name, look) in enumerate(zip(arm_names(result), looks, strict=True)):
         member = pick(result, name or None, _own(result, name, at))
         data, measure = member.data, member.measure
         found = spread(data[measure.test].isel(epoch=-1).transpose("width", "modes", "seed"), measure.scale)
         number = _parameters(data)
-        label = "dense baseline" if name == BASELINE else name
         along_modes = data.sizes["modes"] > 1
         for line in range(number.shape[0] if along_modes else 1):
             where = (line, slice(None)) if along_modes else (slice(None), 0)
             order = np.argsort(number[where])
             x, values = number[where][order], Spread(*(part[where][order] for part in found))
             style = "--" if name == BASELINE else "-"
-            form: dict[str, Any] = {"color": _colour(index, name), "ls": style, "marker": _MARKERS[index % 8]}
-            text = label if line == 0 else f"_{label} {line}"
+            form: dict[str, Any] = {"color": look.colour, "ls": style, "marker": _MARKERS[index % 8]}
+            text = look.label if line == 0 else f"_{look.label} {line}"
             low, high = values.band(measure.limits)
             ends = [values.mean - low, high - values.mean]
             panel.errorbar(x, values.mean, ends, ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=text, **form)
@@ -119,7 +138,7 @@ def plot_arms(result: Result, ax: Axes | None = None, **at: float) -> Axes:
         sizes.append(number.ravel())
         means.append(found.mean.ravel())
         pairs = max(pairs, pairs_of(arm_data(result, name or None)))
-        failed.append(f"{label}: {diverged_text(data.status)}" if diverged_text(data.status) else "")
+        failed.append(f"{look.label}: {diverged_text(data.status)}" if diverged_text(data.status) else "")
     everything = np.concatenate(means)
     _count_axis(panel, np.concatenate(sizes))
     panel.set_xlabel("trained parameters")
@@ -184,10 +203,12 @@ def plot_against(
     result: Result,
     axis: str,
     ax: Axes | None = None,
+    *,
     width: int | None = None,
     modes: int | None = None,
-    *,
     arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
     **at: float,
 ) -> Axes:
     """Draw the test accuracy after the last epoch against an axis of the grid, such as sparsity or label noise.
@@ -199,6 +220,8 @@ def plot_against(
         width: one width only; by default the largest, unless `modes` is given.
         modes: one number of modes only.
         arm: the name of an arm; the first one by default.
+        colours: a colour for each curve in their order, or by the label it has by default.
+        labels: what the legend says of each curve instead, likewise.
         **at: values of the other axes, such as learning_rate=0.01.
 
     Returns:
@@ -219,7 +242,7 @@ def plot_against(
         raise InputError(f"the result has no axis {axis!r} to draw along; allowed: {choices(allowed)}")
     member = pick(result, arm, at, keep=(axis,))
     data, measure = member.data, member.measure
-    picked = pick_curves(data, width, modes)
+    picked = pick_curves(data, width, modes).dressed(colours, labels)
     panels, made = make_axes(1, ax)
     panel: Axes = panels[0]
     values, counts = data[axis].values, []
@@ -255,7 +278,14 @@ def _along(data: xarray.Dataset, name: str, axis: str, scale: float, where: dict
 
 
 def plot_error_against_examples(
-    result: Result, ax: Axes | None = None, width: int | None = None, *, loss: bool = False, **at: float
+    result: Result,
+    ax: Axes | None = None,
+    *,
+    width: int | None = None,
+    loss: bool = False,
+    colours: Chosen = None,
+    labels: Chosen = None,
+    **at: float,
 ) -> Axes:
     """Draw the test error after the last epoch against the number of training examples, on logarithmic axes.
 
@@ -267,6 +297,8 @@ def plot_error_against_examples(
         ax: where to draw; a figure of its own by default.
         width: one of the widths; by default the largest of each arm.
         loss: draw the test loss instead of the error; always so where the targets are real values.
+        colours: a colour for each arm in their order, or by name (`dense baseline` for the baseline).
+        labels: what the legend calls each arm instead, likewise.
         **at: values of the other axes, for the arms that have them.
 
     Returns:
@@ -288,9 +320,11 @@ def plot_error_against_examples(
     panels, made = make_axes(1, ax)
     panel: Axes = panels[0]
     sizes, means, counts, widths, label, pairs = [], [], [], set(), "", 1
-    for index, name in enumerate(names):
+    for name, look in zip(names, _looks(names, colours, labels), strict=True):
         member = pick(result, name or None, _own(result, name, at), keep=("train_examples",))
-        label = _examples(panel, member, name, index, width=width, loss=loss, found=(sizes, means, counts))
+        label = _examples(
+            panel, member, look, width=width, dense=name == BASELINE, loss=loss, found=(sizes, means, counts)
+        )
         widths.add(int(member.data.width.max()) if width is None else width)
         pairs = max(pairs, pairs_of(arm_data(result, name or None)))
     everything = np.concatenate(means)
@@ -312,7 +346,14 @@ def plot_error_against_examples(
 
 
 def _examples(
-    ax: Axes, member: Member, name: str, index: int, *, width: int | None, loss: bool, found: tuple[list, list, list]
+    ax: Axes,
+    member: Member,
+    look: _Look,
+    *,
+    width: int | None,
+    dense: bool,
+    loss: bool,
+    found: tuple[list, list, list],
 ) -> str:
     """Draw the curves of one arm; return the label of the vertical axis."""
     data, measure = member.data, member.measure
@@ -329,9 +370,9 @@ def _examples(
             values = right._replace(mean=100 - right.mean)
         values = Spread(*(part[order] for part in values))
         share = 0.6 * place / max(len(picked.curves) - 1, 1)
-        text = "dense baseline" if name == BASELINE else ", ".join(filter(None, [name, modes_text(data, curve.modes)]))
-        style = DENSE_STYLE if name == BASELINE else "-"
-        curve = curve._replace(label=text, colour=_colour(index, name, share), style=style)
+        text = look.label if dense else ", ".join(filter(None, [look.label, modes_text(data, curve.modes)]))
+        style = DENSE_STYLE if dense else "-"
+        curve = curve._replace(label=text, colour=_lighter(look.colour, share), style=style)
         draw_curve(ax, examples[order], values, curve, limits=None if by_loss else (0.0, 100.0))
         found[0].append(examples)
         found[1].append(values.mean)

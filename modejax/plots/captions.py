@@ -69,7 +69,7 @@ def _of_all(result: Result, kind: str) -> tuple[str, str]:
 
 
 def _seeds(data: xarray.Dataset) -> str:
-    from modejax.plots.style import MANY
+    from modejax.plots.colours import MANY
 
     seeds = data.sizes["seed"]
     if seeds == 1:
@@ -122,6 +122,12 @@ def _of_arm(result: Result, arm: str | None) -> dict[str, tuple[str, str]]:
             "Importance of the modes",
             "Importance \N{GREEK SMALL LETTER TAU} (no unit) of the modes after the last epoch, sorted in each "
             f"network, against the rank; both axes logarithmic; networks {at_wide}. {end}",
+        ),
+        "importance_history": (
+            "Importance of the modes during training",
+            "Importance \N{GREEK SMALL LETTER TAU} (no unit) of each mode against the epoch. The modes of a network "
+            "are numbered by their importance after the last epoch, and each is followed back from there; networks of "
+            f"width {wide}{f', trained with {most} modes' if most else ''}. {end}",
         ),
     }
     for axis in further_axes(data):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modejax.plots.style import finish
+from modejax.plots.colours import Chosen, choose
+from modejax.plots.style import finish, own_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,32 +16,36 @@ if TYPE_CHECKING:
 __all__ = ["plot_by_layer", "plot_cost"]
 
 _MARKERS = "osD^vPX*"
+_CYCLE = [f"C{index}" for index in range(10)]
 
 
 def plot_by_layer(
-    ax: Axes,
     places: Sequence[str],
     values: Mapping[str, np.ndarray],
+    ax: Axes | None = None,
     *,
     chance: Mapping[str, np.ndarray] | np.ndarray | None = None,
+    colours: Chosen = None,
 ) -> Axes:
     """Draw a measure at several places of a network for several kinds of networks: mean and standard deviation.
 
     Args:
-        ax: where.
         places: names of the places, as layers.
         values: by kind, (seeds, places).
+        ax: where to draw; a figure of its own by default.
         chance: the value by chance at each place, drawn as a short line.
+        colours: a colour for each kind in their order, or by name.
 
     Returns:
         The axes.
 
     Example:
-        >>> from matplotlib.figure import Figure
-        >>> ax = plot_by_layer(Figure().subplots(), ["layer 1"], {"mode": np.array([[1.0], [2.0]])})
+        >>> ax = plot_by_layer(["layer 1"], {"mode": np.array([[1.0], [2.0]])})
         >>> [text.get_text() for text in ax.get_xticklabels()]
         ['layer 1']
     """
+    ax = own_axes(ax)
+    drawn = choose(colours, list(values), _CYCLE)
     at = np.arange(len(places))
     step = 0.7 / max(len(values), 1)
     for index, (name, each) in enumerate(values.items()):
@@ -48,7 +53,7 @@ def plot_by_layer(
         sd = each.std(axis=0, ddof=1) if len(each) > 1 else None
         x = at + (index - (len(values) - 1) / 2) * step
         ax.errorbar(
-            x, each.mean(axis=0), sd, fmt=_MARKERS[index % 8], ms=5.5, capsize=3, color=f"C{index}", label=name
+            x, each.mean(axis=0), sd, fmt=_MARKERS[index % 8], ms=5.5, capsize=3, color=drawn[index], label=name
         )  # fmt: skip
         if isinstance(chance, Mapping) and name in chance:
             ax.hlines(chance[name], x - 0.45 * step, x + 0.45 * step, color="0.35", lw=1.3, ls="--")
@@ -61,30 +66,38 @@ def plot_by_layer(
     return ax
 
 
-def plot_cost(ax: Axes, series: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], label: str) -> Axes:
+def plot_cost(
+    series: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    ax: Axes | None = None,
+    *,
+    xlabel: str = "trained parameters",
+    colours: Chosen = None,
+) -> Axes:
     """Draw the test error against a cost for several families of networks, both on logarithmic axes.
 
     Args:
-        ax: where.
         series: by family, the cost, the mean accuracy in percent and its standard deviation (NaN without).
-        label: the cost and its unit.
+        ax: where to draw; a figure of its own by default.
+        xlabel: the cost and its unit.
+        colours: a colour for each family in their order, or by name; that named `dense` is black and dashed.
 
     Returns:
         The axes.
 
     Example:
-        >>> from matplotlib.figure import Figure
         >>> one = (np.array([10.0]), np.array([90.0]), np.array([np.nan]))
-        >>> plot_cost(Figure().subplots(), {"mode": one}, "trained parameters").get_xscale()
+        >>> plot_cost({"mode": one}).get_xscale()
         'log'
     """
     from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
+    ax = own_axes(ax)
+    default = ["black" if name == "dense" else _CYCLE[index % 10] for index, name in enumerate(series)]
+    drawn = choose(colours, list(series), default)
     for index, (name, (cost, mean, sd)) in enumerate(series.items()):
-        dense = name == "dense"
         ax.errorbar(
             cost, 100 - mean, np.nan_to_num(sd), marker=_MARKERS[index % 8], ms=5, lw=1.4, capsize=2.5,
-            color="black" if dense else f"C{index}", ls="--" if dense else "-", label=name,
+            color=drawn[index], ls="--" if name == "dense" else "-", label=name,
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -96,7 +109,7 @@ def plot_cost(ax: Axes, series: Mapping[str, tuple[np.ndarray, np.ndarray, np.nd
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
         axis.set_major_formatter(form)
         axis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel(label)
+    ax.set_xlabel(xlabel)
     ax.set_ylabel("test error (%)")
     finish(ax)
     return ax

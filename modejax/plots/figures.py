@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modejax._files import replaced
-from modejax.errors import InputError
+from modejax.errors import InputError, choices
 from modejax.plots.members import (
     Result,
     arm_data,
@@ -23,10 +23,16 @@ from modejax.sweep.select import BASELINE, first_pair
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["DPI", "Drawing", "differs_from_best", "drawings", "fits_one_figure", "own_arms", "save_figures"]
+__all__ = ["DPI", "FORMATS", "Drawing", "differs_from_best", "drawings", "fits_one_figure", "own_arms", "save_figures"]
 
 DPI = 150
 """Dots an inch of the files."""
+
+FORMATS = ("png", "pdf", "svg")
+"""Formats in which figures are saved."""
+
+_UNDATED: dict[str, Any] = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+"""Keeps the time out of files, so that the same figure is the same file."""
 
 _KINDS = (
     "arms",
@@ -46,6 +52,7 @@ _KINDS = (
     "learning_first",
     "learning_widths",
     "importance",
+    "importance_history",
 )
 
 
@@ -103,7 +110,7 @@ def drawings(result: Result) -> Iterator[Drawing]:
 def _of_arm(result: Result, arm: str | None, *, several: bool) -> Iterator[tuple[str, Callable[[], Any]]]:
     from modejax.plots.accuracy import plot_accuracy, plot_rates
     from modejax.plots.arms import plot_against
-    from modejax.plots.importance import plot_importance
+    from modejax.plots.importance import plot_importance, plot_importance_history
     from modejax.plots.learning import plot_learning
     from modejax.plots.pruning import plot_node_scores, plot_pruning
     from modejax.plots.rates import plot_accuracy_vs_rate, plot_first_and_best
@@ -148,20 +155,26 @@ def _of_arm(result: Result, arm: str | None, *, several: bool) -> Iterator[tuple
         yield "learning_widths", lambda: plot_learning(result, **most)
     if "importance" in data:
         yield "importance", lambda: plot_importance(result, **at)
+    if "importance_history" in data:
+        yield "importance_history", lambda: plot_importance_history(result, **at)
 
 
-def save_figures(result: Result, folder: str | Path) -> list[Path]:
+def save_figures(
+    result: Result, folder: str | Path, *, formats: Sequence[str] = ("png",), data: bool = False
+) -> list[Path]:
     """Save every figure that a run has as `figures/*.png` of a run folder, each whole or not at all.
 
     Args:
         result: a run, its result, or the data set of one arm.
         folder: an existing folder. Figures of an earlier result that this one does not have are removed.
+        formats: of the files: `png`, `pdf`, `svg`; the last two have no pixels and grow without loss.
+        data: save the numbers behind each figure beside it, as `figures/*.csv`; see `figure_data` for the columns.
 
     Returns:
         The paths, in the order in which one reads them.
 
     Raises:
-        InputError: if the result is not that of a sweep, or a figure cannot be written.
+        InputError: if the result is not that of a sweep, a format is not allowed, or a figure cannot be written.
 
     Example:
         >>> import tempfile
@@ -170,9 +183,18 @@ def save_figures(result: Result, folder: str | Path) -> list[Path]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     [path.name for path in save_figures(run, folder)]
         ['accuracy.png', 'truncation.png', 'learning.png', 'importance.png']
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in save_figures(run, folder, formats=("svg",), data=True)][:2]
+        ['accuracy.svg', 'accuracy.csv']
     """
     import numpy as np
 
+    from modejax.plots.numbers import figure_data
+
+    formats = tuple(dict.fromkeys(formats))
+    for each in formats:
+        if each not in FORMATS:
+            raise InputError(f"a figure cannot be saved as {each!r}; allowed: {choices(FORMATS)}")
     arms = own_arms(result)
     for arm in arms:
         require(arm_data(result, arm), "test_accuracy", "test_loss", "train_loss", "status")
@@ -181,13 +203,20 @@ def save_figures(result: Result, folder: str | Path) -> list[Path]:
     try:
         place.mkdir(exist_ok=True)
         for drawing in drawings(result):
-            figure = np.ravel(np.asarray(drawing.draw(), dtype=object))[0].figure
-            path = place / f"{drawing.stem}.png"
-            with replaced(path) as part:
-                figure.savefig(part, dpi=DPI, format="png")
-            paths.append(path)
-        for path in sorted(place.glob("*.png")):
-            if path not in paths and _is_ours(path.stem, arms):
+            axes = np.ravel(np.asarray(drawing.draw(), dtype=object))
+            for each in formats:
+                path = place / f"{drawing.stem}.{each}"
+                with replaced(path) as part:
+                    axes[0].figure.savefig(part, dpi=DPI, format=each, metadata=_UNDATED[each])
+                paths.append(path)
+            if data:
+                path = place / f"{drawing.stem}.csv"
+                with replaced(path) as part:
+                    figure_data(axes).to_csv(part, index=False)
+                paths.append(path)
+        stems = {path.stem for path in paths}
+        for path in sorted(place.iterdir()):
+            if path.suffix[1:] in (*FORMATS, "csv") and path.stem not in stems and _is_ours(path.stem, arms):
                 path.unlink()
     except OSError as error:
         raise InputError(

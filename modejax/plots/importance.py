@@ -1,4 +1,4 @@
-"""Importance of the modes against their rank, on logarithmic axes: power laws are straight lines."""
+"""Importance of the modes: against their rank, where power laws are straight lines, and against the epoch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from modejax.plots.members import Result, arm_data, diverged_text, headline, pick, require, seeds_text, spread
+from modejax.errors import InputError
+from modejax.plots.colours import Chosen, Colours
+from modejax.plots.members import (
+    Result,
+    arm_data,
+    diverged_text,
+    headline,
+    pick,
+    place_of,
+    require,
+    seeds_text,
+    spread,
+)
 from modejax.plots.style import (
+    Curve,
+    Picked,
     draw_curve,
     finish,
+    integer_axis,
     make_axes,
     pick_curves,
     place_legend,
@@ -19,7 +34,7 @@ from modejax.plots.style import (
 )
 from modejax.plots.truncation import empty_text, map_title
 
-__all__ = ["plot_importance"]
+__all__ = ["plot_importance", "plot_importance_history"]
 
 _WHY = "A layer without modes (dense) has no importances; sweep a layer with modes"
 
@@ -27,10 +42,12 @@ _WHY = "A layer without modes (dense) has no importances; sweep a layer with mod
 def plot_importance(
     result: Result,
     axes: Any = None,
+    *,
     width: int | None = None,
     modes: int | None = None,
-    *,
     arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
     **at: float,
 ) -> np.ndarray:
     """Draw the importance tau of the modes, largest first, against their rank: log-log, a panel for each map.
@@ -43,6 +60,8 @@ def plot_importance(
         width: one width only; by default the largest, unless `modes` is given.
         modes: one number of modes only.
         arm: the name of an arm; the first one by default.
+        colours: a colour for each curve in their order, or by the label it has by default.
+        labels: what the legend says of each curve instead, likewise.
         **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
             is taken by default.
 
@@ -65,7 +84,7 @@ def plot_importance(
     require(arm_data(result, arm), "importance", why=_WHY)
     member = pick(result, arm, at)
     data = member.data
-    picked = pick_curves(data, width, modes)
+    picked = pick_curves(data, width, modes).dressed(colours, labels)
     layers = [int(layer) for layer in data.layer.values]
     panels, made = make_axes(len(layers), axes)
     rank = np.arange(1, data.sizes["mode"] + 1)
@@ -93,6 +112,103 @@ def plot_importance(
         set_title(panels, [headline(member.data), "after the last epoch", *words])
     place_legend(panels, made, colours=picked.colours, columns=5)
     return panels
+
+
+def plot_importance_history(
+    result: Result,
+    axes: Any = None,
+    *,
+    width: int | None = None,
+    modes: int | None = None,
+    seed: int | None = None,
+    arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
+    **at: float,
+) -> np.ndarray:
+    """Draw the importance tau of each mode against the epoch: a panel for each map, the vertical axis logarithmic.
+
+    The modes of a network are numbered by their importance after the last epoch, and each is followed back from there:
+    curve 1 is the mode that ends as the leading one. Over several seeds the mean of the modes of one number is drawn.
+
+    Args:
+        result: a run of a layer with modes and `truncate_every`, its result, or one arm of it.
+        axes: one a map; a figure of its own by default.
+        width: a width; the largest by default.
+        modes: a number of modes; the largest by default.
+        seed: the network of one seed; the mean over all seeds by default.
+        arm: the name of an arm; the first one by default.
+        colours: a colour for each mode in their order, or by the label it has by default (`mode 1`).
+        labels: what the legend says of each mode instead, likewise.
+        **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
+            is taken by default.
+
+    Returns:
+        The axes, shape (maps,).
+
+    Raises:
+        InputError: if importances were measured at fewer than two epochs, there is no such arm, width, modes, seed or
+            value of an axis, or the number of axes is wrong.
+
+    References:
+        tau: Li and Huang, arXiv 2208.09859; see `modejax.truncation.importance`.
+
+    Example:
+        >>> from modejax import SweepConfig, run_sweep
+        >>> config = SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=3, truncate_every=1, baseline="none")
+        >>> [line.get_label() for line in plot_importance_history(run_sweep(config))[0].lines]
+        ['mode 1', 'mode 2']
+    """
+    whole = arm_data(result, arm)
+    require(whole, "importance", why=_WHY)
+    if "importance_history" not in whole:
+        raise InputError("the result has importances after the last epoch only; run the sweep with truncate_every")
+    member = pick(result, arm, at)
+    data = member.data
+    width = int(data.width.values.max()) if width is None else width
+    modes = int(data.modes.values.max()) if modes is None else modes
+    shown = pick_curves(data, width, modes)
+    values = data.importance_history.isel(shown.curves[0].where)
+    if seed is not None:
+        values = values.isel(seed=[place_of(data, "seed", seed)])
+    values = values.transpose("layer", "seed", "truncation_epoch", "mode")
+    ordered = values.copy(data=_by_last(np.asarray(values, np.float64)))
+    picked = _mode_curves(max(int(np.isfinite(ordered.values).any(axis=(0, 1, 2)).sum()), 1)).dressed(colours, labels)
+    layers = [int(layer) for layer in data.layer.values]
+    panels, made = make_axes(len(layers), axes)
+    counts, epochs = [], data.truncation_epoch.values
+    for index, ax in enumerate(panels):
+        means = []
+        for curve in picked.curves:
+            found = spread(ordered.isel(curve.where | {"layer": index}))
+            draw_curve(ax, epochs, found, curve, crowded=picked.colours.many)
+            counts.append(found.count)
+            means.append(found.mean)
+        integer_axis(ax, epochs)
+        set_log_y(ax, np.concatenate(means))
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("importance \N{GREEK SMALL LETTER TAU} (no unit)")
+        ax.set_title(map_title(layers[index], len(layers)), fontsize=10)
+        finish(ax, empty="" if np.isfinite(np.concatenate(means)).any() else empty_text(data))
+    if made:
+        seeds = seeds_text(np.concatenate(counts)) if seed is None else f"seed {seed}"
+        words = [shown.text, member.text, seeds, diverged_text(data.status)]
+        set_title(panels, [headline(data), "modes numbered by their importance at the end", *words])
+    place_legend(panels, made, colours=picked.colours, columns=5)
+    return panels
+
+
+def _by_last(values: np.ndarray) -> np.ndarray:
+    """Sort modes (last axis) by what they are at the last epoch (second last axis), the largest first, missing last."""
+    order = np.argsort(-values[..., -1:, :], axis=-1)
+    return np.take_along_axis(values, np.broadcast_to(order, values.shape), axis=-1)
+
+
+def _mode_curves(count: int) -> Picked:
+    """Return a curve for each mode, numbered from 1."""
+    numbers = range(1, count + 1)
+    scale = Colours(numbers, "mode, by its importance at the end")
+    return Picked([Curve(0, 0, {"mode": k - 1}, f"mode {k}", scale(k), "-") for k in numbers], scale, "")
 
 
 def _rank_axis(ax: Any, longest: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from modejax.plots.colours import Chosen
 from modejax.plots.members import Result, diverged_text, headline, pick, seeds_text, spread
 from modejax.plots.style import (
     DENSE_COLOUR,
@@ -32,10 +33,12 @@ _PANELS = (("train_loss", "train loss"), ("test_loss", "test loss"), ("test_accu
 def plot_learning(
     result: Result,
     axes: Any = None,
+    *,
     width: int | None = None,
     modes: int | None = None,
-    *,
     arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
     **at: float,
 ) -> np.ndarray:
     """Draw train loss, test loss and test accuracy against the epoch.
@@ -50,6 +53,8 @@ def plot_learning(
         width: one width only.
         modes: one number of modes only.
         arm: the name of an arm; the first one by default.
+        colours: a colour for each curve in their order, or by the label it has by default.
+        labels: what the legend says of each curve instead, likewise.
         **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
             is taken by default.
 
@@ -68,7 +73,7 @@ def plot_learning(
     """
     member = pick(result, arm, at)
     data = member.data
-    picked = pick_curves(data, width, modes, pairs=MOST_TOGETHER)
+    picked = pick_curves(data, width, modes, pairs=MOST_TOGETHER).dressed(colours, labels)
     shown = _PANELS if member.measure.what == "accuracy" else _PANELS[:-1]
     panels, made = make_axes(len(shown), axes)
     widths = {curve.width for curve in picked.curves}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from modejax.errors import InputError, choices
+from modejax.plots.colours import Chosen, choose
 from modejax.plots.members import (
     BAND,
     Result,
@@ -21,9 +22,9 @@ from modejax.plots.members import (
 )
 from modejax.plots.style import (
     DENSE_STYLE,
-    Colours,
     Curve,
     draw_curve,
+    epoch_curves,
     finish,
     make_axes,
     nothing_text,
@@ -50,6 +51,8 @@ def plot_pruning(
     *,
     arm: str | None = None,
     by_layer: bool = False,
+    colours: Chosen = None,
+    labels: Chosen = None,
     **at: float,
 ) -> np.ndarray:
     """Draw the test accuracy left when nodes or weights below a percentile of a score are taken away.
@@ -62,6 +65,8 @@ def plot_pruning(
         axes: one axes a width; a figure of its own by default.
         arm: the name of an arm; the first one by default.
         by_layer: draw the curves with a percentile for each hidden layer instead of one over all of them.
+        colours: a colour for each score in their order, or by name.
+        labels: what the legend says of each score instead, likewise.
         **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
             is taken by default.
 
@@ -89,16 +94,23 @@ def plot_pruning(
     dense = member.dense if member.dense is not None and name in member.dense else None
     panels, made = make_axes(data.sizes["width"], axes, share_y=measure.what == "accuracy")
     counts = []
+    scores = [str(score) for score in data.score.values]
+    form = zip(
+        choose(colours, scores, [_COLOURS[score] for score in scores]),
+        choose(labels, scores, scores, "labels"),
+        strict=True,
+    )
+    looks = dict(zip(scores, form, strict=True))
     for place, ax in enumerate(panels):
         width = int(data.width[place])
-        for score in data.score.values:
+        for score, (colour, label) in looks.items():
             parts: list[tuple[Any, Any, str]] = [(data, "-", "")]
             if dense is not None and score in dense.score.values:
                 parts.append((dense.isel(truncation_epoch=-1), DENSE_STYLE, ", dense"))
             for part, style, whose in parts:
                 found = spread(part[name].isel(width=place).sel(score=score), measure.scale)
                 if np.isfinite(found.mean).any():
-                    curve = Curve(width, 0, {}, f"{score}{whose}", _COLOURS[str(score)], style)
+                    curve = Curve(width, 0, {}, f"{label}{whose}", colour, style)
                     draw_curve(ax, data.percentile.values, found, curve, limits=measure.limits)
                     counts.append(found.count)
         ax.set_title(f"N = {width}", fontsize=10)
@@ -120,6 +132,8 @@ def plot_node_scores(
     score: str = "eigenvalue",
     width: int | None = None,
     arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
     **at: float,
 ) -> np.ndarray:
     """Draw the histogram of the nodes' scores, such as the sizes of eigenvalues, at each epoch at which it was taken.
@@ -133,6 +147,8 @@ def plot_node_scores(
         score: a score that ranks nodes one by one.
         width: one of the sweep's widths; the largest by default.
         arm: the name of an arm; the first one by default.
+        colours: a colour for each epoch in their order, or by the label it has by default (`epoch 5`).
+        labels: what the legend says of each epoch instead, likewise.
         **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
             is taken by default.
 
@@ -157,18 +173,18 @@ def plot_node_scores(
     data = member.data.node_score.isel(width=place, modes=-1).sel(node_ranking=score)
     panels, made = make_axes(data.sizes["hidden_layer"], axes)
     epochs = [int(epoch) for epoch in data.truncation_epoch.values]
-    colours = Colours(epochs, "epoch")
+    picked = epoch_curves(epochs).dressed(colours, labels)
     for layer, ax in enumerate(panels):
         here = data.isel(hidden_layer=layer)
         everything = here.values[np.isfinite(here.values)]
         edges = np.linspace(0, everything.max() if everything.size and everything.max() > 0 else 1, 41)
-        for index, epoch in enumerate(epochs):
-            values = here.isel(truncation_epoch=index).values
-            label = f"_{epoch}" if colours.many else f"epoch {epoch}"
+        for curve in picked.curves:
+            values = here.isel(curve.where).values
+            label = f"_{curve.label}" if picked.colours.many else curve.label
             values = values[np.isfinite(values)]
             if values.size:
                 weights = np.full(values.size, 100 / values.size)
-                ax.hist(values, edges, weights=weights, histtype="step", color=colours(epoch), lw=1.5, label=label)
+                ax.hist(values, edges, weights=weights, histtype="step", color=curve.colour, lw=1.5, label=label)
         ax.set_title(f"hidden layer {layer + 1}", fontsize=10)
         ax.set_xlabel("|eigenvalue| of a node" if score == "eigenvalue" else f"score {score} of a node")
         ax.set_ylabel("nodes (%)")
@@ -178,5 +194,5 @@ def plot_node_scores(
     if made:
         words = f"N = {int(whole.width[place])}, all {whole.sizes['seed']} seeds together"
         set_title(panels, [headline(member.data), words, member.text, diverged_text(member.data.status)])
-    place_legend(panels, made, colours=colours)
+    place_legend(panels, made, colours=picked.colours)
     return panels

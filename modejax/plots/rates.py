@@ -8,6 +8,7 @@ import numpy as np
 
 from modejax.errors import InputError
 from modejax.plots.accuracy import draw_panel
+from modejax.plots.colours import Chosen
 from modejax.plots.members import (
     Result,
     Spread,
@@ -44,7 +45,15 @@ __all__ = ["plot_accuracy_vs_rate", "plot_first_and_best"]
 _RATE = "learning_rate"
 
 
-def plot_first_and_best(result: Result, axes: Any = None, *, arm: str | None = None, **at: float) -> np.ndarray:
+def plot_first_and_best(
+    result: Result,
+    axes: Any = None,
+    *,
+    arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
+    **at: float,
+) -> np.ndarray:
     """Draw `plot_accuracy` at the first learning rate and weight decay of an arm, and at the best ones of each cell.
 
     The best ones are chosen on held-out data where the sweep has some, else by the training loss; the test set plays no
@@ -54,6 +63,8 @@ def plot_first_and_best(result: Result, axes: Any = None, *, arm: str | None = N
         result: a run, its result, or the data set of one arm, which has no baseline.
         axes: two axes; a figure of its own by default.
         arm: the name of an arm; the first one by default.
+        colours: a colour for each width in their order, or by the label it has by default (`N = 16`).
+        labels: what the legend says of each width instead, likewise.
         **at: values of further axes of the grid, such as sparsity=50.
 
     Returns:
@@ -72,26 +83,28 @@ def plot_first_and_best(result: Result, axes: Any = None, *, arm: str | None = N
     data = arm_data(result, arm)
     first, best = pick(result, arm, {**at, **first_pair(data)}), pick(result, arm, at)
     panels, made = make_axes(2, axes, share_y=True)
-    colours, counts = None, []
+    scale, counts = None, []
     for ax, member, name in zip(panels, (first, best), ("first", "best"), strict=True):
-        colours, count = draw_panel(ax, member, numbers=False)
+        scale, count = draw_panel(ax, member, numbers=False, colours=colours, labels=labels)
         counts.append(count)
         # Two lines: the rates of an arm and how they were chosen do not fit one over half a figure.
         ax.set_title(f"{name}: {member.text.replace(' (', chr(10) + '(')}", fontsize=10)
     if made:
         words = [f"after epoch {int(data.epoch[-1])}", best.dense_text, seeds_text(np.concatenate(counts))]
         set_title(panels, [headline(data), *words, diverged_text(data.status)])
-    place_legend(panels, made, colours=colours)
+    place_legend(panels, made, colours=scale)
     return panels
 
 
 def plot_accuracy_vs_rate(
     result: Result,
     ax: Axes | None = None,
+    *,
     width: int | None = None,
     modes: int | None = None,
-    *,
     arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
     **at: float,
 ) -> Axes:
     """Draw the test accuracy after the last epoch against the learning rate, a line for each width and number of modes.
@@ -107,6 +120,8 @@ def plot_accuracy_vs_rate(
         width: one width only.
         modes: one number of modes only.
         arm: the name of an arm; the first one by default.
+        colours: a colour for each curve in their order, or by the label it has by default.
+        labels: what the legend says of each curve instead, likewise.
         **at: values of further axes of the grid, such as sparsity=50.
 
     Returns:
@@ -126,7 +141,7 @@ def plot_accuracy_vs_rate(
         raise InputError("the result has no axis learning_rate; give the result of a sweep or of one of its arms")
     member, best = pick(result, arm, at, keep=(_RATE,)), pick(result, arm, at)
     data, measure = member.data, member.measure
-    picked = pick_curves(data, width, modes, pairs=MOST_TOGETHER)
+    picked = pick_curves(data, width, modes, pairs=MOST_TOGETHER).dressed(colours, labels)
     panels, made = make_axes(1, ax)
     panel: Axes = panels[0]
     rates, counts, means = list(data[_RATE].values), [], []
@@ -172,7 +187,7 @@ def _draw(
     here = rates == chosen
     if rates.size > 1:
         style: dict[str, Any] = {"color": curve.colour, "ms": 11, "mec": "white", "mew": 0.8, "zorder": 4}
-        ax.plot(rates[here], found.mean[here], "*", **style)
+        ax.plot(rates[here], found.mean[here], "*", label=f"_{curve.label}, rate chosen", **style)
     return found
 
 

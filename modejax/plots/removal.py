@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modejax.errors import InputError
+from modejax.plots.colours import Chosen, choose
 from modejax.plots.members import BAND, spread
 from modejax.plots.style import finish, make_axes
 from modejax.plots.truncation import map_title
@@ -23,7 +24,9 @@ _STYLES = {
 }
 
 
-def plot_removal(curves: xarray.Dataset, modes: int, axes: Any = None) -> np.ndarray:
+def plot_removal(
+    curves: xarray.Dataset, modes: int, axes: Any = None, *, colours: Chosen = None, labels: Chosen = None
+) -> np.ndarray:
     """Draw accuracy, or loss for real values, against the share of modes removed from one map, the others intact.
 
     Args:
@@ -31,6 +34,8 @@ def plot_removal(curves: xarray.Dataset, modes: int, axes: Any = None) -> np.nda
             weight decay left (dimensions `seed`, `removal`, `layer`, `kept`).
         modes: the number of modes P of each map.
         axes: one a map; a figure of its own by default.
+        colours: a colour for each order of removal in their order, or by name (`least`, `random`, `most`).
+        labels: what the legend says of each order instead, likewise.
 
     Returns:
         The axes, shape (maps,).
@@ -55,11 +60,13 @@ def plot_removal(curves: xarray.Dataset, modes: int, axes: Any = None) -> np.nda
     layers = [int(layer) for layer in curves.layer.values]
     panels, made = make_axes(len(layers), axes, share_y=True)
     removed = 100 * (1 - curves.kept.values / modes)
+    names = [str(name) for name in curves.removal.values]
+    words = choose(labels, names, [_STYLES[name][0] for name in names], "labels")
+    drawn = choose(colours, names, [_STYLES[name][1] for name in names])
     for ax, layer in zip(panels, layers, strict=True):
-        for name in curves.removal.values:
-            label, colour, style = _STYLES[str(name)]
+        for name, label, colour in zip(names, words, drawn, strict=True):
             found = spread(values.sel(removal=name, layer=layer), scale)
-            ax.plot(removed, found.mean, color=colour, ls=style, lw=1.6, label=label)
+            ax.plot(removed, found.mean, color=colour, ls=_STYLES[name][2], lw=1.6, label=label)
             if np.isfinite(found.sd).any():
                 low, high = found.band((0.0, 100.0) if what == "accuracy" else None)
                 ax.fill_between(removed, low, high, color=colour, alpha=0.18, lw=0)

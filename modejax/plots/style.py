@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from modejax.errors import InputError
+from modejax.plots.colours import Chosen, Colours, choose, spaced
 from modejax.plots.members import Spread, place_of
+from modejax.plots.numbers import remember
 
 if TYPE_CHECKING:
     import xarray
@@ -22,26 +24,23 @@ if TYPE_CHECKING:
 __all__ = [
     "DENSE_COLOUR",
     "DENSE_STYLE",
-    "MANY",
     "MOST_TOGETHER",
-    "Colours",
     "Curve",
     "Picked",
     "draw_curve",
+    "epoch_curves",
     "finish",
     "integer_axis",
     "make_axes",
     "modes_text",
     "nothing_text",
+    "own_axes",
     "pick_curves",
     "place_legend",
     "set_log_y",
     "set_number_axis",
     "set_title",
 ]
-
-MANY = 8
-"""More curves than these get a colour bar instead of a legend, and no bands."""
 
 MOST_TOGETHER = 6
 """Most curves in a figure in which both width and number of modes vary."""
@@ -55,63 +54,6 @@ DENSE_STYLE = (0, (5, 2))
 _STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
 
 
-class Colours:
-    """Colours for an ordered quantity: dark for the smallest, light for the largest, safe for colour-blind readers."""
-
-    def __init__(self, values: Sequence[float], name: str) -> None:
-        """Spread the colours over values.
-
-        Args:
-            values: what the curves differ in.
-            name: its name, for the colour bar.
-        """
-        import matplotlib
-        from matplotlib.colors import ListedColormap, LogNorm, Normalize
-
-        # The lightest end of viridis cannot be seen on white.
-        self._map = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.87, 256)))
-        self.values, self.name = [float(value) for value in values], name
-        low, high = min(self.values), max(self.values)
-        wide = low > 0 and high / low >= 8
-        self._norm = LogNorm(low, high) if wide else Normalize(low, high)
-
-    @property
-    def many(self) -> bool:
-        """Whether there are too many values for a legend."""
-        return len(self.values) > MANY
-
-    def __call__(self, value: float) -> tuple[float, ...]:
-        """Return the colour of one of the values."""
-        if self.many:
-            return self._map(self._norm(value))
-        order = sorted(self.values)
-        return self._map(order.index(value) / max(len(order) - 1, 1) if len(order) > 1 else 0.35)
-
-    def bar(self, axes: Sequence[Axes]) -> None:
-        """Draw the colour bar beside some axes."""
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-        picked = _spaced(sorted(self.values), log=type(self._norm).__name__ == "LogNorm", gap=0.08)
-        bar = axes[0].figure.colorbar(ScalarMappable(self._norm, self._map), ax=list(axes), label=self.name, aspect=30)
-        bar.ax.yaxis.set_major_locator(FixedLocator(picked))
-        bar.ax.yaxis.set_minor_locator(NullLocator())
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _spaced(values: Sequence[float], *, log: bool, gap: float) -> list[float]:
-    """Leave values out that stand closer than a share of the whole axis; the two ends stay."""
-    place = [math.log(value) if log else value for value in values]
-    least = gap * (place[-1] - place[0])
-    found = [0]
-    for index in range(1, len(values) - 1):
-        if place[index] - place[found[-1]] >= least and place[-1] - place[index] >= least:
-            found.append(index)
-    if len(values) > 1:
-        found.append(len(values) - 1)
-    return [values[index] for index in found]
-
-
 class Curve(NamedTuple):
     """One curve of a figure: a width and a number of modes."""
 
@@ -119,7 +61,7 @@ class Curve(NamedTuple):
     modes: int
     where: dict[str, int]  # the index of both
     label: str
-    colour: tuple[float, ...]
+    colour: Any
     style: Any
 
 
@@ -129,6 +71,26 @@ class Picked(NamedTuple):
     curves: list[Curve]
     colours: Colours
     text: str  # what all curves have in common, in words
+
+    def dressed(self, colours: Chosen, labels: Chosen) -> Picked:
+        """Return the curves in the colours and with the labels that were given.
+
+        Args:
+            colours: one a curve, or by label; None for those they have.
+            labels: one a curve, or by label; None for those they have.
+
+        Raises:
+            InputError: if their number is not that of the curves, or no curve has such a label.
+        """
+        names = [curve.label for curve in self.curves]
+        own = choose(colours, names, [curve.colour for curve in self.curves])
+        words = choose(labels, names, names, "labels")
+        both = zip(self.curves, own, words, strict=True)
+        curves = [curve._replace(colour=colour, label=str(label)) for curve, colour, label in both]
+        if colours is None:
+            return self._replace(curves=curves)
+        # With colours of the caller there is no scale, so there is a legend however many curves there are.
+        return Picked(curves, Colours(range(len(curves)), "", own), self.text)
 
 
 def pick_curves(data: xarray.Dataset, width: int | None = None, modes: int | None = None, *, pairs: int = 1) -> Picked:
@@ -177,6 +139,18 @@ def pick_curves(data: xarray.Dataset, width: int | None = None, modes: int | Non
     return Picked(curves, colours, ", ".join(filter(None, common)))
 
 
+def epoch_curves(epochs: Sequence[int]) -> Picked:
+    """Return one curve for each epoch at which something was measured.
+
+    Args:
+        epochs: the epochs, in the order of the dimension `truncation_epoch`.
+    """
+    colours = Colours(epochs, "epoch")
+    where = [{"truncation_epoch": index} for index in range(len(epochs))]
+    both = zip(epochs, where, strict=True)
+    return Picked([Curve(0, 0, at, f"epoch {each}", colours(each), "-") for each, at in both], colours, "")
+
+
 _MODES = "modes P of each map"
 _WIDTH = "width N (units of each hidden layer)"
 
@@ -190,6 +164,24 @@ def nothing_text(data: xarray.Dataset) -> str:
     """Say why nothing is drawn: that every network diverged only where their status says so."""
     known = data.status.notnull()
     return "every network diverged" if bool(((data.status == 1) & known).sum() == known.sum()) else "no finite value"
+
+
+def own_axes(ax: Axes | None, size: tuple[float, float] = (5.4, 4.2)) -> Axes:
+    """Return the axes to draw on: those given, or those of a new figure.
+
+    Args:
+        ax: axes of the caller; None for a figure of their own.
+        size: width and height of that figure, in inches.
+
+    Example:
+        >>> float(own_axes(None, (3.0, 2.0)).figure.get_figwidth())
+        3.0
+    """
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained", facecolor="white").subplots()
 
 
 def make_axes(count: int, axes: Any = None, *, share_y: bool = False) -> tuple[np.ndarray, bool]:
@@ -253,7 +245,8 @@ def draw_curve(
     text = f"_{curve.label}" if crowded else curve.label
     width = 1.1 if crowded else 1.6
     form: dict[str, Any] = {"color": curve.colour, "linestyle": curve.style, "marker": marker, "markersize": 4}
-    ax.plot(x, values.mean, lw=width, label=text, **form)
+    (line,) = ax.plot(x, values.mean, lw=width, label=text, **form)
+    remember(line, values)
     some = np.isfinite(values.sd)
     if not crowded and some.any():
         low, high = values.band(limits)
@@ -285,7 +278,7 @@ def set_number_axis(ax: Axes, values: Sequence[float], *, wide: float = 4.0) -> 
         ax.set_xlim(low * (low / high) ** 0.05, high * (high / low) ** 0.05) if log else ax.set_xlim(
             low - 0.05 * (high - low), high + 0.05 * (high - low)
         )
-    ax.xaxis.set_major_locator(FixedLocator(_spaced(order, log=log, gap=0.07)))
+    ax.xaxis.set_major_locator(FixedLocator(spaced(order, log=log, gap=0.07)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modejax.errors import InputError
+from modejax.plots.colours import Chosen, choose
 from modejax.plots.settings import plain
+from modejax.plots.style import own_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,14 +29,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 """Colours safe for colour-blind readers."""
 
 
-def _axes(ax: Axes | None, size: tuple[float, float] = (5.4, 4.2)) -> Axes:
-    if ax is not None:
-        return ax
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, layout="constrained", facecolor="white").subplots()
-
-
 def _image(ax: Axes, values: np.ndarray, label: str, **form: Any) -> Axes:
     image = ax.imshow(values, interpolation="nearest", aspect="auto", **form)
     ax.figure.colorbar(image, ax=ax, label=label, aspect=25, pad=0.02)
@@ -47,7 +41,7 @@ def plot_edges(E: np.ndarray, c: int, ax: Axes | None = None, *, names: tuple[st
     Args:
         E: edges, shape (reader's neurons, writer's neurons).
         c: channels between the layers.
-        ax: where; a figure of its own by default.
+        ax: where to draw; a figure of its own by default.
         names: of the two layers.
 
     Returns:
@@ -63,7 +57,7 @@ def plot_edges(E: np.ndarray, c: int, ax: Axes | None = None, *, names: tuple[st
     from matplotlib.colors import LogNorm
 
     E = _matrix(E, "E")
-    ax = _axes(ax)
+    ax = own_axes(ax)
     shown = np.maximum(c * E, 0.1)
     _image(ax, shown, "c E (1 by chance)", cmap="magma", norm=LogNorm(0.1, max(float(shown.max(initial=0)), 1.0)))
     ax.set_xlabel(f"neuron of {plain(names[0], 34)}", fontsize=9)
@@ -76,7 +70,7 @@ def plot_near_kernel(H: np.ndarray, ax: Axes | None = None, *, tail: int | None 
 
     Args:
         H: cosines, shape (reader's input directions, writer's output directions), sorted by falling singular values.
-        ax: where; a figure of its own by default.
+        ax: where to draw; a figure of its own by default.
         tail: outlines the block of the last directions of both.
 
     Returns:
@@ -92,7 +86,7 @@ def plot_near_kernel(H: np.ndarray, ax: Axes | None = None, *, tail: int | None 
     H = _matrix(H, "H")
     if tail is not None and not 1 <= tail <= min(H.shape):
         raise InputError(f"tail must be 1..{min(H.shape)}, got {tail!r}")
-    ax = _axes(ax)
+    ax = own_axes(ax)
     _image(ax, np.abs(H), "|cosine|", cmap="magma", vmin=0, vmax=1)
     if tail is not None:
         from matplotlib.patches import Rectangle
@@ -110,7 +104,7 @@ def plot_patterns(U: np.ndarray, ax: Axes | None = None) -> Axes:
 
     Args:
         U: output patterns, shape (channels, neurons) or (channels, 1, neurons).
-        ax: where; a figure of its own by default.
+        ax: where to draw; a figure of its own by default.
 
     Returns:
         The axes.
@@ -124,7 +118,7 @@ def plot_patterns(U: np.ndarray, ax: Axes | None = None) -> Axes:
     """
     U = np.asarray(U, float)
     U = _matrix(U[:, 0] if U.ndim == 3 and U.shape[1] == 1 else U, "U")
-    ax = _axes(ax)
+    ax = own_axes(ax)
     _image(ax, np.abs(U), "|U|", cmap="magma", vmin=0, vmax=1)
     ax.set_xlabel("spectral neuron")
     ax.set_ylabel("channel")
@@ -155,7 +149,7 @@ def plot_filters(filters: np.ndarray, ax: Axes | None = None) -> Axes:
 
     Args:
         filters: shape (reader's neurons, height, width, writer's neurons).
-        ax: where; a figure of its own by default.
+        ax: where to draw; a figure of its own by default.
 
     Returns:
         The axes.
@@ -175,7 +169,7 @@ def plot_filters(filters: np.ndarray, ax: Axes | None = None) -> Axes:
     tiles[:, :, :-1, :-1] = filters.transpose(0, 3, 1, 2)
     mosaic = tiles.transpose(0, 2, 1, 3).reshape(rows * (height + 1), columns * (width + 1))
     mosaic = np.pad(mosaic, ((1, 0), (1, 0)), constant_values=np.nan)
-    ax = _axes(ax, (1.5 + 0.13 * mosaic.shape[1], 1.0 + 0.13 * mosaic.shape[0]))
+    ax = own_axes(ax, (1.5 + 0.13 * mosaic.shape[1], 1.0 + 0.13 * mosaic.shape[0]))
     most = np.nanmax(np.abs(mosaic)) or 1.0
     image = ax.imshow(mosaic, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label="weight", aspect=25, pad=0.02)
@@ -196,7 +190,7 @@ def plot_survival(E: np.ndarray, c: int, z: int = 1, ax: Axes | None = None, *, 
         E: edges, any shape.
         c: channels between the layers.
         z: positions of the reader's window.
-        ax: where; a figure of its own by default.
+        ax: where to draw; a figure of its own by default.
         label: what the edges are.
 
     Returns:
@@ -214,7 +208,7 @@ def plot_survival(E: np.ndarray, c: int, z: int = 1, ax: Axes | None = None, *, 
     E = np.sort(np.asarray(E, float).ravel())
     if not E.size:
         raise InputError("there are no edges to draw")
-    ax = _axes(ax)
+    ax = own_axes(ax)
     share = 1 - np.arange(E.size) / E.size
     grid = np.linspace(0, 1.1 * max(E[-1], 1 / c), 400)
     laws = (
@@ -242,21 +236,23 @@ def plot_significant(
     curves: Mapping[str, np.ndarray],
     ax: Axes | None = None,
     *,
-    x_label: str = "epoch",
-    y_label: str = "significant edges (%)",
+    xlabel: str = "epoch",
+    ylabel: str = "significant edges (%)",
     chance: float | None = None,
     percent: bool = True,
+    colours: Chosen = None,
 ) -> Axes:
     """Draw shares of significant edges (or another measure) against width, modes or epoch, with bands over seeds.
 
     Args:
         x: the places.
         curves: name to values of shape (places, seeds); values that are not a number do not count.
-        ax: where; a figure of its own by default.
-        x_label: what x is.
-        y_label: what the values are.
+        ax: where to draw; a figure of its own by default.
+        xlabel: what x is.
+        ylabel: what the values are.
         chance: a dotted line at the share expected by chance.
         percent: values are shares of 1, drawn in percent.
+        colours: a colour for each curve in their order, or by name.
 
     Returns:
         The axes; a band is mean +- one standard deviation over seeds.
@@ -268,21 +264,20 @@ def plot_significant(
         >>> plot_significant([0, 1], {"pair 0-1": np.array([[0.1, 0.2], [0.3, 0.4]])}, chance=0.00135).get_xlabel()
         'epoch'
     """
-    ax = _axes(ax)
+    ax = own_axes(ax)
     factor = 100.0 if percent else 1.0
-    for index, (name, values) in enumerate(curves.items()):
+    for (name, values), colour in zip(curves.items(), choose(colours, list(curves), COLOURS), strict=True):
         values = factor * np.asarray(values, float)
         if values.ndim != 2 or len(values) != len(x):
             raise InputError(f"{name} has shape {values.shape}; allowed: ({len(x)}, seeds)")
-        colour = COLOURS[index % len(COLOURS)]
         mean, sd = _mean_sd(values)
         ax.plot(x, mean, "o-" if len(x) <= 12 else "-", ms=3.5, lw=1.5, color=colour, label=name)
         low = mean - sd if (values < 0).any() else np.maximum(mean - sd, 0)
         ax.fill_between(x, low, mean + sd, color=colour, alpha=0.16, lw=0)
     if chance is not None:
         ax.axhline(factor * chance, color="0.3", lw=1, ls=":", label="by chance")
-    ax.set_xlabel(x_label)
-    ax.set_ylabel(y_label)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
     ax.grid(True, color="0.85", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
@@ -294,19 +289,21 @@ def plot_bars(
     groups: Mapping[str, np.ndarray],
     ax: Axes | None = None,
     *,
-    y_label: str = "",
+    ylabel: str = "",
     line: tuple[float, str] | None = None,
     log: bool = False,
+    colours: Chosen = None,
 ) -> Axes:
     """Draw groups of bars with error bars: mean +- one standard deviation over seeds.
 
     Args:
         names: what stands below the bars.
         groups: name of a colour to values of shape (names, seeds); values that are not a number do not count.
-        ax: where; a figure of its own by default.
-        y_label: what the values are.
+        ax: where to draw; a figure of its own by default.
+        ylabel: what the values are.
         line: height and name of a dotted line.
         log: a logarithmic vertical axis; bars of nothing but zeros are left out.
+        colours: a colour for each group in their order, or by name.
 
     Returns:
         The axes.
@@ -319,8 +316,9 @@ def plot_bars(
         >>> len(ax.patches)
         4
     """
-    ax = _axes(ax, (2.0 + 0.9 * len(names), 4.2))
+    ax = own_axes(ax, (2.0 + 0.9 * len(names), 4.2))
     width = 0.8 / max(len(groups), 1)
+    drawn = choose(colours, list(groups), COLOURS)
     for index, (name, values) in enumerate(groups.items()):
         values = np.asarray(values, float)
         if values.ndim != 2 or len(values) != len(names):
@@ -329,7 +327,7 @@ def plot_bars(
         low = np.minimum(sd, 0.9 * mean) if log else sd
         x = np.arange(len(names)) + (index - (len(groups) - 1) / 2) * width
         shown = np.where(mean > 0, mean, np.nan) if log else mean
-        ax.bar(x, shown, 0.92 * width, color=COLOURS[index % len(COLOURS)], label=name)
+        ax.bar(x, shown, 0.92 * width, color=drawn[index], label=name)
         ax.errorbar(x, shown, [low, sd], fmt="none", ecolor="0.2", elinewidth=1, capsize=2)
     if line is not None:
         ax.axhline(line[0], color="0.2", lw=1, ls=":", label=line[1])
@@ -338,7 +336,7 @@ def plot_bars(
     longest = max((len(line) for name in names for line in name.splitlines()), default=0)
     ax.set_xticks(range(len(names)), names, rotation=30 if longest > 9 else 0, ha="right" if longest > 9 else "center")
     ax.tick_params(axis="x", labelsize=8)
-    ax.set_ylabel(y_label)
+    ax.set_ylabel(ylabel)
     ax.grid(True, axis="y", color="0.88", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

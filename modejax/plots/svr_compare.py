@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modejax.plots.settings import plain
+from modejax.plots.style import make_axes
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from modejax.svr.compare import Comparison
 
 __all__ = ["plot_comparison"]
 
 
-def plot_comparison(found: Comparison, figure: Figure | None = None) -> Figure:
+def plot_comparison(found: Comparison, axes: Any = None) -> np.ndarray:
     """Draw what two networks have in common: angles and CKA a layer, and edges a pair of layers.
 
     Args:
         found: of `svr.compare`.
-        figure: where; one of its own by default.
+        axes: three axes; a figure of its own by default.
 
     Returns:
-        The figure.
+        The axes, shape (3,).
+
+    Raises:
+        InputError: if the number of axes is wrong.
 
     Example:
         >>> from modejax.svr import compare
         >>> net = [np.eye(4), np.eye(4)]
-        >>> len(plot_comparison(compare(net, net)).axes)
-        3
+        >>> plot_comparison(compare(net, net)).shape
+        (3,)
     """
-    if figure is None:
-        from matplotlib.figure import Figure as New
-
-        figure = New(figsize=(13.0, 4.2), layout="constrained", facecolor="white")
-    axes = figure.subplots(1, 3)
+    axes, _ = make_axes(3, axes)
     layers, edges = found.layers, found.edges
     x = np.arange(len(layers))
     for field, chance, colour, name in (
@@ -63,7 +61,7 @@ def plot_comparison(found: Comparison, figure: Figure | None = None) -> Figure:
         ax.legend(fontsize=8, frameon=False)
         ax.grid(True, axis="y", color="0.88", lw=0.6)
         ax.spines[["top", "right"]].set_visible(False)
-    return figure
+    return axes
 
 
 def _names(ax: object, names: list[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from modejax.errors import InputError
 from modejax.plots.settings import plain
+from modejax.plots.style import own_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +118,7 @@ def plot_svr(
 
     Args:
         result: of `modejax.svr.svr`.
-        ax: where; a figure of its own by default.
+        ax: where to draw; a figure of its own by default.
         scale: heights: singular values `raw`, or over the `median` or the `largest` of the layer.
         level: probability below which an edge is significant.
         correction: over the edges of a pair of layers: `none` (the paper), `bonferroni` or `bh`.
@@ -141,11 +142,7 @@ def plot_svr(
     from matplotlib.ticker import FixedLocator
 
     graph = spectral_graph(result, scale=scale, level=level, correction=correction, max_edges=max_edges)
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        size = (max(6.0, 2.2 + 1.1 * len(result.layers)), 4.6)
-        ax = Figure(figsize=size, layout="constrained", facecolor="white").subplots()
+    ax = own_axes(ax, (max(6.0, 2.2 + 1.1 * len(result.layers)), 4.6))
     lines = np.stack([graph.edges.x, graph.edges.y], axis=-1)
     grey = 0.8 - 0.7 * graph.edges.shade
     ax.add_collection(LineCollection(list(lines), colors=np.repeat(grey[:, None], 3, axis=1), linewidths=0.9, zorder=1))

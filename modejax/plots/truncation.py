@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modejax.errors import InputError
+from modejax.plots.colours import Chosen
 from modejax.plots.members import (
     Result,
     arm_data,
@@ -20,9 +21,8 @@ from modejax.plots.members import (
     spread,
 )
 from modejax.plots.style import (
-    Colours,
-    Curve,
     draw_curve,
+    epoch_curves,
     finish,
     integer_axis,
     make_axes,
@@ -96,10 +96,12 @@ def empty_text(data: xarray.Dataset) -> str:
 def plot_truncation(
     result: Result,
     axes: Any = None,
+    *,
     width: int | None = None,
     modes: int | None = None,
-    *,
     arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
     **at: float,
 ) -> np.ndarray:
     """Draw the test accuracy against the number of modes kept: one map cut, a panel each, and all maps cut together.
@@ -113,6 +115,8 @@ def plot_truncation(
         width: one width only; by default the largest, unless `modes` is given.
         modes: one number of modes only.
         arm: the name of an arm; the first one by default.
+        colours: a colour for each curve in their order, or by the label it has by default.
+        labels: what the legend says of each curve instead, likewise.
         **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
             is taken by default.
 
@@ -132,7 +136,7 @@ def plot_truncation(
     name = _variable(arm_data(result, arm))
     member = pick(result, arm, at)
     data, scale = member.data.isel(truncation_epoch=-1), member.measure.scale
-    picked = pick_curves(data, width, modes)
+    picked = pick_curves(data, width, modes).dressed(colours, labels)
     layers = [int(layer) for layer in data.layer.values]
     panels, made = make_axes(len(layers) + 1, axes, share_y=True)
     kept = data.kept.values
@@ -163,10 +167,12 @@ def plot_truncation(
 def plot_emergence(
     result: Result,
     ax: Axes | None = None,
+    *,
     width: int | None = None,
     modes: int | None = None,
-    *,
     arm: str | None = None,
+    colours: Chosen = None,
+    labels: Chosen = None,
     **at: float,
 ) -> Axes:
     """Draw the accuracy with all maps cut, at every epoch at which it was measured: one sees the modes emerge.
@@ -177,6 +183,8 @@ def plot_emergence(
         width: a width; the largest by default.
         modes: a number of modes; the largest by default.
         arm: the name of an arm; the first one by default.
+        colours: a colour for each curve in their order, or by the label it has by default.
+        labels: what the legend says of each curve instead, likewise.
         **at: values of further axes of the grid, such as learning_rate=0.01; see `modejax.plots.members.pick` for what
             is taken by default.
 
@@ -207,15 +215,13 @@ def plot_emergence(
     picked = pick_curves(member.data, width, modes)
     panels, made = make_axes(1, ax)
     panel: Axes = panels[0]
-    colours = Colours(epochs, "epoch")
+    drawn = epoch_curves(epochs).dressed(colours, labels)
     counts = []
-    for index, epoch in enumerate(epochs):
-        where = picked.curves[0].where | {"truncation_epoch": index}
-        found = spread(member.data[f"{name}_all"].isel(where), member.measure.scale)
+    for curve in drawn.curves:
+        found = spread(member.data[f"{name}_all"].isel(picked.curves[0].where | curve.where), member.measure.scale)
         counts.append(found.count)
-        curve = Curve(width, modes, {}, f"epoch {epoch}", colours(epoch), "-")
         kept, limits = member.data.kept.values, member.measure.limits
-        draw_curve(panel, kept, found, curve, crowded=colours.many, limits=limits)
+        draw_curve(panel, kept, found, curve, crowded=drawn.colours.many, limits=limits)
     panel.set_xlabel("modes kept in each map")
     panel.set_ylabel(member.measure.label)
     integer_axis(panel, member.data.kept.values)
@@ -224,7 +230,7 @@ def plot_emergence(
         set_title(panels, [headline(member.data), "all maps cut", order_text(member.data), *words])
     else:
         panel.set_title(f"all maps, {order_text(member.data)}\n{picked.text}", fontsize=10)
-    drawn = any(np.isfinite(np.asarray(line.get_ydata(), float)).any() for line in panel.lines)
-    finish(panel, empty="" if drawn else nothing_text(member.data))
-    place_legend(panels, made, colours=colours)
+    some = any(np.isfinite(np.asarray(line.get_ydata(), float)).any() for line in panel.lines)
+    finish(panel, empty="" if some else nothing_text(member.data))
+    place_legend(panels, made, colours=drawn.colours)
     return panel

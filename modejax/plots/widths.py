@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modejax.errors import InputError
-from modejax.plots.style import finish, set_number_axis
+from modejax.plots.colours import Chosen, choose
+from modejax.plots.style import finish, own_axes, set_number_axis
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from modejax.training import WidthCheck
 
 __all__ = ["plot_width_check", "save_width_check"]
 
 
-def plot_width_check(check: WidthCheck, what: str = "update", ax: Any = None) -> Any:
+def plot_width_check(
+    check: WidthCheck,
+    ax: Axes | None = None,
+    *,
+    what: str = "update",
+    colours: Chosen = None,
+    labels: Chosen = None,
+) -> Axes:
     """Draw the size of each map's outputs, or of their change, against the width, after the first and the last step.
 
     Points are means over seeds, bars one standard deviation; pale lines are after the first step (at the start, for the
@@ -24,8 +34,10 @@ def plot_width_check(check: WidthCheck, what: str = "update", ax: Any = None) ->
 
     Args:
         check: what `modejax.training.check_widths` returned.
+        ax: where to draw; a figure of its own by default.
         what: `"update"`, or `"size"`.
-        ax: axes of matplotlib; of a figure of its own by default.
+        colours: a colour for each map in their order, or by name.
+        labels: what the legend calls each map instead, likewise.
 
     Returns:
         The axes.
@@ -40,19 +52,15 @@ def plot_width_check(check: WidthCheck, what: str = "update", ax: Any = None) ->
         >>> plot_width_check(WidthCheck(np.array([4, 16]), ("map1",), 0.01, sizes, sizes)).get_xlabel()
         'width N'
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
     from modejax.training.widths import power_text
 
     powers, _ = check.powers(what)
-    if ax is None:
-        ax = Figure(figsize=(5.2, 4), layout="constrained").subplots()
-    colours = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
+    ax = own_axes(ax, (5.2, 4.0))
+    drawn = choose(colours, check.map_names, [f"C{index}" for index in range(10)])
+    words = choose(labels, check.map_names, check.map_names, "labels")
     values = getattr(check, what)
     early = 0 if what == "size" else 1
-    for index, name in enumerate(check.map_names):
-        colour = colours[index % 10]
+    for index, (name, colour) in enumerate(zip(words, drawn, strict=True)):
         ax.plot(check.widths, values[:, :, early, index].mean(axis=0), color=colour, alpha=0.35, lw=1.2)
         last = values[:, :, -1, index]
         spread = last.std(axis=0, ddof=1) if len(last) > 1 else np.zeros(last.shape[1])
@@ -106,7 +114,7 @@ def save_width_check(path: str | Path, check: WidthCheck, title: str = "") -> Pa
     with own_style():
         figure = Figure(figsize=(10, 4.2), layout="constrained", facecolor="white")
         for what, ax in zip(("size", "update"), figure.subplots(1, 2), strict=True):
-            plot_width_check(check, what, ax)
+            plot_width_check(check, ax, what=what)
         figure.suptitle(", ".join(filter(None, [title, f"rate {check.learning_rate:g}", check.verdict])), fontsize=9)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,7 @@ def _decompose_to(out: Output, config: DecomposeConfig) -> Iterator[str]:
     written = _write_arrays(source, folder, weights, done, params)
     _write_tables(folder, config, reports, measured, curves)
     size = (6.4, 4.2)
-    save_drawing(folder / "figures" / "energy.png", lambda fig: plot_kept_energy(fig.subplots(), _energies(done)), size)
+    save_drawing(folder / "figures" / "energy.png", lambda fig: plot_kept_energy(_energies(done), fig.subplots()), size)
     if curves is not None:
         path = folder / "figures" / "accuracy.png"
         save_drawing(path, lambda fig: _draw_accuracy(fig, curves, line, measured), size)
@@ -317,4 +317,4 @@ def _draw_accuracy(
 ) -> None:
     layers = {each.kernel.name: values for each, values in zip(line, curves.layer, strict=True)}
     levels = {name: value for name, value in measured.items() if name != "cut"}
-    plot_kept_accuracy(figure.subplots(), curves.kept, curves.together, layers, levels)
+    plot_kept_accuracy(curves.kept, curves.together, layers, levels, figure.subplots())

@@ -124,7 +124,7 @@ def _page(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[str]:
         gap = 100 * (np.array(column("tuned")) - np.array(column("mode_trained")))
         accuracies = [percent(column(key)) for key in ("cut", "tuned", "mode_trained")]
         table.append([modes, f"{here[0]['parameters']:,}", energy, *accuracies, pm(gap)])
-    head = ["P", "parameters", "kept energy by map, %", "cut", "after one epoch in mode space", "trained as modes"]
+    head = ["modes", "parameters", "kept energy by map, %", "cut", "after one epoch in mode space", "trained as modes"]
     return [
         "# A trained Flax network cut to its leading modes",
         "",
@@ -156,7 +156,7 @@ def _draw(rows: list[dict[str, Any]], curves: list[Any]) -> Figure:
     dense = np.array([row["dense"] for row in rows if row["modes"] == numbers[0]])
     cuts = np.array([each.together for each in curves])
     means = {name: values.mean(axis=0, keepdims=True) for name, values in series.items()}
-    ax = plot_cuts(figure.subplots(), curves[0].kept, cuts.mean(axis=0, keepdims=True), numbers, means, dense)
+    ax = plot_cuts(curves[0].kept, cuts.mean(axis=0, keepdims=True), numbers, means, dense, figure.subplots())
     mean, (below, above) = bars(100 * cuts.T)
     ax.fill_between(curves[0].kept, mean - below, np.minimum(mean + above, 100), color="C0", alpha=0.2, lw=0)
     for index, values in enumerate(series.values()):

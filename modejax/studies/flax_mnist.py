@@ -173,7 +173,7 @@ def _draw(rows: list[dict[str, Any]]) -> Figure:
             for kind, every in series.items()
         }
         means = {kind: (costs[kind], 100 - mean, np.full_like(mean, np.nan)) for kind, (mean, _) in errors.items()}
-        plot_cost(ax, means, "trained parameters")
+        plot_cost(means, ax)
         handles: dict[str, Any] = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
         for kind, (mean, lengths) in errors.items():
             colour = handles[kind][0].get_color()

@@ -187,8 +187,8 @@ def _draw_matrices(figure: Figure, shown: dict[str, Units]) -> None:
     pictures["random, 90 units, order of drawing"] = (wide, wide > 0)
     for ax, (name, (Phi, A)) in zip(axes, pictures.items(), strict=True):
         if "drawing" in name:
-            plot_matrix(ax, Phi, name)
+            plot_matrix(Phi, ax, title=name)
             continue
         rows, columns = block_order(np.hstack([A, np.ones((len(A), 1), bool)]))
         columns = columns[columns < A.shape[1]]
-        plot_matrix(ax, Phi, name, rows=rows, columns=columns)
+        plot_matrix(Phi, ax, title=name, rows=rows, columns=columns)

@@ -176,12 +176,12 @@ def _error_line(records: list[dict[str, Any]], count: int) -> str:
 
 def _draw_theta(figure: Figure, sizes: tuple[int, ...], curves: dict[float, np.ndarray]) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(5, 4))
-    plot_condition(left, sizes, curves)
+    plot_condition(sizes, curves, left)
     fine = np.linspace(0, 0.9, 19)
     series = {}
     for n in (16, 32, 64):
         values = [np.linalg.cond(hinge_matrix(np.arange(n + 1.0), t)[1:]) for t in fine]
         series[str(n)] = (np.minimum(values, 1e17), np.zeros(len(fine)))
     label = r"place of the threshold in its gap, $\theta$"
-    plot_series(right, fine.tolist(), series, xlabel=label, ylabel="condition", log_y=True, legend="n")
+    plot_series(fine.tolist(), series, right, xlabel=label, ylabel="condition", log="y", legend="n")
     right.axhline(1e16, color="k", lw=0.8, ls=":")

@@ -103,7 +103,7 @@ def _statements(folder: Path, quick: bool, count: int, records: list[dict[str, A
             p = np.array(shares[n])
             curves[str(n)] = (p, np.sqrt(p * (1 - p) / draws))
         ax = plot_series(
-            figure.subplots(), list(offsets), curves, xlabel="c", ylabel="share of regular masks", legend="n"
+            list(offsets), curves, figure.subplots(), xlabel="c", ylabel="share of regular masks", legend="n"
         )
         fine = np.linspace(-2, 4, 100)
         ax.plot(fine, [regular_limit(c) for c in fine], "k--", lw=1, label=r"$\exp(-2e^{-c})$")
@@ -178,7 +178,7 @@ def _classifiers(folder: Path, count: int, records: list[dict[str, Any]]) -> lis
                 built = build(X, labels)
                 widths = [size.capacity for size in built.network.units][1:-1]  # pyright: ignore
                 title = f"{name}, widths {', '.join(map(str, widths))}"
-                plot_regions(axes[row, column], lambda x, built=built: outputs(*built, x), X, labels, title)
+                plot_regions(lambda x, built=built: outputs(*built, x), X, labels, axes[row, column], title=title)
 
     save_drawing(folder / "figures" / "regions.png", draw, (10.0, 6.4))
     return [*lines, "`figures/regions.png`: decision regions in the plane (grey: no output above 1/2).", ""]
@@ -234,7 +234,7 @@ def _trained(folder: Path, quick: bool, count: int, records: list[dict[str, Any]
             records += [{"what": "trained", "width": width, "seed": fits.members[k].seed, "mse": fits.members[k].mse, **row} for row in found[k]]  # fmt: skip  # noqa: E501
         curves[str(width)] = mean_sd([[row["alpha"] for row in found[k]] for k in own])
         ranks[str(width)] = mean_sd([[row["rank_1e-10"] / 160 for row in found[k]] for k in own])
-    lines += table(["N", "layer", "rank at 1e-10", "at 1e-3", "density", "tau", "flips", "move", "beta", "rho", "classes"], rows)  # fmt: skip  # noqa: E501
+    lines += table(["width", "layer", "rank at 1e-10", "at 1e-3", "density", "tau", "flips", "move", "beta", "rho", "classes"], rows)  # fmt: skip  # noqa: E501
     mse = {w: [m.mse for m in fits.members if m.width == w] for w in widths}
     lines += [
         "Training error (largest over seeds): " + ", ".join(f"N = {w}: {max(v):.1e}" for w, v in mse.items()) + "."
@@ -244,8 +244,8 @@ def _trained(folder: Path, quick: bool, count: int, records: list[dict[str, Any]
 
     def draw(figure: Any) -> None:
         left, right = figure.subplots(1, 2)
-        plot_profile(left, curves, "density of active entries", "N")
-        plot_profile(right, ranks, "rank at 1e-10 / n", "N")
+        plot_profile(curves, left, ylabel="density of active entries", legend="N")
+        plot_profile(ranks, right, ylabel="rank at 1e-10 / n", legend="N")
 
     save_drawing(folder / "figures" / "trained.png", draw, (8.4, 3.6))
     return lines

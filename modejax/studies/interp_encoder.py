@@ -105,11 +105,11 @@ def run(
         code = outputs(*build_encoder(X, y), X).clip(0)
         second = outputs(*build_encoder(X, np.arange(120) % 7, "ovr2"), X)
         left, middle, right = figure.subplots(1, 3)
-        plot_matrix(left, code, "orth code, points by class", rows=order)
+        plot_matrix(code, left, title="orth code, points by class", rows=order)
         left.set_xticks(range(4))
         blocks = hidden_units(*build_decoder(code, X), code)[0][0].Phi
         rank = np.lexsort((code.max(axis=1), y))
-        plot_matrix(middle, blocks, "decoder: class blocks of triangles", rows=rank)
+        plot_matrix(blocks, middle, title="decoder: class blocks of triangles", rows=rank)
         right.scatter(second[:, 0], second[:, 1], c=np.arange(120) % 7, cmap="tab10", vmin=0, vmax=9, s=12)
         right.set_title("ovr2 code, K = 7", fontsize=9)
         right.set_aspect("equal")

@@ -153,14 +153,14 @@ def _page(
         [w, *(f"{np.median(mse[w, p]):.1e} ({mse[w, p].min():.0e} to {mse[w, p].max():.0e})" for p in modes)]
         for w in widths
     ]
-    lines += table(["N", *names], rows)
+    lines += table(["width", *names], rows)
     least = []
     for w in widths:
         good = [p for p in modes if p and (mse[w, p] < FITTED).all()]
         half = [p for p in modes if p and np.median(mse[w, p]) < FITTED]
         least.append([w, min(good, default="none up to 8"), min(half, default="none up to 8")])
     lines += ["## Least number of modes that fits (error below 1e-3)", ""]
-    lines += table(["N", "on all seeds", "in the median"], least)
+    lines += table(["width", "on all seeds", "in the median"], least)
     for title, field, form in (
         ("Rank at 1e-3 of [Phi, 1], as a share of 160", "rank_1e-03", "share"),
         ("Rank at 1e-10", "rank_1e-10", ".0f"),
@@ -183,12 +183,12 @@ def _page(
                     cell.append(f"{mean:{'.1f' if form == 'log' else '.2f' if form == 'share' else form}}")
                 row.append(", ".join(cell))
             rows.append(row)
-        lines += table(["N", *names], rows)
+        lines += table(["width", *names], rows)
     lines += ["## Classes of the layers (all seeds)", ""]
     rows = []
     for w in widths:
         rows.append([w, *("; ".join("".join(values(w, p, "class", k)) for k in range(3)) for p in modes)])
-    lines += table(["N", *names], rows)
+    lines += table(["width", *names], rows)
     return lines
 
 
@@ -206,7 +206,7 @@ def _truncation_table(cells: Any, widths: Any, cuts: dict[tuple[int, int], int])
             own = [index for index in cells[width, modes] if (index, 0) in cuts]
             row.append(", ".join(f"{np.mean([cuts[index, layer] for index in own]):.1f}" for layer in range(3)))
         rows.append(row)
-    return lines + table(["N", "P = 8", "full W"], rows)
+    return lines + table(["width", "P = 8", "full W"], rows)
 
 
 def _features(quick: bool, count: int) -> list[str]:
@@ -235,7 +235,7 @@ def _features(quick: bool, count: int) -> list[str]:
         logs = mean_sd([np.log10(each.condition) for each in found])
         low, full = (f"{np.mean([each.ranks[cut] for each in found]):.0f}" for cut in (1e-3, 1e-10))
         rows.append([p, f"{float(logs[0]):.2f} +- {float(logs[1]):.2f}", low, full])
-    return lines + table(["P", "log10 condition (kept part)", "rank at 1e-3", "rank at 1e-10"], rows)
+    return lines + table(["modes", "log10 condition (kept part)", "rank at 1e-3", "rank at 1e-10"], rows)
 
 
 def _figures(folder: Path, members: Any, cells: Any, widths: Any, modes: Any, values: Callable, n: int) -> None:
@@ -257,7 +257,7 @@ def _draw_profile(figure: Figure, widths: Any, modes: Any, values: Callable, n: 
                 _name(p): mean_sd([[scale * value for value in seed] for seed in _layers(values, w, p, field)])
                 for p in modes
             }
-            ax = plot_profile(axes[row, column], curves, ("density of active entries", "rank at 1e-3 / n")[row])
+            ax = plot_profile(curves, axes[row, column], ylabel=("density of active entries", "rank at 1e-3 / n")[row])
             legend = ax.get_legend()
             if legend is not None:
                 legend.remove()
@@ -295,7 +295,7 @@ def _draw_modes(figure: Figure, widths: Any, low_rank: list[int], values: Callab
         ax.set_xlabel(r"modes over log width, $P / \ln N$")
         ax.set_ylabel(f"log10 {label}" if field == "cond" else label)
         ax.grid(alpha=0.3)
-    right.legend(title="N", fontsize=8)
+    right.legend(title="width", fontsize=8)
 
 
 def _draw_fit(figure: Figure, widths: Any, modes: Any, mse: dict[tuple[int, int], np.ndarray]) -> None:
@@ -305,7 +305,7 @@ def _draw_fit(figure: Figure, widths: Any, modes: Any, mse: dict[tuple[int, int]
     for p in modes:
         pairs = [mean_sd(np.log10(np.maximum(mse[w, p], 1e-18))) for w in widths]
         fit[_name(p)] = (np.array([mean for mean, _ in pairs]), np.array([sd for _, sd in pairs]))
-    ax = plot_series(left, widths, fit, xlabel="width N", ylabel="log10 training error", log_x=True)
+    ax = plot_series(widths, fit, left, xlabel="width N", ylabel="log10 training error", log="x")
     ax.axhline(np.log10(FITTED), color="k", lw=0.8, ls=":")
     least = [min((p for p in modes if p and (mse[w, p] < FITTED).all()), default=np.nan) for w in widths]
     right.plot(widths, least, "ks-", ms=5)

@@ -215,7 +215,7 @@ def _figures(folder: Path, source: Source, reports: list[list[dict[str, Any]]]) 
                 key: mean_sd([[scale * row[field] for row in reports[i]] for i in indices])
                 for key, indices in drawn.items()
             }
-            plot_profile(ax, curves, label)
+            plot_profile(curves, ax, ylabel=label)
             legend = ax.get_legend()
             if legend is not None:
                 legend.remove()
@@ -232,6 +232,6 @@ def _figures(folder: Path, source: Source, reports: list[list[dict[str, Any]]]) 
         for index, (ax, each) in enumerate(zip(axes, units, strict=True)):
             A = act_mask(each.Z)
             rows, columns = block_order(np.hstack([A, np.ones((len(A), 1), bool)]))
-            plot_matrix(ax, each.Phi, f"layer {index + 1}", rows=rows, columns=columns[columns < A.shape[1]])
+            plot_matrix(each.Phi, ax, title=f"layer {index + 1}", rows=rows, columns=columns[columns < A.shape[1]])
 
     save_drawing(folder / "figures" / "matrices.png", matrices, (1.0 + 3.2 * len(units), 3.8))

@@ -281,7 +281,7 @@ def _least_figure(
     # One column a definition, one row a level.
     axes = figure.subplots(2, 3)
     for index, (each, (fits, _)) in enumerate(zip(found, fitted, strict=True)):
-        plot_least_modes(axes[index % 2, index // 2], each, fits, most=most)
+        plot_least_modes(each, fits, axes[index % 2, index // 2], most=most)
     bars = "; bars: 95 % intervals over seeds" if found[0].low is not None else "; no intervals"
     figure.suptitle(f"Least number of modes: {title}{bars}", fontsize=11)
 
@@ -289,8 +289,9 @@ def _least_figure(
 def _accuracy_figure(figure: Any, data: xarray.Dataset, of_dense: xarray.Dataset, title: str) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
+    from modejax.plots.colours import Colours
     from modejax.plots.members import spread
-    from modejax.plots.style import Colours, finish, set_number_axis
+    from modejax.plots.style import finish, set_number_axis
 
     ax = figure.subplots()
     last = _last(data)
@@ -322,7 +323,8 @@ def _accuracy_figure(figure: Any, data: xarray.Dataset, of_dense: xarray.Dataset
 def _rate_figure(figure: Any, chosen: dict[str, Chosen]) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    from modejax.plots.style import Colours, finish, set_number_axis
+    from modejax.plots.colours import Colours
+    from modejax.plots.style import finish, set_number_axis
 
     axes = figure.subplots(1, len(chosen))
     for ax, (kind, each) in zip(axes, chosen.items(), strict=True):

@@ -261,7 +261,7 @@ def _pictures(trained: Run, rows: list[Row]) -> tuple[Callable[[Any], None], Cal
         def on(figure: Any) -> None:
             axes = np.atleast_1d(figure.subplots(1, len(best)))
             for ax, (units, row) in zip(axes, sorted(best.items()), strict=True):
-                draw(ax, networks[units].network, networks[units].params, x, cluster)
+                draw(networks[units].network, networks[units].params, x, cluster, ax)
                 ax.set_title(f"2-{units}-1, best of {trained.config.seeds}: {row.accuracy:.1f} %", fontsize=10)
 
         return on

@@ -334,6 +334,6 @@ def _cost_figure(figure: Any, points: list[Cost], title: str) -> None:
             mean = np.array([np.mean(point.accuracy) for point in some])
             sd = np.array([np.std(point.accuracy, ddof=1) if len(point.accuracy) > 1 else np.nan for point in some])
             series[family.replace("_", " ")] = (np.array([float(getattr(point, field)) for point in some]), mean, sd)
-        plot_cost(ax, series, label)
+        plot_cost(series, ax, xlabel=label)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     figure.suptitle(title, fontsize=11)

@@ -236,9 +236,9 @@ def _curves_figure(figure: Figure, shown: list[_Fitted], title: str) -> None:
 
     axes = figure.subplots(2, 2)
     for column, (case, fixed, free, others) in enumerate(shown):
-        plot_power_law(axes[0, column], case.curves, {"break given": fixed, "break found": free})
+        plot_power_law(case.curves, {"break given": fixed, "break found": free}, axes[0, column])
         axes[0, column].set_title(f"{case.name} (map {case.map})", fontsize=10)
-        plot_residuals(axes[1, column], case.curves.mean(axis=0), others)
+        plot_residuals(case.curves.mean(axis=0), others, axes[1, column])
     low = min(ax.get_ylim()[0] for ax in axes[0])
     for ax in axes[0]:
         ax.set_ylim(bottom=low * 0.55)
@@ -255,7 +255,7 @@ def _dependence_figure(figure: Figure, histories: list[_History], modes: int, ti
             ends = each.law.slopes_interval
             pair = None if ends is None else (ends[0][..., i], ends[1][..., i])
             series[each.name] = (each.law.fit.slopes[..., i], pair)
-        plot_slopes(ax, histories[0].epochs, series)
+        plot_slopes(histories[0].epochs, series, ax)
         ax.set_title(f"ranks {ranks}", fontsize=10)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(title, fontsize=10.5)

@@ -232,10 +232,10 @@ def _activity_figure(figure: Any, kinds: Mapping[str, Mapping[str, np.ndarray]],
 
     axes = figure.subplots(1, 2)
     places = ["hidden layer 1", "hidden layer 2"]
-    plot_by_layer(axes[0], places, {name: found["activity dimension"] for name, found in kinds.items()})
+    plot_by_layer(places, {name: found["activity dimension"] for name, found in kinds.items()}, axes[0])
     axes[0].set_ylabel("dimension of hidden activity (participation ratio)")
     overlaps = {name: found["class overlap"] for name, found in kinds.items()}
-    plot_by_layer(axes[1], places, overlaps, chance=np.full(2, chance))
+    plot_by_layer(places, overlaps, axes[1], chance=np.full(2, chance))
     axes[1].set_ylabel("overlap of class subspaces (dashed: chance)")
     for ax in axes:
         ax.set_ylim(bottom=0)
@@ -254,7 +254,7 @@ def _pattern_figure(figure: Any, kinds: Mapping[str, Mapping[str, np.ndarray]], 
     axes = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
     modes = {name: found for name, found in kinds.items() if "pattern dimension" in found}
     places = ["in 1", "out 1", "in 2", "out 2", "in 3"]
-    plot_by_layer(axes[0], places, {name: found["pattern dimension"] for name, found in modes.items()})
+    plot_by_layer(places, {name: found["pattern dimension"] for name, found in modes.items()}, axes[0])
     axes[0].set_ylabel("dimension of the pattern set")
     axes[0].set_ylim(bottom=0)
     for ax, key, title in (
@@ -263,7 +263,7 @@ def _pattern_figure(figure: Any, kinds: Mapping[str, Mapping[str, np.ndarray]], 
     ):
         values = {name: found[f"alignment {key}"] for name, found in modes.items()}
         chance = {name: found[f"alignment {key}_random"].mean(axis=0) for name, found in modes.items()}
-        plot_by_layer(ax, ["layer 1", "layer 2"], values, chance=chance)
+        plot_by_layer(["layer 1", "layer 2"], values, ax, chance=chance)
         ax.set_title(title, fontsize=10)
         ax.set_ylabel("overlap (dashed: chance)")
         ax.set_ylim(0, 1)

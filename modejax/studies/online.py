@@ -23,6 +23,7 @@ from modejax.errors import InputError
 from modejax.online import SweepOptions, SweepResult, grid, log_times, run_members
 from modejax.online.problem import Sizes
 from modejax.plots import online as plots
+from modejax.plots.colours import ordered_colours
 from modejax.studies.files import check_folder, write_figure, write_text
 from modejax.studies.online_speed import measure_speed
 from modejax.studies.online_stages import Stages, rate_limits, stages_of
@@ -116,7 +117,7 @@ def _write_runs(folder: Path, runs: dict[int, SweepResult], seeds: int, rows: li
         times, theory, errors = _curves(result, seeds)
         write_figure(
             folder / "figures" / f"error_d{d}.png",
-            lambda ax, t=times, e=theory, s=errors, d=d: plots.plot_error(ax, t, e, s, label=f"theory, d = {d}"),
+            lambda ax, t=times, e=theory, s=errors, d=d: plots.plot_error(t, e, s, ax, label=f"theory, d = {d}"),
         )
         squares = []
         teachers = range(len(result.members.d) // seeds)
@@ -132,11 +133,11 @@ def _write_runs(folder: Path, runs: dict[int, SweepResult], seeds: int, rows: li
             squares.append((percent**2).mean())
         note = f"d = {d}, all {len(teachers) * seeds} runs"
         rows.append(("root mean square deviation of a seed", f"{np.sqrt(np.mean(squares)):.2f}", "percent", note))
-    shades = plots.colours(len(runs) + 1)
+    shades = ordered_colours(len(runs) + 1)
 
     def deviations(ax):
         for (d, result), colour in zip(runs.items(), shades, strict=False):
-            plots.plot_ratio(ax, *_curves(result, seeds), label=f"d = {d}, mean of {seeds} seeds", colour=colour)
+            plots.plot_ratio(*_curves(result, seeds), ax, label=f"d = {d}, mean of {seeds} seeds", colour=colour)
         ax.axhspan(-10, 10, color="black", alpha=0.06, linewidth=0)
 
     write_figure(folder / "figures" / "deviation.png", deviations)
@@ -147,7 +148,7 @@ def _write_runs(folder: Path, runs: dict[int, SweepResult], seeds: int, rows: li
     write_figure(
         folder / "figures" / "order_parameters_d300.png",
         lambda ax: plots.plot_order_parameters(
-            ax, *(np.asarray(part[0]) for part in (theory.times, theory.Q, theory.M, theory.P)), points=points
+            *(np.asarray(part[0]) for part in (theory.times, theory.Q, theory.M, theory.P)), points=points, ax=ax
         ),
         size=(6.0, 5.0),
     )
@@ -157,11 +158,11 @@ def _write_stages(folder: Path, rows: list[Row], survey: range) -> None:
     shown = stages_of(_STAGES_SIZES, _SHOWN_TEACHER, 5.0)
     write_figure(
         folder / "figures" / "stages.png",
-        lambda ax: plots.plot_stages(ax, shown.times, shown.error, shown.rates, shown.predicted, shown.found),
+        lambda ax: plots.plot_stages(shown.times, shown.error, shown.rates, shown.predicted, shown.found, ax),
     )
     write_figure(
         folder / "figures" / "specialisation.png",
-        lambda ax: plots.plot_specialisation(ax, shown.times, shown.cosines),
+        lambda ax: plots.plot_specialisation(shown.times, shown.cosines, ax),
     )
     note = f"d = 30, p = 3, K = 8, eta = 5, teacher seed {_SHOWN_TEACHER}"
     rows.append(("rates of R", " ".join(f"{rate:.3g}" for rate in shown.rates), "1 / time", note))
@@ -203,7 +204,7 @@ def _write_ends(folder: Path, rows: list[Row], teachers: range) -> None:
     rows += [(name, f"{(hits & ended).sum()} of {ended.sum()}", "teachers", note) for name, hits in counts]
     write_figure(
         folder / "figures" / "end_rate.png",
-        lambda ax: plots.plot_end_rates(ax, inner / orthogonal, end / orthogonal / 2, ended),
+        lambda ax: plots.plot_end_rates(inner / orthogonal, end / orthogonal / 2, ended, ax),
     )
 
 
@@ -222,7 +223,7 @@ def _write_sweep(folder: Path, rows: list[Row]) -> None:
     ):
         write_figure(
             folder / "figures" / f"{name}.png",
-            lambda ax, c=curves, v=values, n=label: plots.plot_sweep(ax, times, c, v, n),
+            lambda ax, c=curves, v=values, n=label: plots.plot_sweep(times, c, v, n, ax),
         )
 
 
@@ -236,7 +237,7 @@ def _write_limits(folder: Path, rows: list[Row], teachers: range) -> None:
     rows.append(("largest stable eta, by the Jacobian", " ".join(f"{v:.3g}" for v in linear), "1", note))
 
     def draw(ax):
-        for i, ((sweep, _), colour) in enumerate(zip(pairs, plots.colours(len(pairs)), strict=True)):
+        for i, ((sweep, _), colour) in enumerate(zip(pairs, ordered_colours(len(pairs)), strict=True)):
             ax.plot(sweep.eta, sweep.growth, "-", color=colour, linewidth=1, label=f"teacher {i}")
             for stable, marker in ((sweep.stable, "o"), (~sweep.stable, "x")):
                 ax.plot(sweep.eta[stable], sweep.growth[stable], marker, color=colour, markersize=4)
@@ -261,7 +262,7 @@ def _write_trained(folder: Path, seeds: int, rows: list[Row]) -> None:
     rows.append(("largest deviation of the seed mean", f"{worst:.2f}", "percent", note))
     write_figure(
         folder / "figures" / "trained_modes.png",
-        lambda ax: plots.plot_error(ax, times, theory, errors, label="theory, all factors trained"),
+        lambda ax: plots.plot_error(times, theory, errors, ax, label="theory, all factors trained"),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from modejax.online import OK, specialisation
 from modejax.plots import online as plots
+from modejax.plots.colours import ordered_colours
 from modejax.plots.page import Picture
 from modejax.studies.common import save_drawing
 from modejax.studies.online_table import AXES, cell_text, cells_of, told_axes
@@ -89,10 +90,10 @@ def _label(place: Mapping[str, Any], varied: Sequence[str]) -> str:
 
 def _errors(ax: Axes, cells: Sequence[Cell], varied: Sequence[str]) -> None:
     times = np.asarray(cells[0][1].time)
-    for (place, cell), colour in zip(cells, plots.colours(len(cells)), strict=True):
+    for (place, cell), colour in zip(cells, ordered_colours(len(cells)), strict=True):
         runs = _good_runs(cell)
         some = runs if len(runs) else None
-        plots.plot_error(ax, times, np.asarray(cell.theory_error), some, label=_label(place, varied), colour=colour)
+        plots.plot_error(times, np.asarray(cell.theory_error), some, ax, label=_label(place, varied), colour=colour)
     if varied:
         # Points have the colours of the lines, and the caption says what they are.
         handles, labels = ax.get_legend_handles_labels()
@@ -102,10 +103,10 @@ def _errors(ax: Axes, cells: Sequence[Cell], varied: Sequence[str]) -> None:
 
 def _deviations(ax: Axes, cells: Sequence[Cell], varied: Sequence[str]) -> None:
     times = np.asarray(cells[0][1].time)
-    for (place, cell), colour in zip(cells, plots.colours(len(cells)), strict=True):
+    for (place, cell), colour in zip(cells, ordered_colours(len(cells)), strict=True):
         if _compared(cell):
             label = cell_text(place, varied) or "mean over runs"
-            plots.plot_ratio(ax, times, np.asarray(cell.theory_error), _good_runs(cell), label=label, colour=colour)
+            plots.plot_ratio(times, np.asarray(cell.theory_error), _good_runs(cell), ax, label=label, colour=colour)
     ax.axhline(0.0, color="black", linewidth=0.8, alpha=0.6)
 
 
@@ -127,7 +128,7 @@ def _of_cell(folder: Path, place: Mapping[str, Any], cell: xarray.Dataset, where
     return [
         _picture(
             folder / "order_parameters.png",
-            lambda ax: plots.plot_order_parameters(ax, times, Q, M, P, points, some),
+            lambda ax: plots.plot_order_parameters(times, Q, M, P, points, ax, units=some),
             "Order parameters",
             f"Overlaps of {which}: Q, student with student; M, student with teacher; dotted, P, teacher with teacher, "
             f"which both reach when the student has learnt. Lines: theory.{marks} {_TIME} Of {where}.",
@@ -135,7 +136,7 @@ def _of_cell(folder: Path, place: Mapping[str, Any], cell: xarray.Dataset, where
         ),
         _picture(
             folder / "specialisation.png",
-            lambda ax: plots.plot_specialisation(ax, times, np.asarray(specialisation(Q, M, P))),
+            lambda ax: plots.plot_specialisation(times, np.asarray(specialisation(Q, M, P)), ax),
             "Specialisation",
             "Cosine between each hidden unit of the student and its unit of the teacher, M / sqrt(Q P): 1 when the "
             f"unit has turned towards its teacher. Theory. {_TIME} Of {where}.",

@@ -69,7 +69,7 @@ def draw(rows: Sequence[Row], kinds: Sequence[str], title: str) -> Any:
     """Draw the error against the nodes left, a panel a kind, a line a width: geometric mean and range over seeds."""
     from matplotlib.figure import Figure
 
-    from modejax.plots.style import Colours
+    from modejax.plots.colours import Colours
 
     widths = sorted({row.width for row in rows})
     colours = Colours(widths, "width of the student")

@@ -196,7 +196,7 @@ def _draw_mass(rows: list[dict[str, Any]], epochs: list[float], count: int) -> F
         for norm, name in ((True, "batch norm"), (False, "no batch norm")):
             here: dict[str, Any] = {"penalty": penalty, "batch norm": norm, "folded": False}
             curves[name] = np.stack([_values(rows, "mass", epoch=epoch, **here) for epoch in epochs])
-        draw_curves(epochs, curves, ax, y_label="", percent=False)
+        draw_curves(epochs, curves, ax, ylabel="", percent=False)
         ax.axhline(0.25, color="0.3", lw=1, ls=":", label="by chance")
         ax.set_title(penalty, fontsize=10)
     axes[0].set_ylabel("near-kernel mass (last quarter)")
@@ -218,7 +218,7 @@ def _draw_final(rows: list[dict[str, Any]], epoch: float, count: int) -> Figure:
             here: dict[str, Any] = {"batch norm": norm, "folded": False, "epoch": epoch}
             values = np.stack([_values(rows, field, penalty=penalty, **here) for penalty in PENALTIES])
             groups[name] = 100 * values if field == "accuracy" else values
-        draw_bars(list(PENALTIES), groups, ax, y_label=label)
+        draw_bars(list(PENALTIES), groups, ax, ylabel=label)
         ax.set_ylim(bottom=0)
     figure.suptitle(f"epoch {epoch:g}; {over_seeds(count)}", fontsize=10)
     handles, names = axes[0].get_legend_handles_labels()

@@ -255,7 +255,7 @@ def _draw_planted(planted: Any, widths: Any, cosines: Any, draws: int, count: in
             f"width {width}": np.stack([pick(planted, field, width=width, cosine=cosine) for cosine in cosines])
             for width in widths
         }
-        draw_curves(cosines, curves, ax, x_label="planted cosine", y_label="found (%)")
+        draw_curves(cosines, curves, ax, xlabel="planted cosine", ylabel="found (%)")
         ax.set_title(title, fontsize=10)
     for index, width in enumerate(widths):
         limit = math.sqrt(null.detection_limit(width, tests=width * width).edge)

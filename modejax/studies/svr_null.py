@@ -364,7 +364,7 @@ def _draw_false(rows: Any, cases: Any) -> Figure:
         [f"c = {case[0]}\nz = {case[1]}" for case in cases],
         groups,
         ax,
-        y_label="false edges (thousandths)",
+        ylabel="false edges (thousandths)",
         line=(1e3 * LEVEL, "nominal"),
     )
     ax.legend(frameon=False, fontsize=9, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.12))
@@ -379,14 +379,14 @@ def _draw_smooth(rows: Any, sizes: Any, count: int) -> Figure:
         law: np.stack([1e3 * _of(rows, "smooth", field, kernels=name) for name in names]) for law, field in laws.items()
     }
     groups = {law: values for law, values in groups.items() if np.isfinite(values).any()}
-    draw_bars(names, groups, axes[0], y_label="false edges (thousandths)", line=(1e3 * LEVEL, "nominal"), log=True)
+    draw_bars(names, groups, axes[0], ylabel="false edges (thousandths)", line=(1e3 * LEVEL, "nominal"), log=True)
     axes[0].set_title("no alignment, kernels smooth over 3x3", fontsize=10)
     axes[0].legend(frameon=False, fontsize=8)
     curves = {
         f"c = {c}, z = {z}": np.stack([_of(rows, "detection", "detected", c=c, z=z, cosine=each) for each in COSINES])
         for c, z in sizes
     }
-    draw_curves(COSINES, curves, axes[1], x_label="planted cosine", y_label="found after Bonferroni (%)")
+    draw_curves(COSINES, curves, axes[1], xlabel="planted cosine", ylabel="found after Bonferroni (%)")
     for index, (c, z) in enumerate(sizes):
         limit = math.sqrt(null.detection_limit(c, z, tests=c * c).edge)
         axes[1].axvline(limit, color=COLOURS[index], ls=":", lw=1.2)

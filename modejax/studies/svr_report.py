@@ -265,7 +265,7 @@ def _run(source: Path, claimed: Output, level: float, null: Any) -> list[str]:
                 name = [f"{kind[0]} modes" if kind[0] else "full rank"]
                 name += [f"{key.replace('_', ' ')} {value:g}" for key, value in zip(kinds[1:], kind[1:], strict=True)]
                 curves[", ".join(name)] = np.array(padded)
-            plot_significant(widths, curves, ax, x_label="width", chance=level)
+            plot_significant(widths, curves, ax, xlabel="width", chance=level)
             ax.set_title(f"pair {pair + 1} to {pair + 2}", fontsize=9)
         handles, words = axes[0].get_legend_handles_labels()
         figure.legend(handles, words, loc="outside lower center", ncols=4, frameon=False, fontsize=8)

@@ -254,7 +254,7 @@ def _draw_measures(figure: Figure, rows: list[dict[str, Any]], count: int) -> No
             for pair in pairs
         }
         draw_curves(
-            epochs, curves, ax, y_label=label, percent=field == "share", chance=LEVEL if field == "share" else None
+            epochs, curves, ax, ylabel=label, percent=field == "share", chance=LEVEL if field == "share" else None
         )
     names = {"path": "path metric", "squares": "sum of squared weights"}
     curves = {
@@ -262,7 +262,7 @@ def _draw_measures(figure: Figure, rows: list[dict[str, Any]], count: int) -> No
         for field, name in names.items()
     }
     curves = {name: values - values[0] for name, values in curves.items()}
-    draw_curves(epochs, curves, axes[3], y_label="log10 of the ratio to epoch 0", percent=False)
+    draw_curves(epochs, curves, axes[3], ylabel="log10 of the ratio to epoch 0", percent=False)
     axes[0].legend(frameon=False, fontsize=8)
     axes[3].legend(frameon=False, fontsize=8)
     figure.suptitle(over_seeds(count), fontsize=10)
@@ -292,14 +292,14 @@ def _draw_sweep(figure: Figure, swept: list[dict[str, Any]], configs: dict[str, 
             )
             for kind in (*modes, 0)
         }
-        draw_curves(widths, curves, top, x_label="width N", chance=LEVEL)
+        draw_curves(widths, curves, top, xlabel="width N", chance=LEVEL)
         curves = {
             f"N = {width}": np.stack(
                 [pick(swept, "share", width=width, modes=kind, layers=pair, first=0) for kind in modes]
             )
             for width in widths
         }
-        draw_curves(modes, curves, below, x_label="modes P", chance=LEVEL)
+        draw_curves(modes, curves, below, xlabel="modes P", chance=LEVEL)
         top.set_title(f"layers {pair}", fontsize=10)
         set_number_axis(top, widths)
         set_number_axis(below, modes)

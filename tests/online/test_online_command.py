@@ -161,7 +161,7 @@ def test_words_that_are_refused(tmp_path, monkeypatch, capsys, words, message):
 def test_figures_are_labelled():
     t = np.asarray([0.0, 1.0, 10.0])
     ax = Figure().subplots()
-    plots.plot_stages(ax, t, np.asarray([1.0, 0.5, 1e-3]), np.asarray([1.0, 0.01]), np.asarray([0.4]), [(1, 5, 0.4)])
+    plots.plot_stages(t, np.asarray([1.0, 0.5, 1e-3]), np.asarray([1.0, 0.01]), np.asarray([0.4]), [(1, 5, 0.4)], ax)
     assert "samples / d" in ax.get_xlabel()
     assert "error" in ax.get_ylabel()
     legend = ax.get_legend()

@@ -82,6 +82,7 @@ def test_every_figure_is_a_png_of_the_run_folder(build, tmp_path):
         "learning_first",
         "learning_widths",
         "importance",
+        "importance_history",
     ]
     assert sorted(tmp_path.rglob("*.*")) == sorted(paths)
     for path in paths:

@@ -1,5 +1,7 @@
 """The figure of a check of widths."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ def record():
 
 @pytest.mark.parametrize(("what", "pale"), [("size", "start"), ("update", "step 1")])
 def test_lines_are_means_and_labels_have_powers(what, pale):
-    ax = plot_width_check(record(), what)
+    ax: Any = plot_width_check(record(), what=what)
     handles, labels = ax.get_legend_handles_labels()
     assert labels == ["map1, N^0.50", "map2, N^0.00"]
     np.testing.assert_allclose(handles[0].lines[0].get_ydata(), 1.5 * np.array([2.0, 4.0, 8.0]))
