@@ -47,13 +47,19 @@ class PrepareCommand:
     """mnist, fashion_mnist or cifar10."""
     data_dir: Path | None = None
     """Folder to prepare it in; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    json: bool = False
+    """Print JSON instead of text."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
         from modejax.data import prepare
 
-        print(f"prepared {prepare(self.name, data_dir=self.data_dir)}")
-        print(f"next: modejax sweep --dataset {self.name}")
+        folder, following = prepare(self.name, data_dir=self.data_dir), f"modejax sweep --dataset {self.name}"
+        if self.json:
+            print(json.dumps({"name": self.name, "folder": str(folder), "next": following}, indent=2))
+            return 0
+        print(f"prepared {folder}")
+        print(f"next: {following}")
         return 0
 
 
@@ -65,12 +71,20 @@ class InfoCommand:
     """Name of a data set, or the path of an .npz."""
     data_dir: Path | None = None
     """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    json: bool = False
+    """Print JSON instead of text."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
         from modejax.data import describe, load_dataset
 
-        print(json.dumps(describe(load_dataset(self.name, data_dir=self.data_dir)), indent=2))
+        facts = describe(load_dataset(self.name, data_dir=self.data_dir))
+        if self.json:
+            print(json.dumps(facts, indent=2))
+            return 0
+        for name, value in facts.items():
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            print(f"{name.replace('_', ' '):<{max(map(len, facts)) + 2}}{text}")
         return 0
 
 

@@ -61,7 +61,7 @@ def _facts(plan: Plan, dataset: str) -> dict[str, Any]:
         "dataset": dataset,
         "device": plan.machine.name,
         "rests_on": plan.machine.rests_on,
-        "members": {arm.name: len(arm.members) for arm in plan.arms},
+        "networks": {arm.name: len(arm.members) for arm in plan.arms},
         "parameters": plan.parameters,
         "useful_flops": plan.useful_flops,
         "padded_flops": plan.padded_flops,
@@ -87,7 +87,7 @@ def _facts(plan: Plan, dataset: str) -> dict[str, Any]:
                 "arm": plan.arms[bucket.arm].name,
                 "width": bucket.width,
                 "modes": bucket.modes,
-                "members": len(bucket.members),
+                "networks": len(bucket.members),
                 "launch": bucket.capacity,
             }
             for bucket in plan.buckets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -32,6 +33,8 @@ class ReproduceCommand:
     """Replace an earlier result of this study in --out, once the new one is whole; its trained networks are used."""
     resume: Path | None = None
     """Folder of this study to go on with, where it was stopped."""
+    json: bool = False
+    """Print the folder and the paths as JSON instead of text."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
@@ -54,6 +57,10 @@ class ReproduceCommand:
             same = " --quick" * self.quick + (f" --seeds {self.seeds}" if self.seeds is not None else "")
             print(f"stopped; go on with: modejax reproduce {self.study}{same} --resume {folder}", file=sys.stderr)
             return 130
+        if self.json:
+            paths = sorted(str(path) for path in Path(folder).rglob("[!.]*") if path.is_file())
+            print(json.dumps({"study": self.study, "folder": str(folder), "paths": paths}, indent=2))
+            return 0
         print(f"wrote {folder}/results.md, table.csv, config.json and figures/*.png")
         print(f"next: read {folder}/results.md, or see docs/studies/{self.study} for the numbers of the full study")
         return 0

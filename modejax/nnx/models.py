@@ -45,6 +45,23 @@ class Decomposed(NamedTuple):
         """Return the report as text, a line a layer."""
         return report_table(self.layers, self.left)
 
+    def __repr__(self) -> str:
+        """Say in a line what was done; the arrays are in `model`.
+
+        Example:
+            >>> decompose(nnx.Sequential(nnx.Linear(8, 4, rngs=nnx.Rngs(0))), 2)
+            <Decomposed Sequential: 1 layer replaced, 30 parameters of them instead of 36>
+        """
+        count, stayed = len(self.layers), f", {len(self.left)} left dense" if self.left else ""
+        own, dense = (sum(getattr(each, name) for each in self.layers) for name in ("parameters", "dense_parameters"))
+        numbers = f"{own:,} parameters of them instead of {dense:,}"
+        name = type(self.model).__name__
+        return f"<Decomposed {name}: {count} layer{'s' * (count != 1)} replaced{stayed}, {numbers}>"
+
+    def __str__(self) -> str:
+        """Return the same and the table."""
+        return f"{self!r}\n{self.table()}"
+
 
 def decompose(
     model: Any,

@@ -230,7 +230,7 @@ def test_real_values_are_shown_by_their_loss(capsys, here):
 def test_plan_prints_members_and_costs(capsys):
     assert main(["plan", *TINY, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["members"] == {"mode": 4, "baseline": 2}
+    assert facts["networks"] == {"mode": 4, "baseline": 2}
     assert facts["useful_flops"] <= facts["padded_flops"]
     assert main(["plan", *TINY]) == 0
     assert "FLOP useful" in capsys.readouterr().out
@@ -240,7 +240,7 @@ def test_layers_without_modes_need_no_word_about_them(capsys):
     for layer in ("dense", "spectral", "svd"):
         assert main(["plan", "--layer", layer, "--json"]) == 0
         facts = json.loads(capsys.readouterr().out)
-        assert facts["members"] == {layer: 9, "baseline": 9}
+        assert facts["networks"] == {layer: 9, "baseline": 9}
 
 
 @pytest.mark.slow
@@ -265,8 +265,10 @@ def test_a_spectral_sweep_names_its_variant(capsys):
 def test_data_commands(capsys):
     assert main(["data", "list"]) == 0
     assert "gaussian_mixture" in capsys.readouterr().out
-    assert main(["data", "info", "digits"]) == 0
+    assert main(["data", "info", "digits", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["train_examples"] == 1438
+    assert main(["data", "info", "digits"]) == 0
+    assert "train examples" in capsys.readouterr().out
     assert "digits" in refused(capsys, "data", "info", "digitz")
     assert "mnist" in refused(capsys, "data", "prepare", "imagenet")
 
