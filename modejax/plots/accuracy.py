@@ -204,7 +204,7 @@ def _dense_lines(ax: Axes, picked: Picked, dense: Spread, *, measure: Measure, n
     for turn, index in enumerate(drawn):
         mean, sd, colour = dense.mean[index], dense.sd[index], picked.curves[index].colour
         dash = (-_DASH * (turn % turns), (_DASH, _DASH * max(turns - 1, 0.6)))
-        name = f"_{picked.curves[index].label} dense"
+        name = f"_dense, {picked.curves[index].label}"
         ax.axhline(mean, color=colour, linestyle=dash, lw=1.8, zorder=1.5, label=name)
         if np.isfinite(sd) and not crowded:
             ax.axhspan(low[index], high[index], facecolor=colour, edgecolor="none", alpha=0.08, zorder=0.5)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modejax.errors import InputError, choices
+from modejax.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,12 +47,12 @@ def choose(chosen: Chosen, names: Sequence[str], default: Sequence[Any], what: s
     if isinstance(chosen, Mapping):
         unknown = [name for name in chosen if name not in names]
         if unknown:
-            raise InputError(f"{what} names {unknown[0]!r}, but the curves are {choices(names)}")
+            raise InputError(f"{what} names {unknown[0]!r}, but the curves are {', '.join(names)}")
         return [chosen.get(name, each) for name, each in zip(names, found, strict=True)]
     if isinstance(chosen, str) or len(chosen) != len(names):
         count = 1 if isinstance(chosen, str) else len(chosen)
         raise InputError(
-            f"{what} has {count} entries, but there are {len(names)} curves ({choices(names)}); give a list with one "
+            f"{what} has {count} entries, but there are {len(names)} curves ({', '.join(names)}); give a list with one "
             "for each, or a dictionary by name"
         )
     return list(chosen)

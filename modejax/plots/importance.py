@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from modejax.plots.style import (
     set_title,
 )
 from modejax.plots.truncation import empty_text, map_title
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = ["plot_importance", "plot_importance_history"]
 
@@ -168,11 +171,7 @@ def plot_importance_history(
     width = int(data.width.values.max()) if width is None else width
     modes = int(data.modes.values.max()) if modes is None else modes
     shown = pick_curves(data, width, modes)
-    values = data.importance_history.isel(shown.curves[0].where)
-    if seed is not None:
-        values = values.isel(seed=[place_of(data, "seed", seed)])
-    values = values.transpose("layer", "seed", "truncation_epoch", "mode")
-    ordered = values.copy(data=_by_last(np.asarray(values, np.float64)))
+    ordered = _followed(data, shown.curves[0].where, seed)
     picked = _mode_curves(max(int(np.isfinite(ordered.values).any(axis=(0, 1, 2)).sum()), 1)).dressed(colours, labels)
     layers = [int(layer) for layer in data.layer.values]
     panels, made = make_axes(len(layers), axes)
@@ -198,10 +197,15 @@ def plot_importance_history(
     return panels
 
 
-def _by_last(values: np.ndarray) -> np.ndarray:
-    """Sort modes (last axis) by what they are at the last epoch (second last axis), the largest first, missing last."""
-    order = np.argsort(-values[..., -1:, :], axis=-1)
-    return np.take_along_axis(values, np.broadcast_to(order, values.shape), axis=-1)
+def _followed(data: xarray.Dataset, where: dict[str, int], seed: int | None) -> xarray.DataArray:
+    """Return importances (layer, seed, epoch, mode) with modes in the order of the last epoch, the largest first."""
+    found = data.importance_history.isel(where)
+    if seed is not None:
+        found = found.isel(seed=[place_of(data, "seed", seed)])
+    found = found.transpose("layer", "seed", "truncation_epoch", "mode")
+    values = np.asarray(found, np.float64)
+    order = np.argsort(-values[..., -1:, :], axis=-1)  # what is missing comes last
+    return found.copy(data=np.take_along_axis(values, np.broadcast_to(order, values.shape), axis=-1))
 
 
 def _mode_curves(count: int) -> Picked:

@@ -150,8 +150,10 @@ def test_sweep_writes_a_run_and_says_what_next(capsys):
 
     assert main(["show", str(folder)]) == 0
     assert f"{mean:.1f} +-" in capsys.readouterr().out
-    assert main(["show", str(folder), "--quiet"]) == 0
+    assert main(["show", str(folder), "--quiet", "--formats", "pdf", "svg", "--figure-data"]) == 0
     assert capsys.readouterr().out == f"{folder}\n"
+    for kind in ("png", "pdf", "svg", "csv"):
+        assert (folder / "figures" / f"accuracy.{kind}").is_file()
     assert main(["show", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["next"].startswith("modejax sweep --widths 8 ")
@@ -210,6 +212,7 @@ def test_a_quiet_sweep_prints_its_folder_alone(capsys):
     assert (printed.out, printed.err) == ("run\n", "")
     assert (Path("run") / "report.html").is_file()
     assert "show --quiet takes one run, got 2" in refused(capsys, "show", "run", "run", "--quiet")
+    assert "show --formats takes one run, got 2" in refused(capsys, "show", "run", "run", "--formats", "pdf")
 
 
 @pytest.mark.slow

@@ -158,6 +158,8 @@ def test_a_whole_model_is_decomposed_and_the_original_stays():
     assert conv.kept_energy == pytest.approx(float(np.sum(s[:2] ** 2) / np.sum(s**2)), abs=1e-6)
     assert conv.parameters == cut.model.conv.num_parameters()
     assert "left dense: groups" in cut.table()
+    assert repr(cut).startswith("<Decomposed Block: 4 layers replaced, 1 left dense, ")
+    assert str(cut) == f"{cut!r}\n{cut.table()}"
     jax.tree.map(np.testing.assert_array_equal, before, jax.device_get(nnx.state(model)))
     cut.model.maps[0].bias.set_value(jnp.ones(6))
     cut.model.norm.scale.set_value(jnp.zeros(6))

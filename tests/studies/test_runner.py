@@ -44,6 +44,13 @@ def test_each_call_has_a_folder_of_its_own(study, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["svr-null-001", "svr-null-002"]
 
 
+def test_folder_and_paths_are_printed_as_json(study, capsys):
+    assert main(["reproduce", "svr-null", "--quick", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["study"], facts["folder"]) == ("svr-null", "runs/svr-null-001")
+    assert "runs/svr-null-001/config.json" in facts["paths"]
+
+
 def test_a_stopped_study_is_resumed(study, capsys):
     study["stop"] = True
     assert main(["reproduce", "svr-null", "--seeds", "3"]) == 130
