@@ -34,7 +34,8 @@ _LONG_EXAMPLES = re.compile(
 )
 
 _LONG_NOTEBOOKS = (
-    "flax_models", "interpolation", "modes", "networks", "online_learning", "quickstart", "spectral", "svr"
+    "flax_models", "interpolation", "learning_rates", "modes", "networks", "online_learning", "own_data", "quickstart",
+    "regression", "results", "spectral", "svr",
 )  # fmt: skip
 
 

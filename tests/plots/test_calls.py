@@ -1,6 +1,7 @@
 """Every picture takes its data first and axes last, makes a figure of its own, and returns what it drew on."""
 
 import inspect
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_curves_of_sweeps_take_colours_and_labels(build, draw, names):
 
 
 def test_an_arm_drawn_into_given_axes_keeps_its_look(build):
-    ax = Figure().subplots()
+    ax: Any = Figure().subplots()
     for name, colour in (("one", "red"), ("two", "blue")):
         result = build(widths=(16,), modes=(5,), layer="mode", seeds=2, label_noise=(0.0, 0.1), baseline="none")
         plots.plot_against(result, "label_noise", ax, colours=[colour], labels=[name])
