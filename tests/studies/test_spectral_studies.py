@@ -74,7 +74,7 @@ def test_bars_and_bands_of_figures_end_where_the_text_does():
     np.testing.assert_allclose(drawn, [[1, 6], [3 - 2.5**0.5, 3 + 2.5**0.5]])
     ax = Figure().subplots()
     draw_curves([0, 1], {"few": np.tile(few, (2, 1)), "many": np.tile(many, (2, 1))}, ax, percent=False)
-    bands = [each.get_paths()[0].vertices[:, 1] for each in ax.collections if each.get_paths()]
+    bands = [np.asarray(each.get_paths()[0].vertices)[:, 1] for each in ax.collections if each.get_paths()]
     np.testing.assert_allclose([(each.min(), each.max()) for each in bands][-2:], drawn)
 
 
