@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DPI",
     "FEW",
+    "accuracy_of_best",
     "check_seeds",
     "ends",
     "final_accuracy",
@@ -68,6 +69,19 @@ def check_seeds(seeds: int | None, default: int, least: int = 1) -> int:
 def final_accuracy(data: xarray.Dataset) -> xarray.DataArray:
     """Return the test accuracy after the last epoch of an arm of a run; not a number where a network diverged."""
     return data.test_accuracy.where(data.status == 0).isel(epoch=-1, drop=True)
+
+
+def accuracy_of_best(best: xarray.Dataset) -> xarray.DataArray:
+    """Return the test accuracy of networks that went back to their best epoch on held-out data.
+
+    Args:
+        best: what `Run.best` returned, or an arm of a run with held-out data.
+
+    Returns:
+        Shares of 1 over the grid; not a number where a network diverged.
+    """
+    at = best.best_epoch.fillna(1).astype(int).clip(min=1) - 1
+    return best.test_accuracy.isel(epoch=at).where(best.status != 1).drop_vars("epoch", errors="ignore")
 
 
 def mean_and_sd(values: Any) -> tuple[float, float]:
