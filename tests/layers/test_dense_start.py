@@ -30,5 +30,5 @@ def test_bad_options_are_told():
         layers.Dense(start="mode")
     with pytest.raises(InputError, match="start_modes=3 belongs to start=mode, got start=he"):
         layers.Dense(start_modes=3)
-    with pytest.raises(InputError, match="allowed: he, mode, paper"):
+    with pytest.raises(InputError, match="allowed: glorot, he, mode, paper"):
         layers.Dense(start="small")  # pyright: ignore[reportArgumentType]

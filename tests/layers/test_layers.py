@@ -211,6 +211,7 @@ def test_only_what_the_family_trains_is_trainable():
     frozen = {
         "dense": [],
         "dense bias": [],
+        "dense glorot": [],
         "dense paper": ["scale"],
         "dense paper bias": ["scale"],
         "mode": ["active"],

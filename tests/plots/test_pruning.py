@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray
 from matplotlib.figure import Figure
 
 from modejax import SweepConfig, run_sweep
@@ -104,7 +105,7 @@ def test_results_without_them_are_refused(pruned, sparse):
         plot_node_scores(sparse)
     without = pruned.first.drop_vars("pruning_accuracy_by_layer")
     with pytest.raises(InputError, match="Give prune_by_layer=True"):
-        plot_pruning(pruned.result.assign({"spectral": without}), by_layer=True)
+        plot_pruning(pruned.result.assign({"spectral": xarray.DataTree(without)}), by_layer=True)
     with pytest.raises(InputError, match="no axis 'sparsity' to draw along; allowed: learning_rate, weight_decay"):
         plot_against(pruned, "sparsity")
     with pytest.raises(InputError, match="has 2 panels, got 1 axes"):
