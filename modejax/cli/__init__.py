@@ -1,4 +1,4 @@
-"""The command line, one file a command: it parses, calls and prints.
+"""The command line, with one file for each command: it parses the options, calls the library and prints.
 
 `main` picks the command; each command is a frozen dataclass from which tyro makes the options, with a `run() -> exit
 code`. Options come from the library's own configs. Heavy libraries are imported when a command runs, so that
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {sentence}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of a pipe, such as head, has closed it, so no message can be printed.
+        # The reader of a pipe, such as `head`, has closed it, so no message can be printed.
         sys.stderr.close()
         return 1
 
 
 def _say(message: Warning | str, *_: object) -> None:
-    """Print a warning without the line of code that it comes from."""
+    """Print a warning without the line of code that raised it."""
     print(f"warning: {message}", file=sys.stderr)

@@ -16,9 +16,9 @@ __all__ = ["CheckWidthsCommand"]
 class CheckWidthsCommand:
     """Check whether the best learning rate carries over between widths, by how far the first steps move each map.
 
-    Networks that differ in width alone make a few steps on the same batches. Where the outputs of all maps change by
-    amounts that do not depend on the width, one learning rate serves all widths. Give a rate near the best one: with
-    a rate far too small the random start hides what the steps do.
+    Networks that differ only in width take a few steps on the same batches. Where the outputs of all maps change by
+    amounts that do not depend on the width, one learning rate serves all widths. Give a rate near the best one: if the
+    rate is far too small, the effect of the steps is lost in the random initial values.
     """
 
     examples: ClassVar[tuple[str, ...]] = (
@@ -39,7 +39,7 @@ class CheckWidthsCommand:
     modes: int = 10
     """Modes in each map, for layers that take them."""
     depth: int = 2
-    """Hidden layers."""
+    """Number of hidden layers."""
     activation: ActivationName = "relu"
     """Activation of the hidden layers."""
     optimiser: str = "adam"
@@ -47,22 +47,22 @@ class CheckWidthsCommand:
     learning_rate: float = 0.01
     """Learning rate of all steps."""
     steps: int = 20
-    """Steps."""
+    """Number of training steps."""
     seeds: int = 3
-    """Networks of each width."""
+    """Number of networks of each width, with seeds of their own."""
     batch_size: int = 50
     """Examples in a batch."""
     dataset: str = "digits"
     """Data set: digits, gaussian_mixture, mnist, fashion_mnist, cifar10, or the path of a user's .npz."""
     data_dir: str | None = None
-    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    """Folder of prepared data sets; by default the one that MODEJAX_DATA_DIR names, else ~/tensorflow_datasets."""
     figure: Path = Path("runs/check-widths.png")
-    """The picture to write; an earlier one is replaced."""
+    """File of the figure; an existing file is replaced."""
     json: bool = False
     """Print JSON instead of text."""
 
     def run(self) -> int:
-        """Run the command and return its exit code: 0, also where the rate does not carry over."""
+        """Run the command and return its exit code: 0, also if the rate does not carry over."""
         from modejax.cli.devices import use_devices
 
         use_devices()

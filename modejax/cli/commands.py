@@ -29,7 +29,7 @@ COMMANDS = {
     "reproduce": "reproduce:ReproduceCommand",
     "doctor": "doctor:DoctorCommand",
 }
-"""The commands: where each is, as module:class of `modejax.cli`."""
+"""The commands by name, each as `module:class` in `modejax.cli`."""
 
 _DESCRIPTION = (
     "Train a whole grid of mode-decomposed networks (widths x modes x seeds x learning rates) as one compiled program. "
@@ -55,7 +55,7 @@ def command_type(name: str) -> Any:
 
 
 def parse(words: Sequence[str]) -> Any:
-    """Return the command that the words of a command line ask for.
+    """Parse the words of a command line into a command.
 
     Args:
         words: the words after `modejax`.
@@ -64,7 +64,7 @@ def parse(words: Sequence[str]) -> Any:
         The command, ready to `run()`.
 
     Raises:
-        SystemExit: for `--help` (code 0), and for words that are no command (code 2).
+        SystemExit: for `--help` (code 0), and for words that cannot be parsed (code 2).
     """
     if words and words[0] in COMMANDS:
         # Parsed alone, so that errors name the help of this command.
@@ -84,7 +84,7 @@ def parse(words: Sequence[str]) -> Any:
 
 
 def _make_parent(path: Path) -> None:
-    """Make the folder of a file that is to be written, where it is missing."""
+    """Make the parent folder of a file that will be written, if it is missing."""
     from modejax.errors import InputError
 
     if path.is_dir():
@@ -96,7 +96,7 @@ def _make_parent(path: Path) -> None:
 
 
 def _filled(text: str) -> str:
-    """Break the paragraphs of a text into lines of the terminal's width."""
+    """Wrap the paragraphs of a text to the width of the terminal."""
     columns = shutil.get_terminal_size().columns
     # tyro joins lines, except those that start with a space.
     parts = [" ".join(part.split()) for part in text.split("\n\n")]

@@ -22,7 +22,7 @@ class ListCommand:
     """Print JSON instead of text."""
 
     data_dir: Path | None = None
-    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    """Folder of prepared data sets; by default the one that MODEJAX_DATA_DIR names, else ~/tensorflow_datasets."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
@@ -46,7 +46,7 @@ class PrepareCommand:
     name: tyro.conf.Positional[str]
     """mnist, fashion_mnist or cifar10."""
     data_dir: Path | None = None
-    """Folder to prepare it in; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    """Folder in which it is prepared; by default the one that MODEJAX_DATA_DIR names, else ~/tensorflow_datasets."""
     json: bool = False
     """Print JSON instead of text."""
 
@@ -70,7 +70,7 @@ class InfoCommand:
     name: tyro.conf.Positional[str]
     """Name of a data set, or the path of an .npz."""
     data_dir: Path | None = None
-    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    """Folder of prepared data sets; by default the one that MODEJAX_DATA_DIR names, else ~/tensorflow_datasets."""
     json: bool = False
     """Print JSON instead of text."""
 

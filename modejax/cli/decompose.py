@@ -13,7 +13,7 @@ __all__ = ["DecomposeCommand"]
 
 @dataclasses.dataclass(frozen=True)
 class DecomposeCommand(Printed, DecomposeConfig):
-    """Write the kernels of a trained network as sums of modes, and measure what is left of its accuracy."""
+    """Write the kernels of a trained network as sums of modes, and measure the accuracy that remains."""
 
     examples: ClassVar[tuple[str, ...]] = (
         "modejax decompose model.safetensors --modes 20",

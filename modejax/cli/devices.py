@@ -1,4 +1,4 @@
-"""One device a core on a machine without an accelerator."""
+"""On a machine without an accelerator: one JAX device for each processor core."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["use_cores", "use_devices"]
 def use_cores(config: SweepConfig, processes: int = 1) -> None:
     """Let JAX see the cores of the processor as devices, over which a sweep spreads its members.
 
-    XLA runs one small matrix product on several cores badly, and one share of the members on each core well.
-    It has no effect on accelerators, nor once JAX has started its devices.
+    XLA is slow at running one small matrix product on several cores, and fast at running a share of the members on each
+    core. It has no effect on accelerators, nor once JAX has started its devices.
 
     Args:
-        config: the sweep; with fewer than four members a core, fewer cores are used.
-        processes: processes of the run, which share its devices.
+        config: the sweep; with fewer than four members per core, fewer cores are used.
+        processes: number of processes of the run; they share the cores.
     """
     use_devices(config.devices // processes or max(1, config.num_networks // (4 * processes)))
 
 
 def use_devices(wanted: int | None = None) -> None:
-    """Let JAX see cores of the processor as devices, where it has not started yet.
+    """Let JAX see cores of the processor as devices, if JAX has not started its devices yet.
 
     Args:
-        wanted: how many at most; by default all.
+        wanted: largest number of cores; by default all.
     """
     import jax
 

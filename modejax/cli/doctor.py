@@ -1,4 +1,4 @@
-"""`modejax doctor`: whether an installation is sound, and what it has."""
+"""`modejax doctor`: whether an installation works, and which devices, data sets and caches it has."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _INDENT = 33
 class DoctorCommand:
     """Check versions, devices, whether jaxlib computes right, data sets and caches.
 
-    The exit code is 1 where something was found with which sweeps fail or give wrong numbers.
+    The exit code is 1 if a problem was found that makes sweeps fail or give wrong numbers.
     """
 
     examples: ClassVar[tuple[str, ...]] = ("modejax doctor", "modejax doctor --json")
 
     data_dir: Path | None = None
-    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    """Folder of prepared data sets; by default the one that MODEJAX_DATA_DIR names, else ~/tensorflow_datasets."""
     json: bool = False
     """Print JSON instead of text."""
 
     def run(self) -> int:
-        """Run the command and return its exit code: 0, or 1 where there is a problem."""
+        """Run the command and return its exit code: 0, or 1 if there is a problem."""
         from modejax.cli.devices import use_devices
 
         use_devices()

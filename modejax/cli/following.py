@@ -1,4 +1,4 @@
-"""The command to try after a run: on the same data, with what the run leaves open."""
+"""The command to suggest after a run: a sweep of the same data over what the run leaves open."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["next_command", "option_words"]
 
-_SEEDS = 5  # with fewer, the bracket of a least number of modes is rough
+_SEEDS = 5  # with fewer seeds, the bracket of a least number of modes is rough
 
 
 def next_command(config: SweepConfig, folder: Path, few: Sequence[Answer] = ()) -> str:
-    """Return a command that goes on from a run: on the same data, with what the run leaves open.
+    """Return a command to follow a run: a sweep of the same data over what the run leaves open.
 
     Args:
-        config: what the run was asked.
-        folder: its folder.
-        few: how few modes its arms need, as `modejax.plots.answers` says it.
+        config: the config of the run.
+        folder: the folder of the run.
+        few: the least numbers of modes that its arms need, as `modejax.plots.answers` returns them.
 
     Returns:
         The words of the command.
@@ -41,7 +41,7 @@ def next_command(config: SweepConfig, folder: Path, few: Sequence[Answer] = ()) 
 
 
 def _open(config: SweepConfig, few: Sequence[Answer]) -> dict[str, Any]:
-    """Return the fields to change next, by what a run leaves open."""
+    """Return the fields to change next, chosen by what a run leaves open."""
     first = config.first_arm
     several = any(len(arm.learning_rates) * len(arm.weight_decays) > 1 for arm in config.all_arms)
     if several and not config.validation and not any(arm.mask_after for arm in config.all_arms):
@@ -61,7 +61,7 @@ def _open(config: SweepConfig, few: Sequence[Answer]) -> dict[str, Any]:
 
 
 def _wider(rates: Sequence[float], ends: set[str]) -> tuple[float, ...]:
-    """Return learning rates with one more at each of the ends, as far off as the rate tried beside that end.
+    """Add a learning rate at each of the given ends, at the same ratio as between that end and the rate next to it.
 
     Example:
         >>> _wider((0.002, 0.01, 0.03), {"largest"})
@@ -74,11 +74,11 @@ def _wider(rates: Sequence[float], ends: set[str]) -> tuple[float, ...]:
 
 
 def command_of(config: SweepConfig, changes: dict[str, Any]) -> str:
-    """Return the command line of a config with some fields changed; what has its default is left out.
+    """Return the command line of a config with some fields changed; fields with their default value are left out.
 
     Args:
         config: the config.
-        changes: values by field.
+        changes: new values by the name of the field.
 
     Returns:
         The words, quoted for a shell.
@@ -106,7 +106,7 @@ def command_of(config: SweepConfig, changes: dict[str, Any]) -> str:
 
 
 def option_words(value: Any) -> list[str]:
-    """Return the words after an option that stand for a value.
+    """Return the words of a command line that give an option this value.
 
     Example:
         >>> option_words((0.1, 2.0)), option_words("digits")

@@ -1,4 +1,4 @@
-"""`modejax interpolate`: how trained networks interpolate, layer by layer: a table and figures."""
+"""`modejax interpolate`: how trained networks interpolate their training data, layer by layer: a table and figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["InterpolateCommand"]
 
 @dataclasses.dataclass(frozen=True)
 class InterpolateCommand(Printed):
-    """Report ranks, patterns, sparseness and fit of each hidden layer: of a run's networks, or of arrays in a file."""
+    """Report ranks, patterns, sparseness and fit of each hidden layer, for networks of a run or arrays in a file."""
 
     examples: ClassVar[tuple[str, ...]] = (
         "modejax interpolate runs/digits-mode-001",
@@ -30,18 +30,18 @@ class InterpolateCommand(Printed):
         ),
     ]
     out: Path | None = None
-    """Folder of table and figures; by default a new one, runs/interpolate-NAME-001 and so on."""
+    """Folder of the table and the figures; by default a new one, runs/interpolate-NAME-001 and so on."""
     overwrite: bool = False
     """Replace an earlier output of this command in --out, once the new one is whole."""
     points: int = 500
-    """Training points used; more are left out."""
+    """Largest number of training points; further ones are left out."""
     tolerance: float = 1e-3
-    """Share of the targets left over, below which a layer counts as fitting."""
+    """A layer counts as fitting if the share of the targets that it leaves unexplained is below this."""
 
     only: tuple[str, ...] = ()
-    """Arrays of a file to take beside X, Y and y, as names or shell patterns."""
+    """Arrays of the file to use besides X, Y and y, as names or shell patterns."""
     exclude: tuple[str, ...] = ()
-    """Arrays of a file to leave out."""
+    """Arrays of the file to leave out, as names or shell patterns."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""

@@ -1,4 +1,4 @@
-"""The options of a sweep on the command line: one by one, or from a file."""
+"""The options of a sweep on the command line, given one by one or in a file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ File = Annotated[
         "arm; the options themselves are left out then.",
     ),
 ]
-"""A positional argument that may be missing."""
+"""An optional positional argument."""
 
 
 _GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -102,7 +102,7 @@ _GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("precision", "buckets", "devices", "memory_limit", "launches"),
     ),
 }
-"""The options of a sweep by group: what the group is about, and its fields of `SweepConfig`."""
+"""The options of a sweep by group: a description of the group, and the fields of `SweepConfig` in it."""
 
 _SPECIAL: dict[str, Any] = {
     "arms": Annotated[
@@ -119,7 +119,7 @@ _SPECIAL: dict[str, Any] = {
 
 
 def _group(name: str) -> type:
-    """Make the record of a group of options, from which tyro makes a box of the help."""
+    """Make the dataclass of a group of options; tyro shows it as one box of the help."""
     about, fields = _GROUPS[name]
     types, texts = get_type_hints(SweepConfig), _texts()
     defaults = {field.name: field.default for field in dataclasses.fields(SweepConfig)}
@@ -134,7 +134,7 @@ def _group(name: str) -> type:
 
 @functools.cache
 def _texts() -> dict[str, str]:
-    """Return what stands below each field of `SweepConfig`: the texts are written once, beside the fields."""
+    """Return the docstrings of the fields of `SweepConfig`, which serve as the help of the options."""
     found = {}
     for kind in (Arm, SweepConfig):
         body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
@@ -146,7 +146,7 @@ def _texts() -> dict[str, str]:
 
 
 class _Groups:
-    """What the record of all options can do."""
+    """Base class of `SweepOptions`, the dataclass of all groups of options."""
 
     @property
     def config(self) -> SweepConfig:
@@ -199,14 +199,14 @@ def chosen_config(options: SweepOptions, file: Path | None) -> SweepConfig:
     """Return the config that the options or the file describe.
 
     Args:
-        options: the options.
-        file: a TOML file, instead of options; None for none.
+        options: the options of the command line.
+        file: path of a TOML file that is read instead of options; None for none.
 
     Returns:
         The config.
 
     Raises:
-        InputError: if options stand beside a file, or it cannot be read or is no config.
+        InputError: if options are given together with a file, or the file cannot be read or is no config.
     """
     config = options.config
     if file is None:

@@ -19,20 +19,20 @@ __all__ = ["PlanCommand"]
 
 @dataclasses.dataclass(frozen=True)
 class PlanCommand:
-    """Say beforehand how many networks a sweep trains, in what time and memory; takes the options of sweep."""
+    """Predict how many networks a sweep trains, and in what time and memory; takes the options of modejax sweep."""
 
     examples: ClassVar[tuple[str, ...]] = (
         "modejax plan --widths 100 200 --modes 10 30 --seeds 10",
         "modejax plan --dataset mnist --device h100",
     )
 
-    # Without a default of its own: made here it would carry the modes of the default layer to all others.
+    # Without a default: one made here would pass the modes of the default layer on to all other layers.
     config: Annotated[SweepOptions, tyro.conf.arg(name="")]
     file: File = None
     json: bool = False
     """Print JSON instead of text."""
     device: Literal["here", "cpu", "a100", "h100", "h200", "v5e", "v6e"] = "here"
-    """The device to plan for, which need not be there; --devices says how many of them, by default one."""
+    """Device to plan for, which this machine need not have; --devices is the number of such devices, by default one."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
@@ -55,7 +55,7 @@ class PlanCommand:
 
 
 def _facts(plan: Plan, dataset: str) -> dict[str, Any]:
-    """Return what a program would want to know of a plan."""
+    """Return the facts of a plan as JSON-compatible values."""
     memory = plan.memory
     return {
         "dataset": dataset,
@@ -96,7 +96,7 @@ def _facts(plan: Plan, dataset: str) -> dict[str, Any]:
 
 
 def _show(plan: Plan, dataset: str) -> None:
-    """Print a plan for people."""
+    """Print a plan as text."""
     config, memory, machine = plan.config, plan.memory, plan.machine
     print_table(
         f"{sum(len(arm.members) for arm in plan.arms)} networks on {dataset} in one program",

@@ -1,4 +1,4 @@
-"""What commands print that write a folder of tables and figures: lines, JSON, or the folder alone."""
+"""The output of commands that write a folder of tables and figures: text, JSON, or only the folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Printed"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Printed:
-    """The options of a command about what it prints."""
+    """The options of a command that select its output."""
 
     json: bool = False
     """Print tables and paths as JSON instead of text."""
@@ -22,10 +22,10 @@ class Printed:
     """Print the folder that was written and nothing else."""
 
     def print_lines(self, lines: Iterable[str]) -> None:
-        """Print the lines of a report as the options say.
+        """Print the lines of a report in the form that the options select.
 
         Args:
-            lines: the lines; the one that says what was written is a `modejax.studies.files.Wrote`.
+            lines: the lines; the one that names the written files is a `modejax.studies.files.Wrote`.
         """
         if not self.json and not self.quiet:
             for line in lines:
@@ -36,7 +36,7 @@ class Printed:
         said = list(lines)
         folder = next((line.folder for line in said if isinstance(line, Wrote)), None)
         if self.quiet:
-            # What wrote nothing has something to say about why.
+            # If nothing was written, the lines say why.
             print(said[-1] if folder is None else folder)
             return
         found = [] if folder is None else [path for path in folder.rglob("[!.]*") if path.is_file()]
@@ -55,7 +55,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _value(text: str) -> str | float | int | bool | None:
-    """Return what a cell holds; a number that JSON does not know stays text."""
+    """Return the value of a cell; a number that JSON cannot hold, such as NaN, stays text."""
     if text in ("", "True", "False"):
         return None if not text else text == "True"
     for kind in (int, float):

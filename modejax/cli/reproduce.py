@@ -18,21 +18,21 @@ __all__ = ["ReproduceCommand"]
 
 @dataclasses.dataclass(frozen=True)
 class ReproduceCommand:
-    """Run the study behind a published figure: pictures, a table of measured numbers and the settings, in a folder."""
+    """Run the study behind a published figure; write figures, a table of measured numbers and the settings."""
 
     examples: ClassVar[tuple[str, ...]] = ("modejax reproduce spectral-sparse --quick",)
 
     study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"Name of the study: {choices(STUDIES)}.")]
     quick: bool = False
-    """Run the parts that take less than two minutes on two cores."""
+    """Run only the parts that take less than two minutes on two cores."""
     out: Path | None = None
     """Folder of the results; by default a new one, runs/STUDY-001 and so on."""
     seeds: int | None = None
-    """Number of seeds over which the study averages; by default what the study says."""
+    """Number of seeds over which the study averages; by default that of the study."""
     overwrite: bool = False
     """Replace an earlier result of this study in --out, once the new one is whole; its trained networks are used."""
     resume: Path | None = None
-    """Folder of this study to go on with, where it was stopped."""
+    """Folder of an interrupted run of this study, to resume where it stopped."""
     json: bool = False
     """Print the folder and the paths as JSON instead of text."""
 

@@ -1,4 +1,4 @@
-"""What a finished run prints: its table, how few modes it needs, what was written, and the next command to try."""
+"""The output after a finished run: its table, least numbers of modes, the paths written and a command to try next."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def print_run(
     Args:
         run: a finished run in a folder.
         as_json: print JSON instead of text.
-        quiet: print the folder of the run alone.
-        seconds: wall time of the command so far; None where it did not run the sweep.
-        formats: of the figures besides PNG, which the report is made of.
+        quiet: print only the folder of the run.
+        seconds: wall time of the command so far; None if the command did not run the sweep.
+        formats: file formats of the figures besides PNG, which the report uses.
         figure_data: save the numbers behind each figure beside it.
 
     Returns:
@@ -98,9 +98,9 @@ def _print_costs(attrs: Mapping[Any, Any], seconds: float | None) -> None:
 
 
 def _print_answers(found: Sequence[Answer]) -> None:
-    """Print how few modes each arm needs, and once what the numbers are."""
+    """Print the least number of modes that each arm needs, and once what the numbers mean."""
     for answer in found[:_MOST_ANSWERS]:
-        # The number of a width and its bracket stay on one line.
+        # The line is not broken between the number of a width and its bracket.
         cells = [cell.replace(" ", "\0") for cell in answer.cells]
         say(f"{answer.head}: {', '.join(cells) or answer.missing}")
     if len(found) > _MOST_ANSWERS:
@@ -110,9 +110,9 @@ def _print_answers(found: Sequence[Answer]) -> None:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print the rows of `plots.table`: a table of means and one of parameters for each arm, a column a number of modes.
+    """Print the rows of `plots.table`: for each arm tables of means and of parameters, a column per number of modes.
 
-    The dense baseline stands in the table of the first arm where both have one value of every further axis.
+    The dense baseline is a part of the first arm's table if both arms have a single value of every further axis.
     """
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     dense = {row["width"]: row for row in rows if row["arm"] == "baseline"}
@@ -170,7 +170,7 @@ def _print_grid(
 
 
 def mean_cell(row: Mapping[str, Any] | None) -> str:
-    """Write what the networks of a cell of the grid reach, or that they diverged; a dash where there are none.
+    """Return the text of a cell: the mean over its networks and how many diverged; a dash if it has no networks.
 
     Example:
         >>> mean_cell({"mean": 95.12, "sd": 0.26, "measure": "test_accuracy", "diverged": 1}), mean_cell(None)
@@ -189,7 +189,7 @@ def _count_cell(row: dict[str, Any] | None) -> str:
 
 
 def _mean_text(mean: float, sd: float | None, measure: str) -> str:
-    """Write a mean over seeds and its standard deviation.
+    """Return a mean over seeds and its standard deviation as text.
 
     Example:
         >>> _mean_text(95.12, 0.26, "test_accuracy"), _mean_text(0.1234, None, "test_loss")

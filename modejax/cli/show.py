@@ -1,4 +1,4 @@
-"""`modejax show`: the table of a finished run, its figures and report made anew; or several runs side by side."""
+"""`modejax show`: the table of a finished run, its figures and report drawn again; or several runs side by side."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["ShowCommand"]
 
 @dataclasses.dataclass(frozen=True)
 class ShowCommand:
-    """Print the table of a run and draw its figures and report again; of several runs, one table side by side."""
+    """Print the table of a run and draw its figures and report again; of several runs, print one joint table."""
 
     examples: ClassVar[tuple[str, ...]] = (
         "modejax show runs/digits-mode-001",
@@ -33,15 +33,15 @@ class ShowCommand:
     )
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders."""
+    """One or several run folders."""
     json: bool = False
     """Print the table and the paths as JSON instead of text."""
 
     quiet: bool = False
-    """Print the folder of the run alone; its figures and report are made."""
+    """Print only the folder of the run; its figures and report are drawn all the same."""
 
     formats: tuple[Literal["pdf", "svg"], ...] = ()
-    """Draw the figures in these formats, too; they have no pixels."""
+    """Draw the figures in these vector formats, too."""
 
     figure_data: bool = False
     """Save the numbers behind each figure beside it, as CSV."""
@@ -65,7 +65,7 @@ class ShowCommand:
 
 
 def _print_several(runs: Sequence[Run], names: Sequence[str], *, as_json: bool) -> int:
-    """Print one table with a column a run and a line for each arm and cell that one of them has."""
+    """Print one table with a column for each run and a line for each arm and cell of the grid that any of them has."""
     from modejax.plots.members import axis_text
 
     tables = [_aggregated(run) for run in runs]
@@ -107,7 +107,7 @@ def _print_several(runs: Sequence[Run], names: Sequence[str], *, as_json: bool) 
 
 
 def _aggregated(run: Run) -> list[dict[str, Any]]:
-    """Return the rows of a run's table, each with its place in the grid of its arm."""
+    """Return the rows of a run's table, each with its coordinates in the grid of its arm."""
     from modejax import plots
     from modejax.plots.rows import row_axes
 
@@ -116,7 +116,7 @@ def _aggregated(run: Run) -> list[dict[str, Any]]:
 
 
 def _telling_axes(tables: Sequence[Sequence[dict[str, Any]]]) -> list[str]:
-    """Return width, modes and the axes of which an arm of a run has several values."""
+    """Return width, modes and the axes that have several values in some arm of a run."""
     found = {"width": True, "modes": True}
     for table in tables:
         for arm in {row["arm"] for row in table}:

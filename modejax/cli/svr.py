@@ -15,29 +15,31 @@ __all__ = ["SvrCommand"]
 
 @dataclasses.dataclass(frozen=True)
 class ReadingOptions:
-    """How the arrays of a file are read as layers; what is left out is inferred."""
+    """How the arrays of a file are read as layers; options that are not given are inferred."""
 
     layout: Literal["torch", "flax", "plain"] | None = None
-    """Axes of the kernels: (out, in, *window) or (*window, in, out); by default what their names say."""
+    """Axes of the kernels: (out, in, *window) or (*window, in, out); by default inferred from the names of the
+    arrays."""
     order: tuple[str, ...] = ()
     """Names of the layers in the order of the network; by default inferred."""
     groups: tuple[str, ...] = ()
-    """Groups of convolutions, as dw=8."""
+    """Number of groups of grouped convolutions, written LAYER=GROUPS, as dw=8."""
     norms: tuple[str, ...] = ()
-    """Norms of layers, as conv1=bn1; by default inferred."""
+    """The norm after each layer, written LAYER=NORM, as conv1=bn1; by default inferred."""
     flatten: Literal["channel_first", "channel_last"] | None = None
-    """How a convolution becomes units; by default PyTorch's or Flax's, by the layout."""
+    """How the outputs of a convolution are flattened to units; by default as in PyTorch or Flax, by the layout."""
     streams: tuple[str, ...] = ()
-    """Residual streams, as stem,block.conv2>next.conv1,head; those of torchvision's ResNets are known."""
+    """Residual streams, written WRITERS>READERS, as stem,block.conv2>next.conv1,head; those of torchvision's ResNets
+    are known."""
     only: tuple[str, ...] = ()
     """Arrays or modules to take, as names or shell patterns."""
     exclude: tuple[str, ...] = ()
-    """Arrays or modules to leave out."""
+    """Arrays or modules to leave out, as names or shell patterns."""
     kinds: tuple[str, ...] = ()
-    """What arrays are where the file does not tell, as up=transposed or emb=table; of linear, conv, transposed,
+    """Kinds of arrays that the file does not tell, as up=transposed or emb=table; one of linear, conv, transposed,
     depthwise, heads, heads_out, stacked, table."""
     explain: bool = False
-    """Print what was inferred from what, and what is left out and why."""
+    """Print what was inferred, from which arrays, and which arrays are left out and why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,27 +61,27 @@ class SvrCommand(Printed):
     ]
     reading: ReadingOptions
     out: Path | None = None
-    """Folder of tables and figures; by default a new one, runs/svr-NAME-001 and so on."""
+    """Folder of the tables and figures; by default a new one, runs/svr-NAME-001 and so on."""
     overwrite: bool = False
     """Replace an earlier output of this command in --out, once the new one is whole."""
     method: Literal["svr", "cosvr"] = "svr"
-    """Whether the window of a convolution is read (svr) or written (cosvr) by a neuron."""
+    """Whether the window of a convolution belongs to the inputs of a neuron (svr) or to its outputs (cosvr)."""
     max_neurons: int | None = None
-    """Keep the leading neurons of each layer; by default all."""
+    """Number of leading neurons of each layer to keep; by default all."""
     null: Literal["beta", "chi2", "channel_haar", "rotation"] = "beta"
-    """What edges are by chance: exact, the released code's, for given kernels, or drawn."""
+    """Null distribution of the edges: exact, that of the released code, for given kernels, or drawn."""
     fold: Literal["none", "gamma", "full"] = "none"
-    """How a batch norm enters the kernel before it."""
+    """How a batch norm is folded into the kernel before it."""
     sigma: float = 3.0
-    """Level of an edge as a one-sided normal label; 3 is a probability of 0.00135."""
+    """Level of the test of an edge, as a one-sided normal quantile; 3 is a probability of 0.00135."""
     correction: Literal["none", "bonferroni", "bh"] = "none"
-    """For the number of edges of a pair of layers."""
+    """Correction for the number of edges tested between two layers."""
     max_edges: int = 100
-    """Edges of a pair that tables and graph keep, the strongest."""
+    """Largest number of edges between two layers in tables and graph; the strongest are kept."""
     eps: float = 1e-5
-    """Of the batch norms, for --fold full."""
+    """Epsilon of the batch norms, for --fold full."""
     draws: int = 200
-    """Rotations of the drawn null."""
+    """Number of random rotations for the drawn null distribution."""
     layers: bool = False
     """Write a table of each layer's spectrum: ranks, energies, norms, heavy-tail exponent."""
 

@@ -21,14 +21,15 @@ from modejax.sweep.config import SweepConfig
 __all__ = ["SweepCommand"]
 
 _WHERE = ("devices", "memory_limit", "data_dir", "launches")
-"""Options that may stand beside `--resume`, since they do not change what a run measures."""
+"""Options that are allowed with `--resume`, since they do not change what a run measures."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepCommand:
     """Train a grid of networks (widths x modes x seeds x learning rates x decays) as one compiled program.
 
-    Without options: a small grid on the embedded digits, in under a minute. It ends with a table, figures and a report.
+    Without options: a small grid on the embedded digits, in under a minute. The result is a table, figures and a
+    report.
     """
 
     examples: ClassVar[tuple[str, ...]] = (
@@ -40,7 +41,7 @@ class SweepCommand:
         "modejax sweep --resume runs/digits-mode-001",
     )
 
-    # Without a default of its own: made here it would carry the modes of the default layer to all others.
+    # Without a default: one made here would pass the modes of the default layer on to all other layers.
     config: Annotated[SweepOptions, tyro.conf.arg(name="")]
     file: File = None
     out: Path | None = None
@@ -48,22 +49,22 @@ class SweepCommand:
     overwrite: bool = False
     """Replace an earlier run in --out, once the new one is whole."""
     resume: Path | None = None
-    """Run folder to go on with; it brings its own config, so give no other options of the sweep."""
+    """Folder of an interrupted run to resume; its config is read from it, so give no other options of the sweep."""
     progress: bool = True
-    """Show a bar on stderr."""
+    """Show a progress bar on stderr."""
     json: bool = False
     """Print the table and the paths as JSON instead of text."""
     quiet: bool = False
-    """Show no bar, and print the run folder and nothing else."""
+    """Show no progress bar, and print only the run folder."""
     compile_cache: bool = True
     """Keep compiled programs in the user's cache folder, so that the same sweep starts at once the next time."""
     coordinator: str | None = None
     """Address and port of the first of several processes that run this sweep together, or auto under SLURM, Open MPI
     and on TPU pods; each process is started with the same options."""
     processes: int | None = None
-    """Number of processes, where the coordinator is an address."""
+    """Number of processes; needed if the coordinator is an address."""
     process: int | None = None
-    """Number of this process, from 0; process 0 prints and writes."""
+    """Index of this process, from 0; process 0 prints and writes."""
 
     def run(self) -> int:
         """Run the command and return its exit code."""
@@ -99,7 +100,7 @@ class SweepCommand:
                     raise
                 _leave(error, folder)
             except InputError:
-                # What was refused leaves nothing behind, not even the new folder.
+                # A refused sweep leaves nothing behind, not even the new folder.
                 release_folder(folder)
                 raise
         if not is_lead():
@@ -108,7 +109,7 @@ class SweepCommand:
         return print_run(run, as_json=self.json, quiet=self.quiet, seconds=seconds)
 
     def _config(self) -> SweepConfig:
-        """Return the config of the options or the file, or that of the run that goes on."""
+        """Return the config of the options or of the file, or that of the run to resume."""
         if self.resume is None:
             if self.overwrite and self.out is None:
                 raise InputError("--overwrite replaces the run in --out, which is missing; name the folder")
@@ -133,7 +134,7 @@ class SweepCommand:
 
 
 def _leave(error: RuntimeError, folder: Path) -> NoReturn:
-    """End a process whose run has lost another one, without waiting for that one at the exit."""
+    """End this process after another process of the run was lost, without waiting for it at exit."""
     reason = str(error).splitlines()[0][:200]
     print(
         f"error: another process of this run was lost ({reason}); start all of them again with --resume {folder}",
@@ -168,7 +169,7 @@ def _new_folder(config: SweepConfig) -> Path:
 
 @contextlib.contextmanager
 def _stop_on_signal() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM; a second one ends the process at once, as it would without this."""
+    """Record SIGINT and SIGTERM, so that the sweep stops in order; a second signal ends the process at once."""
     caught: list[int] = []
 
     def handle(number: int, frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""Tables and sizes as people read them."""
+"""Tables, counts, times and sizes as readable text."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def bytes_text(number: float) -> str:
 
 
 def say(text: str) -> None:
-    """Print a text in lines of the terminal's width, the further ones indented; a NUL is a space that stays."""
+    """Print a text wrapped to the terminal, with later lines indented; a NUL stands for a non-breaking space."""
     columns = shutil.get_terminal_size().columns
     lines = textwrap.wrap(text, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     start = text[: len(text) - len(text.lstrip())]
@@ -55,19 +55,20 @@ def say(text: str) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, keys: int = 0) -> None:
-    """Print a table; all but the first column are set to the right.
+    """Print a table; all columns but the first are right-aligned.
 
     Args:
-        title: what stands above it.
-        columns: the heads.
+        title: the line above the table.
+        columns: the column heads.
         rows: the cells.
-        keys: the first columns, which say what a row is: they are printed again beside each block of columns, where not
-            all columns fit the terminal, and no cell is broken into lines. 0: cells are broken to make the table fit.
+        keys: number of leading columns that identify a row. If not all columns fit the terminal, the table is split
+            into blocks of columns, each with these columns again, and no cell is wrapped. 0: cells are wrapped to make
+            the table fit.
     """
     from rich.console import Console
     from rich.table import Table
 
-    # A name of a user's may hold brackets, which are no markup.
+    # Names that a user gave may have brackets, which are not markup.
     console = Console(soft_wrap=True, markup=False)
     say(title)
     for block in _blocks(columns, rows, keys, console.width) if keys else [range(len(columns))]:
@@ -81,7 +82,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], keys: int, width: int) -> list[list[int]]:
-    """Return the columns of each block of a table that is as wide as the terminal or less, where that is possible."""
+    """Split the columns of a table into blocks that fit the terminal, if possible."""
     widths = [3 + max(len(cell) for cell in column) for column in zip(columns, *rows, strict=True)]
     first = list(range(keys))
     blocks, used = [first.copy()], 1 + sum(widths[:keys])

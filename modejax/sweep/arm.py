@@ -54,11 +54,12 @@ _TAKEN = frozenset(
         "truncation_epoch",
     )
 )
-"""Names of other dimensions of results, of facts of trained networks, and of what every factory is offered."""
+"""Names that an axis of the user cannot have: dimensions of results, attributes of `Trained`, arguments of
+factories."""
 
 
 def option_texts(options: Any) -> tuple[str, ...]:
-    """Return options as texts name=value, from such texts or a mapping.
+    """Return options as texts `name=value`, from such texts or from a mapping.
 
     Example:
         >>> option_texts({"bias": True, "gauge": "scaled"})
@@ -81,7 +82,7 @@ class Arm:
     """
 
     name: str = ""
-    """Name of this arm in the results; by default that of the layer, or of the network where that is no perceptron."""
+    """Name of this arm in the results; by default made from the names of network and layer."""
     network: str = "mlp"
     """Architecture: mlp, residual, conv (images), tied (shared patterns), sparcs (one spectral operator)."""
     network_options: tuple[str, ...] = ()
@@ -93,35 +94,39 @@ class Arm:
     variants of spectral: single_set, single_set_unit, input_only, two_set (by default), two_set_released,
     qr_triangular, qr_full, svd, svd_released."""
     bias: bool = False
-    """Give every map a trained bias; dense and spectral layers have their own, which the option use_bias names."""
+    """Give every map a trained bias; for the biases that dense and spectral layers have themselves, see the layer
+    option use_bias."""
     widths: tuple[int, ...] = _DEFAULT_WIDTHS
-    """Units in each hidden layer, or channels of each convolution. With depth 0 there are none: leave widths out."""
+    """Units in each hidden layer, or channels of each convolution. With depth 0 there is no hidden layer: leave widths
+    out."""
     modes: tuple[int, ...] | None = None
-    """Modes in each map; by default 2 5 10 20, or full rank for svd. dense, sparcs and spectral take none."""
+    """Numbers of modes in each map; by default 2 5 10 20, or full rank for svd. dense, sparcs and spectral take
+    none."""
     depth: int = 2
-    """Hidden layers, or convolutions; 0: one map from inputs to outputs."""
+    """Number of hidden layers, or of convolutions; 0: one map from inputs to outputs."""
     activation: ActivationName = "relu"
     """Activation of the hidden layers."""
     learning_rates: tuple[float, ...] = (0.005,)
-    """Learning rates."""
+    """Learning rates; an axis of the grid."""
     weight_decays: tuple[float, ...] = (1e-3,)
-    """Decoupled weight decays, multiplied by the learning rate."""
+    """Coefficients of decoupled weight decay, which is multiplied by the learning rate; an axis of the grid."""
     sparsities: tuple[float, ...] = ()
-    """Percentages of the weights of each map that a mask takes away; an axis of the grid, with mask."""
+    """Percentages of the weights of each map that the mask removes; an axis of the grid, needs mask."""
     train_examples: tuple[int, ...] = ()
-    """Numbers of training examples, an axis of the grid: each member draws its batches from its own share."""
+    """Numbers of training examples; an axis of the grid. Each network draws its batches from its own subset."""
     label_noise: tuple[float, ...] = ()
-    """Shares of the training labels, from 0 to 1, replaced by wrong ones; an axis of the grid."""
+    """Shares of the training labels, from 0 to 1, that are replaced by wrong ones; an axis of the grid."""
     axes: tuple[str, ...] = ()
-    """Further axes of numbers as name=value,value: a network of the user asks for them by name."""
+    """Further axes of the grid as name=value,value, for a network of your own, whose factory has arguments of these
+    names."""
     mask: MaskName = "none"
     """Sparse weights: dynamic, static, random, straight_through, or frozen (at their initial values instead of 0)."""
     mask_after: int = 0
-    """Epochs before the mask sets in (dynamic and straight_through); after them the training goes on with it."""
+    """Epochs trained without the mask, for dynamic and straight_through; the rest is trained with it."""
     optimiser: str = "adam"
-    """Optimiser: adam (AdamW), adamax, sgd, or another of optax by name, with decoupled decay."""
+    """Optimiser: adam (AdamW), adamax, sgd, or the name of another one of optax; all with decoupled weight decay."""
     optimiser_options: tuple[str, ...] = ()
-    """Options of an optimiser of optax as name=value: nesterov=true, b1=0.9."""
+    """Arguments of the optax optimiser as name=value: nesterov=true, b1=0.9."""
     momentum: float = 0.0
     """Momentum of sgd."""
     schedule: Literal["constant", "halving", "cosine", "linear"] = "constant"
@@ -129,12 +134,13 @@ class Arm:
     halve_every: int = 0
     """Epochs between halvings of the learning rate; 0: never."""
     warm_up: float = 0.0
-    """Epochs over which the learning rate rises in a straight line."""
+    """Epochs at the start over which the learning rate rises linearly."""
     penalty: Literal["decoupled", "loss"] = "decoupled"
-    """Where penalties of the layer act: on the parameters beside the step, or in the loss (as Keras has it)."""
+    """Where penalties of the layer act: on the parameters, apart from the gradient step (decoupled), or in the loss, as
+    in Keras."""
 
     def __post_init__(self) -> None:
-        """Bring the fields to one form and check them."""
+        """Convert the fields to their canonical form and check them."""
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         for what in ("network", "layer", "optimiser"):
             put(f"{what}_options", option_texts(getattr(self, f"{what}_options")))
@@ -167,7 +173,7 @@ class Arm:
             raise InputError(f"the name of an arm has letters, digits, - and _ only, got {self.name!r}")
 
     def _allowed_widths(self) -> tuple[int, ...]:
-        """Return the widths; without hidden layers the axis has the one entry 0."""
+        """Return the widths; without hidden layers the only entry is 0."""
         if self.depth:
             return integers("widths", self.widths)
         if self.network not in ("mlp", "custom"):
@@ -178,7 +184,7 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """The name, or the one that layer and network give, as `Arm.name` says it."""
+        """The name of the arm; if it is empty, the default made from layer and network."""
         if self.name or self.network == "custom":
             return self.name or "custom"
         own = self.layer if NETWORKS[self.network].layers else self.network
@@ -186,7 +192,7 @@ class Arm:
 
     @property
     def takes_modes(self) -> Literal["none", "optional", "required"]:
-        """Whether the network takes a number of modes; `optional` where a layer of the user decides."""
+        """Whether the network takes a number of modes; `optional` if a custom network or layer decides."""
         kind = NETWORKS[self.network].modes if self.network != "custom" else "optional"
         if kind == "layer":
             return LAYERS[self.layer].takes_modes if self.layer != "custom" else "optional"
@@ -269,7 +275,7 @@ class Arm:
             seeds: the seeds of the sweep.
 
         Returns:
-            The axes that results have; members are the product of their values.
+            The axes of the results, each with its values; the members are the product of the values.
 
         Example:
             >>> [(axis.name, len(values)) for axis, values in Arm(layer="dense").grid_axes((0, 1))]

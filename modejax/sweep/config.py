@@ -1,4 +1,4 @@
-"""What a sweep is asked to do: one frozen, hashable record, from which the command line is made.
+"""The config of a sweep: one frozen, hashable record, from which the options of the command line are made.
 
 Nothing here imports JAX, so that `modejax --help` answers at once.
 """
@@ -39,9 +39,9 @@ Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 _DEFAULT_PERCENTILES = (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0)
 _ARM_FIELDS = tuple(field.name for field in dataclasses.fields(Arm))
 _OF_LAYER = ("layer_options", "mask", "sparsities", "mask_after", "modes", "name")
-"""Fields that an arm with another layer does not take over from the first one."""
+"""Fields that a further arm with another layer does not inherit from the first arm."""
 _OF_OPTIMISER = ("optimiser_options", "momentum")
-"""Those that one with another optimiser does not take over."""
+"""Fields that a further arm with another optimiser does not inherit from the first arm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,36 +60,37 @@ class SweepConfig(Arm):
     """
 
     arms: tuple[str, ...] = ()
-    """Further arms, each written NAME field=value,value ...: what an arm does not name it has from the first one. For
+    """Further arms, each written NAME field=value,value ...; fields that are not given are those of the first arm. For
     example: dense layer=dense learning_rates=0.001,0.003."""
     dataset: str = "digits"
     """Data set: digits, gaussian_mixture, mnist, fashion_mnist, cifar10, or the path of a user's .npz."""
     data_dir: str | None = None
-    """Folder of prepared data sets; without it MODEJAX_DATA_DIR, then ~/tensorflow_datasets."""
+    """Folder of prepared data sets; by default the one that MODEJAX_DATA_DIR names, else ~/tensorflow_datasets."""
     seeds: int = 3
-    """Number of seeds; they set the initial values."""
+    """Number of seeds: networks of each setting that differ in their initial values."""
     first_seed: int = 0
-    """The first of the seeds; the others follow it."""
+    """The first seed; the others are the integers after it."""
     batches: Literal["shared", "per_seed"] = "shared"
-    """Order of the examples: shared by all members (fast), or one for each seed, so that the spread over seeds holds
-    the effect of the order, too."""
+    """Order of the examples: shared by all members (fast), or another order for each seed (per_seed), so that the
+    spread over seeds includes the effect of the order."""
     epochs: int = 40
     """Passes over the training set."""
     batch_size: int = 100
     """Examples in a batch. A last incomplete batch is left out."""
     validation: float = 0.0
-    """Share of the training set, drawn at random, that is held out to choose the best epoch by; 0: none."""
+    """Share of the training set, drawn at random, that is held out as validation data to choose the best epoch; 0:
+    none."""
     patience: int = 0
-    """Epochs without a better validation accuracy (loss for real values) after which a network stops; 0: never. It goes
-    back to its best epoch, and so does a network that never stops, after the last one."""
+    """Epochs without a better validation accuracy (loss for real values) after which a network stops; 0: never. With
+    validation data every network ends with the parameters of its best epoch, stopped or not."""
     least_improvement: float = 0.0
-    """What counts as a better validation accuracy: by more than this share of 1 (of a loss: by more than this)."""
+    """A validation accuracy (a share of 1) or loss is better only if it improves by more than this."""
     truncate_every: int = 0
-    """Epochs between truncation and pruning curves; 0: only after the last epoch."""
+    """Take truncation and pruning curves every this many epochs; 0: only after the last epoch."""
     order: OrderName = "importance"
     """Score by which modes are ranked: importance (tau), weight (|Sigma|), size (gauge-free) or random."""
     cut: CutName = "keep-leading"
-    """keep-leading keeps the modes ranked first; remove-leading takes those away first."""
+    """keep-leading keeps the modes ranked first; remove-leading removes them first."""
     kept: tuple[int, ...] = ()
     """Numbers of modes kept in the truncation curves; by default every number from 0 on."""
     draws: int = 10
@@ -97,33 +98,34 @@ class SweepConfig(Arm):
     prune: tuple[PruneName, ...] = ()
     """Pruning curves: hidden nodes by eigenvalue, eigenvector, incoming, throughput or random; or weights by size."""
     percentiles: tuple[float, ...] = _DEFAULT_PERCENTILES
-    """Percentages of nodes or weights that the pruning curves take away, each from 0 to below 100."""
+    """Percentages of nodes or weights that the pruning curves remove, each from 0 to below 100."""
     prune_by_layer: bool = False
-    """Also take the pruning curves of nodes with the percentile of each hidden layer by itself; without it one
-    percentile is that of the nodes of all hidden layers together."""
+    """Also take pruning curves with the same percentage of nodes removed from each hidden layer; without it nodes are
+    ranked over all hidden layers together."""
     precision: Precision = "float32"
     """float32 (full matmul precision), tf32, bfloat16 (compute; parameters float32), or float64."""
     baseline: Literal["dense", "none"] = "dense"
-    """Also train dense networks of the same widths and seeds, as an arm named baseline."""
+    """dense: also train dense networks of the same widths and seeds, as an arm named baseline."""
     baseline_bias: bool = False
     """Give the dense baseline biases."""
     baseline_learning_rates: tuple[float, ...] = (1e-3,)
-    """Learning rates of the dense baseline (same schedule)."""
+    """Learning rates of the dense baseline; its schedule is that of the first arm."""
     baseline_weight_decays: tuple[float, ...] = (1e-4,)
     """Weight decays of the dense baseline."""
     shuffle_seed: int = 0
-    """Seed of the order of the examples and of a generated or split data set."""
+    """Seed of the order of the examples, of the held-out share and of a generated or split data set."""
     buckets: Literal["auto", "one", "each"] = "auto"
-    """How members of different sizes share padded shapes: by predicted cost, all in one, or one a size."""
+    """How networks of different sizes share padded shapes: by predicted cost (auto), one shape for all, or one for each
+    size."""
     devices: int = 0
-    """Devices over which members are spread; 0: all that JAX sees."""
+    """Number of devices over which the networks are spread; 0: all that JAX sees."""
     memory_limit: float | str = 0.0
-    """Memory that the sweep may take, in GiB or with a unit (2GB, 1500MiB); 0: what the machine has."""
+    """Memory that the sweep may use, in GiB or with a unit (2GB, 1500MiB); 0: all that is available."""
     launches: int = 0
-    """Calls of the executable over which the members are spread, one after another; 0: as few as memory allows."""
+    """Number of parts in which the networks are trained, one part after another; 0: as few as memory allows."""
 
     def __post_init__(self) -> None:
-        """Bring the fields to one form and check them."""
+        """Convert the fields to their canonical form and check them."""
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         super().__post_init__()
         put("dataset", a_path("dataset", self.dataset))
@@ -213,19 +215,19 @@ class SweepConfig(Arm):
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
-        """The seeds themselves."""
+        """The seeds, as integers."""
         return tuple(range(self.first_seed, self.first_seed + self.seeds))
 
     @property
     def first_arm(self) -> Arm:
-        """The arm that the record's own fields describe, with its name."""
+        """The arm that the fields of this record describe, with its name filled in."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in _ARM_FIELDS}
         fields["name"] = self.label
         return Arm(**fields)
 
     @property
     def all_arms(self) -> tuple[Arm, ...]:
-        """The first arm, the further ones, and the dense baseline where there is one."""
+        """The first arm, the further arms, and the dense baseline if there is one."""
         arms = [self.first_arm, *(self._further(text) for text in self.arms)]
         if self.baseline == "dense":
             arms.append(self._baseline())
@@ -310,7 +312,7 @@ class SweepConfig(Arm):
         """Read the record back from JSON text.
 
         Args:
-            text: what `to_json` wrote.
+            text: JSON text, as `to_json` writes it.
 
         Returns:
             The config.
@@ -331,16 +333,16 @@ class SweepConfig(Arm):
 
     @classmethod
     def from_fields(cls, fields: Any) -> SweepConfig:
-        """Make the record of a table of fields, as a JSON or TOML file gives it; lists may stand for tuples.
+        """Make the record from a mapping of fields, as read from a JSON or TOML file; lists are accepted for tuples.
 
         Args:
-            fields: the fields by name; those that are missing have their defaults.
+            fields: values by the name of the field; missing fields have their defaults.
 
         Returns:
             The config.
 
         Raises:
-            InputError: if there is no such field, or a value is not allowed.
+            InputError: if a field is unknown, or a value is not allowed.
 
         Example:
             >>> SweepConfig.from_fields({"widths": [8], "arms": {"wide": {"widths": [99]}}}).arms
@@ -360,7 +362,7 @@ class SweepConfig(Arm):
 
 
 def _read(value: str, kind: str) -> Any:
-    """Read the value of a field that an arm names."""
+    """Parse the text of a field of a further arm."""
     if kind.startswith("tuple[str"):
         return tuple(value.split(",")) if value else ()
     if kind.startswith("tuple"):
@@ -369,7 +371,7 @@ def _read(value: str, kind: str) -> Any:
 
 
 def _arm_texts(arms: Any) -> tuple[str, ...]:
-    """Return further arms as texts, from such texts or from a mapping of mappings."""
+    """Return further arms as texts `NAME field=value ...`, from such texts or from a mapping of mappings."""
     if isinstance(arms, str):
         raise InputError(f"arms must be a list of texts or a table of tables, got the text {arms!r}; write ({arms!r},)")
     if not isinstance(arms, Mapping):
