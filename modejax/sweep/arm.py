@@ -1,4 +1,4 @@
-"""An arm: a network, its grid and its optimiser. A sweep has one or more, in one program. Free of JAX."""
+"""An arm: a network, its grid and its optimiser. A sweep has one or several arms. Nothing here imports JAX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into the compiled step and comes out of it, and the static facts that it is compiled for."""
+"""Inputs and outputs of the compiled step, and the static facts for which it is compiled."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ __all__ = [
 
 
 class MemberArrays(NamedTuple):
-    """The numbers that make a member of a bucket; all traced, so that other values need no other program."""
+    """The numbers that distinguish the members of a bucket; all are traced, so that new values need no compilation."""
 
     width: Int[Array, " members"]
     modes: Int[Array, " members"]
     seed: UInt32[Array, "members words"]  # high and low half of the seed
-    seed_index: Int[Array, " members"]  # its place among the seeds of the sweep
+    seed_index: Int[Array, " members"]  # its index among the seeds of the sweep
     learning_rate: Float[Array, " members"]
     weight_decay: Float[Array, " members"]
     numbers: dict[str, Array]  # (members,) each: the further axes of the arm by name
 
     @property
     def key(self) -> PRNGKeyArray:
-        """The key of one member's start, under vmap; that of `jax.random.key(seed)`."""
+        """The key for one member's initial values, equal to `jax.random.key(seed)`; to be used under vmap."""
         return jax.random.wrap_key_data(self.seed, impl="threefry2x32")
 
 
 class Blocks(NamedTuple):
-    """Examples to evaluate on, in blocks filled up with rows that do not count."""
+    """Examples for evaluation, in blocks; the last block is padded with rows that do not count."""
 
     x: Array  # (blocks, rows, features), as stored
     y: Array  # (blocks, rows, ...); labels, or real values
@@ -70,7 +70,7 @@ class Data(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """Where in the run a call stands."""
+    """The position of a call in the run."""
 
     first: Int[Array, ""]  # number of the first epoch, from 0
     count: Int[Array, ""]  # epochs to run, at most the length of a chunk
@@ -82,19 +82,19 @@ class Clock(NamedTuple):
 
 
 class Records(NamedTuple):
-    """What a call reports of one bucket; not a number where a member has diverged."""
+    """What a call reports of one bucket; NaN for members that have diverged."""
 
     train_loss: Float[Array, "epochs members"]  # mean over the epoch's batches, each before its step
     test_loss: Float[Array, "epochs members"]
     test_accuracy: Float[Array, "epochs members"]  # share of 1
     validation: Float[
         Array, "epochs members"
-    ]  # accuracy, or loss where no answer is right; no epochs without held-out data
+    ]  # accuracy, or loss for real-valued targets; no epochs without held-out data
     layer_curves: Float[Array, "members draws maps kept"]  # test accuracy, share of 1, or mean loss
     together_curves: Float[Array, "members draws kept"]
     importance: Float[Array, "members maps modes"]
     mode_weight: Float[Array, "members maps modes"]
-    # Scopes of a percentile: all hidden layers, and each by itself where that is asked for.
+    # Scopes of a percentile: all hidden layers together, and with prune_by_layer also each layer separately.
     pruning_accuracy: Float[Array, "members scopes scores percentiles"]  # test accuracy, share of 1
     pruning_loss: Float[Array, "members scopes scores percentiles"]
     node_score: Float[Array, "members scores hidden units"]  # of the scores that rank nodes
@@ -136,12 +136,12 @@ class ProgramSpec:
 
     @property
     def held_out_blocks(self) -> int:
-        """Blocks of held-out examples, of as many rows as a test block."""
+        """Number of blocks of held-out examples, of as many rows as a test block."""
         return -(-self.held_out // self.test_rows)
 
     @property
     def orders(self) -> int:
-        """Orders of the examples: one a seed, or one that all members share."""
+        """Number of orders of the examples: one for each seed, or one that all members share."""
         return self.seeds if self.batches == "per_seed" else 1
 
     def uses(self, axis: str) -> bool:
@@ -150,7 +150,7 @@ class ProgramSpec:
 
 
 def loss_of(plan: Plan, dataset: Dataset) -> Loss:
-    """Return the loss of a sweep: the user's, or that of the kind of targets."""
+    """Return the loss of a sweep: a custom one, or the default for the kind of targets."""
     return LOSSES[dataset.targets] if plan.custom.loss is None else plan.custom.loss
 
 

@@ -1,7 +1,8 @@
-"""The axes of a sweep's grid, each declared once. Free of JAX.
+"""The axes of a sweep's grid, each declared once. Nothing here imports JAX.
 
-Plan, members, traced arrays, labels and coordinates loop over this list. A new axis is an entry here, its field in
-`modejax.sweep.arm.Arm`, and its one use: a number that a network's factory asks for by name needs none.
+Plan, members, traced arrays, labels and coordinates loop over this list. A new axis needs an entry here, a field in
+`modejax.sweep.arm.Arm`, and code that uses its values; an axis that is an argument of a network's factory needs no such
+code.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ class Axis:
     """One axis of the grid.
 
     Attributes:
-        name: the dimension of the results, and the argument of a factory.
-        field: the field of an arm that holds its values.
+        name: name of the dimension of the results, and of the argument of a factory.
+        field: name of the field of `Arm` that holds its values.
         kind: size, a padded extent; seed; number, a traced floating-point number; count, a traced integer.
-        always: whether results have the dimension even where the arm names no value.
-        label: what it is, for tables and figures.
-        network: whether the number goes to the network's factory.
+        always: whether results have the dimension even if the arm gives no values.
+        label: label of the axis in tables and figures.
+        network: whether the value is passed to the network's factory.
     """
 
     name: str
@@ -43,7 +44,7 @@ AXES: tuple[Axis, ...] = (
     Axis("train_examples", "train_examples", "count", False, "training examples"),
     Axis("label_noise", "label_noise", "number", False, "label noise"),
 )
-"""The built-in axes in the order of the grid; numbers of the user follow."""
+"""The built-in axes in the order of the grid; axes that the user adds follow them."""
 
 
 def axis_names() -> tuple[str, ...]:

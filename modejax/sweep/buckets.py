@@ -1,4 +1,4 @@
-"""Members that share padded shapes, by predicted cost."""
+"""Buckets: groups of members that share padded shapes, chosen by predicted cost."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ class Bucket:
 
     arm: int  # index of the arm
     width: int  # capacity
-    modes: int  # capacity; 0 where the layer has none or full rank
+    modes: int  # capacity; 0 if the layer has no modes or full rank
     members: tuple[int, ...]  # indices into the arm's members
-    capacity: int  # networks of one launch, a multiple of the devices
+    capacity: int  # number of networks in one launch, a multiple of the number of devices
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a bucket costs.
+    """The cost of a bucket, as functions of its size.
 
     Attributes:
-        step_seconds: of a padded size, the seconds that each network on a device adds to a step, and those of the
-            bucket itself.
+        step_seconds: function of a padded size; returns the seconds that each network on a device adds to a step, and
+            the seconds that the bucket itself adds.
         steps: training steps of the whole run.
-        compile_seconds: of one more bucket.
-        devices: devices over which the members of a bucket are spread; the fullest one counts.
+        compile_seconds: seconds to compile one more bucket.
+        devices: number of devices over which the members of a bucket are spread; the device with most members
+            determines the time.
     """
 
     step_seconds: Callable[[Size], tuple[float, float]]
@@ -51,15 +52,15 @@ class Cost:
 def bucket_shapes(counts: Mapping[Size, int], cost: Cost) -> list[tuple[Size, list[Size]]]:
     """Group member sizes into padded shapes.
 
-    It starts from one bucket a size and merges, as long as it pays, the two buckets whose merging saves most predicted
-    time: one bucket less to launch and compile against the arithmetic and the traffic of more padding.
+    It starts from one bucket per size. As long as this saves predicted time, it merges the two buckets whose merging
+    saves most: there is one bucket less to launch and compile, but more arithmetic and memory traffic for padding.
 
     Args:
-        counts: members of each size (width, modes).
-        cost: what a bucket costs.
+        counts: number of members of each size (width, modes).
+        cost: the cost of a bucket.
 
     Returns:
-        For each bucket its padded size and the sizes in it.
+        For each bucket its padded size and the list of sizes in it.
     """
     sizes = sorted(counts)
     shapes, inside = list(sizes), [[size] for size in sizes]
@@ -95,10 +96,10 @@ def arm_buckets(index: int, members: Members, how: str, cost: Cost) -> list[Buck
     """Return the buckets of an arm.
 
     Args:
-        index: the number of the arm.
+        index: the index of the arm.
         members: its members.
-        how: auto, by predicted cost; one, all in one; each, one a size.
-        cost: what a bucket costs.
+        how: `auto`: by predicted cost; `one`: one bucket for all members; `each`: one bucket for each size.
+        cost: the cost of a bucket.
 
     Returns:
         The buckets, with a capacity for one launch.

@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk: the same sweep again starts at once."""
+"""Compiled programs kept on disk, so that the same sweep starts at once the next time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modejax.errors import InputError
 __all__ = ["SWITCH", "programs_folder", "use_compile_cache"]
 
 SWITCH = "MODEJAX_COMPILE_CACHE"
-"""Environment variable: off keeps no compiled programs on disk."""
+"""Environment variable; the value `off` keeps compiled programs off the disk."""
 
 _SETTINGS = {
     "jax_persistent_cache_min_entry_size_bytes": -1,
@@ -24,17 +24,17 @@ _SETTINGS = {
 
 @contextlib.contextmanager
 def use_compile_cache(wanted: bool = True) -> Iterator[Path | None]:
-    """Let JAX keep compiled programs in the user's cache folder, and find them there, inside a `with` block.
+    """Let JAX store compiled programs in the user's cache folder and load them from there, inside a `with` block.
 
-    Nothing is changed where the user has set a cache folder of JAX (`jax_compilation_cache_dir` or
-    `JAX_COMPILATION_CACHE_DIR`) or switched JAX's cache off, where the environment variable `MODEJAX_COMPILE_CACHE` is
-    off, or where the folder cannot be written. The settings of JAX are put back afterwards.
+    Nothing is changed if the user has set a cache folder of JAX (`jax_compilation_cache_dir` or
+    `JAX_COMPILATION_CACHE_DIR`) or switched JAX's cache off, if the environment variable `MODEJAX_COMPILE_CACHE` is
+    off, or if the folder cannot be written. The settings of JAX are restored afterwards.
 
     Args:
-        wanted: False changes nothing.
+        wanted: whether to use the cache; False changes nothing.
 
     Yields:
-        The folder; None where nothing was changed.
+        The folder; None if nothing was changed.
 
     Raises:
         InputError: if the environment variable is neither on nor off.
@@ -60,7 +60,7 @@ def use_compile_cache(wanted: bool = True) -> Iterator[Path | None]:
         for name, value in _SETTINGS.items():
             jax.config.update(name, value)
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        # JAX looks once whether there is a cache, at the first compilation of a process.
+        # JAX checks only once whether there is a cache, at the first compilation of a process.
         compilation_cache.reset_cache()
         yield folder
     finally:
@@ -71,14 +71,14 @@ def use_compile_cache(wanted: bool = True) -> Iterator[Path | None]:
 
 
 def programs_folder() -> Path:
-    """Return the folder of the user that holds compiled programs; it need not exist."""
+    """Return the path of the user's folder of compiled programs; the folder need not exist."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("modejax", appauthor=False)) / "xla"
 
 
 def _folder() -> Path | None:
-    """Return the folder, made where it is missing; None where it cannot be written."""
+    """Make the folder if it is missing and return it; None if it cannot be written."""
     folder = programs_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

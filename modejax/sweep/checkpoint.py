@@ -1,8 +1,8 @@
-"""Checkpoints of a sweep: the states of all members and what was measured so far, whole or not there.
+"""Checkpoints of a sweep: the states of all members and all measurements so far, written atomically.
 
 A checkpoint is written by Orbax into a folder with a temporary name, gets a manifest with a digest of every array, and
-then takes its name. The newest two are kept, so that one of them is whole at any moment, and the last one of a launch
-that is done.
+is then renamed. The newest two are kept, so that one of them is complete at any moment; of a launch that is done, the
+last one is kept.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _FORMAT = 2
 
 
 def fingerprint(facts: Any) -> str:
-    """Return a digest of all on which the numbers of a resumed run depend: given facts, this format and the versions.
+    """Return a digest of everything that the numbers of a resumed run depend on: `facts`, this format and the versions.
 
-    It guards resuming alone; what is only read from a checkpoint does not depend on them.
+    Only resuming checks it; arrays can be read from a checkpoint whatever its fingerprint.
 
     Args:
         facts: a JSON-compatible value.
@@ -47,12 +47,12 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _seal(epoch: int, mark: str, digests: dict[str, str]) -> str:
-    """Return the digest of a manifest, so that none of its fields can be altered alone."""
+    """Return the digest of a manifest; it shows whether a field was altered."""
     return hashlib.sha256(json.dumps([epoch, mark, digests], sort_keys=True).encode()).hexdigest()
 
 
 def _checkpointer() -> Any:
-    """Return a checkpointer that works in this process alone, whatever other processes the run has."""
+    """Return a checkpointer that runs in this process only, also if the run has other processes."""
     import orbax.checkpoint
 
     if jax.process_count() == 1:
@@ -65,7 +65,7 @@ def _checkpointer() -> Any:
 
 
 def _named(tree: Any) -> dict[str, np.ndarray]:
-    """Number the leaves; Orbax cannot hold arrays without entries, and they carry nothing."""
+    """Return the leaves by number, without empty arrays, which Orbax cannot store."""
     leaves = {f"{index:05d}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(tree))}
     return {name: leaf for name, leaf in leaves.items() if leaf.size}
 
@@ -77,14 +77,14 @@ def save(folder: Path, epoch: int, tree: Any, mark: str, keep: int = 2) -> Path:
         folder: the folder of checkpoints; made where it is missing.
         epoch: epochs done.
         tree: arrays in host memory.
-        mark: the fingerprint of the run.
-        keep: newest checkpoints to keep, this one included.
+        mark: the fingerprint of the run, see `fingerprint`.
+        keep: number of newest checkpoints to keep, this one included.
 
     Returns:
         The folder of the checkpoint.
 
     Raises:
-        InputError: if it cannot be written; earlier checkpoints stay.
+        InputError: if the checkpoint cannot be written; earlier checkpoints stay.
     """
     final, temporary = folder / f"epoch-{epoch:07d}", folder / ".unfinished"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -98,7 +98,7 @@ def save(folder: Path, epoch: int, tree: Any, mark: str, keep: int = 2) -> Path:
         (temporary / "manifest.json").write_text(json.dumps(manifest))
         shutil.rmtree(final, ignore_errors=True)
         temporary.replace(final)
-    except (OSError, ValueError, RuntimeError) as error:  # tensorstore says ValueError for a full disk
+    except (OSError, ValueError, RuntimeError) as error:  # tensorstore raises ValueError for a full disk
         shutil.rmtree(temporary, ignore_errors=True)
         reason = "no space left on the device" if "space left" in str(error) else str(error).splitlines()[0][:200]
         raise InputError(
@@ -114,7 +114,7 @@ def _finished(folder: Path) -> list[Path]:
 
 
 def _read_manifest(checkpoint: Path) -> tuple[int, str, dict[str, str]]:
-    """Return epochs done, fingerprint and digests of the arrays; refuse whatever was not written by `save`."""
+    """Return epochs done, fingerprint and digests of the arrays; refuse a folder that `save` did not write."""
     try:
         manifest = json.loads((checkpoint / "manifest.json").read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -146,14 +146,14 @@ def restore(checkpoint: Path, like: Any, mark: str | None) -> tuple[int, Any]:
     Args:
         checkpoint: its folder.
         like: a tree of the structure, shapes and types that were saved: arrays or `jax.ShapeDtypeStruct`s.
-        mark: the fingerprint of the run that shall go on from it; None to read the arrays only, whatever run, version
-            or machine wrote them.
+        mark: the fingerprint of the run to resume; None to only read the arrays, without a check of the run, version
+            and machine that wrote them.
 
     Returns:
         Epochs done, and the tree.
 
     Raises:
-        InputError: if it belongs to another config or version, or is truncated or altered.
+        InputError: if the checkpoint belongs to another config or version, or is truncated or altered.
     """
     epoch, written, digests = _read_manifest(checkpoint)
     if mark is not None and written != mark:
@@ -182,7 +182,7 @@ def restore(checkpoint: Path, like: Any, mark: str | None) -> tuple[int, Any]:
 
 
 def newest(folder: Path, like: Any, mark: str | None) -> tuple[int, Any, list[str]]:
-    """Read the newest checkpoint that is whole.
+    """Read the newest complete checkpoint.
 
     Args:
         folder: the folder of checkpoints.
@@ -190,8 +190,8 @@ def newest(folder: Path, like: Any, mark: str | None) -> tuple[int, Any, list[st
         mark: as for `restore`.
 
     Returns:
-        Epochs done (0 where there is no checkpoint), the tree (None then), and a message for every newer checkpoint
-        that was refused.
+        The number of epochs done and the tree, or 0 and None if there is no checkpoint; and a message for every newer
+        checkpoint that was refused.
 
     Raises:
         InputError: if there are checkpoints but none of them can be used.

@@ -1,4 +1,4 @@
-"""What a network costs: arithmetic counted from its own program, and bytes from its shapes."""
+"""The cost of a network: arithmetic, counted from its traced program, and bytes, from its shapes."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ __all__ = [
 ]
 
 Tile = tuple[int, int, int]
-"""Multiples to which rows, columns and the sum of a product are filled up."""
+"""Multiples to which a matrix unit pads the rows, the columns and the contracted axis of a product."""
 
 
 def matmul_flops(function: Callable, *arguments: Any, tile: Tile = (1, 1, 1)) -> int:
     """Count the floating-point operations in matrix products of a function, without running it.
 
-    A product of (m, k) and (k, n) counts 2 m k n. Everything elementwise is left out: in the networks here it is
-    a small share, and it is not what a matrix unit does.
+    A product of (m, k) and (k, n) counts 2 m k n. Elementwise operations are not counted: they are a small share in
+    these networks, and no work of a matrix unit.
 
     Args:
         function: a JAX function.
         arguments: arrays or `jax.ShapeDtypeStruct`s.
-        tile: multiples to which the three sizes m, n and k are filled up; of m and n the way round that is cheaper.
+        tile: multiples to which the three sizes m, n and k are padded; m and n are exchanged where that is cheaper.
 
     Returns:
-        The count. The body of a scan counts once a step, of a while loop once, of a cond as its dearest branch.
+        The count. The body of a scan counts once for each step, the body of a while loop once, a cond as its most
+        expensive branch.
 
     Example:
         >>> matmul_flops(jnp.dot, jnp.ones((2, 3)), jnp.ones((3, 4)))
@@ -105,13 +106,13 @@ def _built(network: NetworkSpec, width: int, modes: int, numbers: tuple[tuple[st
 
 @functools.lru_cache(maxsize=4096)
 def longest_modes(network: NetworkSpec, width: int, modes: int, numbers: tuple[tuple[str, float], ...] = ()) -> int:
-    """Return the largest number of modes that a map of the network has; 0 where none is a sum of modes.
+    """Return the largest number of modes in any map of the network; 0 if no map is a sum of modes.
 
     Args:
         network: the networks.
         width: units in each hidden layer.
         modes: modes in each map; 0 for none or full rank.
-        numbers: numbers of the grid that the network's factory asks for.
+        numbers: values of the grid's axes that the network's factory takes, by name.
 
     Returns:
         The number, padding included.
@@ -133,14 +134,14 @@ def step_flops(spec: ArmSpec, width: int, modes: int, batch: int, tile: Tile = (
         tile: as in `matmul_flops`.
 
     Returns:
-        The count: forward pass and gradients, with the products that the layer chooses at these sizes.
+        The count for forward pass and gradients, by the method of multiplication that the layer chooses at these sizes.
     """
     return _count(_step_program(spec, width, modes, batch), tile)
 
 
 @functools.lru_cache(maxsize=256)
 def _step_program(spec: ArmSpec, width: int, modes: int, batch: int) -> Any:
-    """Return the program of a training step of one network, a jaxpr."""
+    """Return the jaxpr of a training step of one network."""
     network = _built(spec.network, width, modes, spec.example_numbers)
     state = _abstract_state(spec, width, modes)
     rate = jax.ShapeDtypeStruct((), jnp.result_type(float))
@@ -175,7 +176,7 @@ def step_products(spec: ArmSpec, width: int, modes: int, batch: int) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def state_numbers(spec: ArmSpec, width: int, modes: int) -> tuple[int, int]:
-    """Return how many numbers the state of one network has, and how many of them are its parameters."""
+    """Return the number of entries in the state of one network, and how many of them are parameters."""
     state = _abstract_state(spec, width, modes)
     return _size(state), _size(state.params)
 
@@ -193,7 +194,7 @@ def state_bytes(spec: ArmSpec, width: int, modes: int, *, early: bool = False) -
 
 @functools.lru_cache(maxsize=4096)
 def row_floats(spec: ArmSpec, width: int, modes: int) -> tuple[int, int, int]:
-    """Return how many numbers one example makes on its way through a network.
+    """Return the number of intermediate values that a network computes for one example.
 
     Args:
         spec: the arm.
@@ -201,8 +202,8 @@ def row_floats(spec: ArmSpec, width: int, modes: int) -> tuple[int, int, int]:
         modes: modes in each map; 0 for none.
 
     Returns:
-        The sum over the results of all matrix products (and of laid-out patches of a convolution), the largest of them,
-        and the largest result of a product.
+        The total size of the results of all matrix products (and of the patches of convolutions), the largest of these
+        sizes, and the largest size of the result of a matrix product.
     """
     network = _built(spec.network, width, modes, spec.example_numbers)
     params = _abstract_state(spec, width, modes).params
@@ -210,7 +211,7 @@ def row_floats(spec: ArmSpec, width: int, modes: int) -> tuple[int, int, int]:
     for rows in (64, 128):
         x = jax.ShapeDtypeStruct((rows, spec.network.features), jnp.result_type(float))
         counts.append(_result_sizes(jax.make_jaxpr(network.apply)(params, x).jaxpr))
-    # A kernel is as large for any number of rows.
+    # The size of a kernel does not depend on the number of rows.
     apart = [((b - a) // 64, is_product) for (a, is_product), (b, _) in zip(*counts, strict=False)]
     sizes = [size for size, _ in apart]
     return sum(sizes), max(sizes, default=0), max([size for size, is_product in apart if is_product], default=0)

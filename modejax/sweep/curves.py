@@ -1,4 +1,4 @@
-"""What is measured of a trained member inside the compiled step: truncation curves and pruning curves."""
+"""Truncation and pruning curves of a trained member, computed inside the compiled step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def truncation_curves(
     network, measure = member_network(bucket, member), "loss" if spec.loss.correct is None else "right"
     modes = network.modes(params)
     longest = max((each.weight.shape[0] for each in modes if each is not None), default=0)
-    # A number beyond any map's keeps these keys apart from those of the initial values.
+    # A number larger than the index of any map keeps these keys different from those of the initial values.
     key = subkey(member.key, 2**30)
 
     def draw(number: Int[Array, ""]) -> tuple[Array, Array]:
@@ -92,7 +92,7 @@ def pruning_curves(
     units = max((size.capacity for size in sizes), default=0)
 
     scopes = (False, True) if spec.prune_by_layer else (False,)
-    # With one hidden layer both scopes are the same; so are they for weights, which are cut in each map by itself.
+    # With one hidden layer both scopes are the same. So they are for weights, which are cut in each map separately.
     different = scopes if len(sizes) > 1 else scopes[:1]
 
     def shares(of_block: Callable[[Block], PruningCurve]) -> PruningCurve:
@@ -108,7 +108,7 @@ def pruning_curves(
         each = [percentile_masks(scores, sizes, spec.percentiles, by_layer=by_layer) for by_layer in different]
         return jax.tree.map(lambda *values: jnp.stack(values), *each)
 
-    # Cases of all scores, draws, scopes and percentiles go through one loop: one small program, however many they are.
+    # One loop over the cases of all scores, draws, scopes and percentiles: the program stays small for any number.
     of_nodes = {name: scored(name) for name in bucket.arm.pruned if name not in ("random", "weights")}
     cases = {name: jax.tree.map(lambda each: each[None], masks(scores)) for name, scores in of_nodes.items()}
     if "random" in bucket.arm.pruned:

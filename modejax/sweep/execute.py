@@ -1,4 +1,4 @@
-"""Run a plan: compile once, call the program chunk after chunk, keep what it reports."""
+"""Run a plan: compile once, call the program for one chunk of epochs after another, and collect its records."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["Interrupted", "Outcome", "Progress", "Report", "Watch", "execute"]
 
 
 class Interrupted(Exception):  # noqa: N818
-    """A sweep was asked to stop and did so after a chunk; its run folder can be resumed."""
+    """Raised when a sweep was asked to stop and has stopped after a chunk; its run folder can be resumed."""
 
     def __init__(self, epoch: int, launch: int = 0, launches: int = 1) -> None:
         which = f" of launch {launch + 1} of {launches}" if launches > 1 else ""
@@ -41,16 +41,16 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class Outcome(NamedTuple):
-    """What a finished sweep holds on the host."""
+    """The results of a finished sweep, on the host."""
 
     plan: Plan
-    states: list[TrainState]  # one a bucket, members leading, padding members dropped; empty if they were not kept
-    records: list[ArmRecord]  # one an arm
+    states: list[TrainState]  # one for each bucket, members leading, without padding members; empty if not kept
+    records: list[ArmRecord]  # one for each arm
     timing: Timing
 
 
 class Progress(NamedTuple):
-    """How far a sweep has come."""
+    """Progress of a sweep."""
 
     done: int  # epochs, counted in every launch
     total: int
@@ -59,14 +59,14 @@ class Progress(NamedTuple):
 
 
 _START = "start"
-"""File beside the checkpoints of a run with given initial parameters: their digest."""
+"""File in the folder of checkpoints with the digest of the initial parameters, if these were given."""
 
 Report = Callable[[Progress], None]
-"""Called with the progress: once before compiling, with 0 epochs and not a number, then once a chunk."""
+"""Callback that gets the progress: once before compiling, with 0 epochs and NaN values, then after each chunk."""
 
 
 def _calls(plan: Plan, done: int) -> Iterator[tuple[int, int, bool]]:
-    """Yield first epoch, number of epochs and whether curves are due, for each call that is left."""
+    """Yield first epoch, number of epochs and whether curves are due, for each remaining call."""
     ends = set(plan.truncation_epochs)
     first = done
     while first < plan.config.epochs:
@@ -85,7 +85,7 @@ def _digest(start: Sequence[Params]) -> str:
 
 
 def _mark(plan: Plan, dataset: Dataset, start: str | None = None) -> str:
-    """Return the fingerprint of a run; the number of devices and the memory limit do not change its numbers."""
+    """Return the fingerprint of a run; number of devices and memory limit are no part of it."""
     config = dataclasses.asdict(plan.config)
     config |= {"devices": 0, "memory_limit": 0.0, "data_dir": None, "launches": plan.launches}
     custom = [getattr(each, "__qualname__", repr(each)) for each in (plan.custom.network, plan.custom.optimiser)]
@@ -97,7 +97,7 @@ def _mark(plan: Plan, dataset: Dataset, start: str | None = None) -> str:
 
 
 class _Checkpoints(NamedTuple):
-    """Where the checkpoints of a run lie, and its fingerprint, which they carry."""
+    """The folder of the checkpoints of a run, and the fingerprint that is stored in them."""
 
     folder: Path
     mark: str
@@ -110,7 +110,7 @@ class _Checkpoints(NamedTuple):
 def _restore(
     plan: Plan, checkpoints: _Checkpoints, launch: int, records: list[ArmRecord]
 ) -> tuple[int, list[TrainState] | None]:
-    """Read the newest whole checkpoint of a launch, its records into `records`; return epochs done and states."""
+    """Read the newest complete checkpoint of a launch: fill `records` and return the epochs done and the states."""
     rows = rows_of(plan, launch)
     like = (state_shapes(plan, launch), part_of(records, rows))
     done, tree, problem = 0, None, None
@@ -142,13 +142,12 @@ def _joined(launches: list[Any]) -> list[TrainState]:
 
 @dataclasses.dataclass(frozen=True)
 class Watch:
-    """Who is told what while a plan runs.
+    """Callbacks while a plan runs.
 
     Attributes:
-        report: called with the progress once a chunk.
-        stop: asked after every chunk; where it says True (in any process of the run) the sweep stops with
-            `Interrupted`.
-        finished: called with the number of each launch that is done, from 0, and its states on the host.
+        report: called with the progress after each chunk.
+        stop: called after each chunk; if it returns True in any process of the run, the sweep stops with `Interrupted`.
+        finished: called after each launch with its index, from 0, and its states on the host.
     """
 
     report: Report | None = None
@@ -171,10 +170,11 @@ def execute(
     Args:
         plan: the plan.
         dataset: the data that it was made for.
-        checkpoints: a folder for a checkpoint after every chunk; None for none.
-        resume: go on from the newest whole checkpoints there.
-        watch: who is told what meanwhile; None for nobody.
-        keep_states: hold the final states of all launches; without, the memory of one launch is enough for any number.
+        checkpoints: folder in which a checkpoint is written after every chunk; None for no checkpoints.
+        resume: whether to go on from the newest complete checkpoints in that folder.
+        watch: callbacks; None for none.
+        keep_states: whether to keep the final states of all launches; if not, the host needs memory for one launch
+            only.
         start: parameters to start the networks of the first arm from, as in `run_sweep`.
 
     Returns:
@@ -182,7 +182,7 @@ def execute(
 
     Raises:
         InputError: if the checkpoints cannot be used.
-        Interrupted: if `watch.stop` said so.
+        Interrupted: if `watch.stop` returned True.
     """
     config, watch = plan.config, Watch() if watch is None else watch
     with precision_scope(config.precision):
@@ -239,7 +239,7 @@ def _run_launch(
     for call in _calls(plan, done):
         first, count, truncate = call
         clock = make_clock(plan, program, first, count, truncate=truncate)
-        host = None  # lets go of the states that the call is given
+        host = None  # so that no reference is kept to the states, which are donated to the call
         states, reported = program.compiled(states, members, data, clock)
         take(records, plan, launch, call, collect(reported))
         done = first + count

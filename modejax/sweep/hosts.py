@@ -1,7 +1,7 @@
-"""The few things that several processes of one run must do together: place, collect, agree.
+"""Operations that involve all processes of a run: placing arrays, collecting arrays, and agreeing on flags.
 
-With one process they cost nothing. Members do not talk to each other, so these are the only exchanges of a run, and
-none of them is in the compiled step.
+With one process they cost nothing. Members do not depend on each other, so these are the only communication of a run;
+the compiled step has none.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Tree = TypeVar("Tree")
 
 
 def connect(coordinator: str, processes: int | None, process: int | None) -> None:
-    """Join the processes of a run; call it before anything else of JAX.
+    """Connect the processes of a run; to be called before any other function of JAX.
 
     Args:
-        coordinator: address and port of the first process, or `auto` where the launcher tells them (SLURM, Open MPI,
+        coordinator: address and port of the first process, or `auto` if the launcher provides them (SLURM, Open MPI,
             TPU pods).
-        processes: the number of processes; None to be told by the launcher.
-        process: the number of this one, from 0; None likewise.
+        processes: the number of processes; None to get it from the launcher.
+        process: the index of this process, from 0; None to get it from the launcher.
 
     Raises:
-        InputError: if the processes do not find each other.
+        InputError: if the processes cannot connect to each other.
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
@@ -54,14 +54,14 @@ def is_lead() -> bool:
 
 
 def place(tree: Tree, sharding: NamedSharding) -> Tree:
-    """Put arrays that every process holds whole on the devices.
+    """Put arrays on the devices; every process must have the complete arrays.
 
     Args:
-        tree: arrays of the host.
-        sharding: where they go.
+        tree: tree of arrays in host memory.
+        sharding: their sharding over the devices of all processes.
 
     Returns:
-        The same tree of arrays on the devices; a process keeps those parts only that its own devices hold.
+        The same tree of arrays on the devices; each process keeps only the parts on its own devices.
     """
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
@@ -87,11 +87,11 @@ def collect(tree: Tree) -> Tree:
     from jax.experimental import multihost_utils
 
     def whole(leaf: jax.Array) -> np.ndarray:
-        if not leaf.size:  # Gloo cannot exchange nothing
+        if not leaf.size:  # Gloo cannot exchange empty arrays
             return np.zeros(leaf.shape, leaf.dtype)
         return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
 
-    # One leaf at a time: the whole of it is on every device for a moment.
+    # One leaf at a time, since every device holds the complete leaf for a moment.
     return jax.tree.map(whole, tree)
 
 
@@ -105,7 +105,7 @@ def any_process(flag: bool) -> bool:
 
 
 def from_lead(tree: Tree) -> Tree:
-    """Return the arrays of the process that writes; the others give arrays of the same shapes."""
+    """Return the arrays of the lead process in every process; the others pass arrays of the same shapes."""
     if jax.process_count() == 1:
         return tree
     from jax.experimental import multihost_utils

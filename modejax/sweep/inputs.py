@@ -1,4 +1,4 @@
-"""What a program is given: its members, the data set and the clock, put on the devices."""
+"""The inputs of the compiled program on the devices: its members, the data set and the clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def seed_words(seeds: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def member_arrays(plan: Plan, program: Program, launch: int = 0) -> list[MemberArrays]:
-    """Put the members of a launch on their devices, each bucket filled up with copies of a member."""
+    """Put the members of a launch on their devices; each bucket is padded with copies of a member."""
     dtype = np.float64 if program.spec.precision == "float64" else np.float32
     placed = []
     for bucket, share in zip(plan.buckets, plan.share(launch), strict=True):
@@ -88,7 +88,7 @@ def _rng(words: Sequence[int], stream: int) -> np.random.Generator:
 
 
 def _wrong(dataset: Dataset, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return for each example a label that is not its own, all others with the same chance."""
+    """Return a wrong label for each example, drawn uniformly from the other classes."""
     if dataset.targets == "signs":
         return -y
     return (y + rng.integers(1, dataset.num_classes, len(y))) % dataset.num_classes

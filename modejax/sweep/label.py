@@ -80,14 +80,14 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[ArmRecord], timing:
         timing: seconds to trace, compile and run.
 
     Returns:
-        A node for each arm, by its name. Its dimensions: the axes of the grid (`width, modes, seed, learning_rate,
-        weight_decay`, and further ones where the arm has them), `epoch`, `truncation_epoch`, `layer` (maps, 1 next to
-        the input, named by the coordinate `map_name`), `kept`, `mode`; with pruning curves `score`, `percentile`,
-        `node_ranking` (the scores that rank nodes one by one), `hidden_layer`, `node`. `importance` and `mode_weight`
-        are those after the last epoch; with more truncation epochs, `importance_history` and `mode_weight_history`
-        have them all. Accuracies are shares of 1; entries of members that have diverged, and of more modes or nodes
-        than a member has, are not a number. With real values as targets there are no accuracies, and the truncation
-        curves are those of the loss.
+        A tree with one node for each arm, by its name. The dimensions of a node: the axes of the grid (`width, modes,
+        seed, learning_rate, weight_decay`, and further ones where the arm has them), `epoch`, `truncation_epoch`,
+        `layer` (maps, 1 next to the input, named by the coordinate `map_name`), `kept`, `mode`; with pruning curves
+        `score`, `percentile`, `node_ranking` (the scores that rank nodes one by one), `hidden_layer`, `node`.
+        `importance` and `mode_weight` are those after the last epoch; with more truncation epochs, `importance_history`
+        and `mode_weight_history` have them all. Accuracies are shares of 1; entries of members that have diverged, and
+        of modes or nodes that a member does not have, are NaN. With real values as targets there are no accuracies, and
+        the truncation curves are those of the loss.
     """
     import xarray
 
@@ -100,7 +100,7 @@ def assemble(plan: Plan, dataset: Dataset, records: Sequence[ArmRecord], timing:
 
 
 def by_loss(plan: Plan, dataset: Dataset) -> bool:
-    """Say whether no answer is right or wrong, so that networks are compared by their loss."""
+    """Return whether networks are compared by their loss, since their answers are not right or wrong."""
     if plan.custom.loss is not None:
         return plan.custom.loss.correct is None
     return dataset.targets == "values"
@@ -150,7 +150,7 @@ def _map_names(arm: PlannedArm) -> tuple[str, ...]:
 
 
 def _counts(arm: PlannedArm) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the trained parameters of each size, and of each number on which they depend."""
+    """Return the number of trained parameters for each size, and for each value of an axis on which it depends."""
     spec, members = arm.spec, arm.members
     names = ("width", "modes", *spec.to_network)
     axes = {axis.name: values for axis, values in members.axes}
@@ -201,7 +201,7 @@ def truncation_variables(plan: Plan, arm: PlannedArm, record: ArmRecord, what: s
         plan: the plan.
         arm: the arm.
         record: what was measured of it.
-        what: accuracy or loss, what the curves are of.
+        what: the measure of the curves, accuracy or loss.
 
     Returns:
         Dimensions and values by name.
@@ -234,7 +234,7 @@ def _attributes(plan: Plan, dataset: Dataset, timing: Timing) -> dict[str, str |
     from modejax._versions import versions
 
     device = jax.devices()[0]
-    # By these, networks at chance level are known.
+    # With these, networks at chance level can be recognised.
     classes = {} if by_loss(plan, dataset) or dataset.targets == "values" else _classes(dataset)
     return {
         "config": plan.config.to_json(),
@@ -258,6 +258,6 @@ def _attributes(plan: Plan, dataset: Dataset, timing: Timing) -> dict[str, str |
 
 
 def _classes(dataset: Dataset) -> dict[str, int | float]:
-    """Return the share of the most frequent class in the test set, and how many examples that has."""
+    """Return the share of the most frequent class in the test set, and the number of test examples."""
     _, counts = np.unique(dataset.y_test, return_counts=True)
     return {"majority_share": float(counts.max() / counts.sum()), "test_examples": int(counts.sum())}

@@ -1,4 +1,4 @@
-"""The devices that a sweep can be planned for: their memory, and the rates by which its time is predicted."""
+"""The devices for which a sweep can be planned: their memory, and the rates from which times are predicted."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Machine:
     """A kind of device.
 
     Attributes:
-        name: what a user types, such as h100.
+        name: the name on the command line, such as h100.
         title: its full name.
         backend: cpu, gpu or tpu.
-        memory: bytes of one device; None where they are not known.
-        flops_per_second: rates of matrix products of one device by the precision of a sweep, as reached and not as on a
-            data sheet.
-        bytes_per_second: the rate at which a device reads and writes its memory, likewise.
-        kernel_seconds: time between the starts of two kernels.
-        compile_seconds: time to compile one more bucket.
+        memory: bytes of memory of one device; None if unknown.
+        flops_per_second: for each precision of a sweep, the floating-point operations per second that one device
+            reaches in matrix products; lower than on the data sheet.
+        bytes_per_second: the rate at which a device reads and writes its memory, also as reached.
+        kernel_seconds: seconds between the starts of two kernels.
+        compile_seconds: seconds to compile one more bucket.
         rests_on: where the rates come from.
-        tile: multiples to which a matrix unit fills up the three sizes of a product: rows, columns, and what is summed
-            over.
+        tile: multiples to which a matrix unit pads the three sizes of a product: rows, columns, and the contracted
+            axis.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Machine:
         return self.memory if self.memory is None or self.backend != "gpu" else self.memory * 3 // 4
 
     def rate(self, precision: str) -> float:
-        """Return the operations in matrix products per second that a device reaches at a precision."""
+        """Return the operations per second that a device reaches in matrix products at a precision."""
         return dict(self.flops_per_second)[precision]
 
 
@@ -57,7 +57,7 @@ def _rates(float64: float, float32: float, tf32: float, bfloat16: float) -> tupl
 
 
 def _gpu(name: str, title: str, memory: float, bandwidth: float, peaks: tuple[float, float, float, float]) -> Machine:
-    """Return a GPU by the numbers of its data sheet: GB, TB/s and TFLOP/s in float64, float32, tf32 and bfloat16."""
+    """Make a GPU from the numbers of its data sheet: GB, TB/s and TFLOP/s in float64, float32, tf32 and bfloat16."""
     shares = (0.7, 0.7, 0.4, 0.4)  # the step's products are too small to fill the tensor cores
     return Machine(
         name=name,
@@ -74,10 +74,10 @@ def _gpu(name: str, title: str, memory: float, bandwidth: float, peaks: tuple[fl
 
 
 def _tpu(name: str, title: str, memory: float, bandwidth: float, bfloat16: float, side: int) -> Machine:
-    """Return a TPU by Google's numbers: GB, TB/s, TFLOP/s in bfloat16, and the side of its matrix unit.
+    """Make a TPU from Google's numbers: GB, TB/s, TFLOP/s in bfloat16, and the side of its matrix unit.
 
     A TPU multiplies bfloat16 numbers: a float32 product takes six such products, one of three parts ("tf32") three.
-    float64 is emulated; no program of a sweep should ask for it.
+    float64 is emulated; no sweep should use it.
     """
     rate = 0.5e12 * bfloat16
     return Machine(
@@ -123,12 +123,12 @@ _KINDS = {"A100": "a100", "H100": "h100", "H200": "h200", "TPU v5 lite": "v5e", 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Devices that a plan is made for.
+    """The devices for which a plan is made.
 
     Attributes:
-        machine: what each of them is.
-        devices: how many.
-        here: whether they are those of JAX, which can be asked for their memory.
+        machine: the kind of the devices.
+        devices: the number of devices.
+        here: whether they are the devices of this JAX process, whose memory can be queried.
     """
 
     machine: Machine
@@ -152,7 +152,7 @@ def machine_named(name: str) -> Machine:
 
 
 def this_machine() -> Machine:
-    """Return the device that JAX runs on; of a kind without an entry, that of its backend with the lowest rates."""
+    """Return the device that JAX runs on; for an unknown kind, the slowest known device of the same backend."""
     if backend() == "cpu":
         return MACHINES["cpu"]
     kind = jax.local_devices()[0].device_kind

@@ -1,4 +1,4 @@
-"""The networks of an arm: the product of its axes, one entry each."""
+"""The networks of an arm: one member for each combination of the values of its axes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Members:
 
     Attributes:
         axes: the axes, each with its values, in the order of the grid.
-        values: for the name of each axis one value a member, shape (members,).
+        values: for the name of each axis one value per member, shape (members,).
     """
 
     axes: tuple[tuple[Axis, tuple[Any, ...]], ...]
@@ -57,7 +57,7 @@ class Members:
         return found
 
     def numbers(self, member: int, names: Sequence[str]) -> dict[str, float]:
-        """Return some numbers of a member by name."""
+        """Return the values of a member on some axes, by name."""
         return {name: float(self.values[name][member]) for name in names}
 
     def sizes(self) -> Counter[tuple[int, int]]:

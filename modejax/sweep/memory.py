@@ -1,4 +1,4 @@
-"""The bytes of a sweep before it is compiled: what lives on the devices, and what the host holds besides."""
+"""The bytes of a sweep, predicted before it is compiled: those on the devices, and those on the host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Memory", "available_memory", "launch_memory", "resident_bytes"]
 _MIB = 2**20
 
 _WORK = 35 * _MIB
-"""What a program for an accelerator takes besides, of one network already: mostly to shuffle the examples."""
+"""Bytes that any program for an accelerator takes in addition, mostly to shuffle the examples."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Memory:
     """Bytes of one launch, summed over the devices.
 
     Attributes:
-        state: parameters and moments, padding included; donated, so they are there once.
-        data: the data set, once a device.
-        temporary: the largest of what a training step, an evaluation and the truncation curves need besides.
-        host: what the host holds for checkpoints and records; where the device is the host it adds to the rest.
+        state: parameters and moments of the optimiser, padding included; they are donated, so there is one copy.
+        data: the data set, one copy on each device.
+        temporary: the largest of the additional bytes of a training step, an evaluation and the truncation curves.
+        host: bytes on the host for checkpoints and records; on the CPU backend they add to the others.
     """
 
     state: int
@@ -39,7 +39,7 @@ class Memory:
 
     @property
     def device(self) -> int:
-        """What the compiled program needs: its arguments and its temporaries."""
+        """Bytes that the compiled program needs: its arguments and its temporaries."""
         return self.state + self.data + self.temporary
 
 
@@ -48,17 +48,17 @@ def launch_memory(
 ) -> Memory:
     """Predict the bytes of one launch.
 
-    State and data are counted exactly. The temporaries are a model of what XLA keeps at once, with factors taken from
-    its own account (`compiled.memory_analysis()`) of twenty sweeps on CPU, depths 1 to 5: while modes are added one by
-    one, 3 + 1.1 depth numbers a unit of a layer for each row of a test block (of a convolution a unit is a channel at a
-    place, and its laid-out patches come once besides; a skip keeps one number a unit more), and three copies of the
-    parameters, which are ranked; in a training step two copies of the parameters and twice the activations of a batch;
-    while nodes are dropped 3.8 + 0.6 depth numbers a unit for each row of a block, while weights are cut 2.5 and two
-    copies of the parameters. The predicted total was 0.82 to 1.17 of XLA's.
+    State and data are counted exactly. The temporaries are a model of what XLA keeps at the same time, with factors
+    taken from XLA's own account (`compiled.memory_analysis()`) of twenty sweeps on CPU, depths 1 to 5. Truncation
+    curves take 3 + 1.1 depth numbers per unit of a layer for each row of a test block, and three copies of the
+    parameters, which are ranked. In a convolution a unit is a channel at a position, and its patches come once in
+    addition; a skip connection keeps one more number per unit. A training step takes two copies of the parameters and
+    twice the activations of a batch. Pruning of nodes takes 3.8 + 0.6 depth numbers per unit for each row of a block;
+    pruning of weights takes 2.5, and two copies of the parameters. The predicted total was 0.82 to 1.17 of XLA's.
 
-    Compiled for an H100 (`benchmarks.aot`) the parameters that are ranked are not copied, a bucket's gradients are gone
-    before those of the next, the modes take 0.77 of the above (of convolutional networks 0.45), and 35 MiB come on top
-    whatever the sweep: 0.86 to 1.19 of XLA's account of sixteen sweeps.
+    In programs compiled for an H100 (`benchmarks.aot`) the ranked parameters are not copied, the gradients of a bucket
+    are freed before those of the next, truncation curves take 0.77 of the above (0.45 for convolutional networks), and
+    35 MiB are added for any sweep: the predicted total was 0.86 to 1.19 of XLA's account of sixteen sweeps.
 
     Args:
         buckets: the padded networks of one launch.
@@ -84,7 +84,7 @@ def launch_memory(
         results = bucket.members * config.batch_size * floats * item
         if target.machine.backend == "cpu":
             training += 2 * here // 3 + 2 * results
-        else:  # gradients of a bucket are gone with its update
+        else:  # the gradients of a bucket are freed after its update
             training += results
             passes.append(here // 3 + results)
         activations = bucket.members * rows * widest * item
@@ -113,7 +113,7 @@ def launch_memory(
 
 
 def _records(buckets: Sequence[BucketSpec], config: SweepConfig, item: int) -> int:
-    """Return the bytes of what the host keeps of each member: learning curves, and curves of each random order."""
+    """Return the bytes that the host keeps for each member: learning curves, and the curves of each random order."""
     ends = 1 if not config.truncate_every else 1 + config.epochs // config.truncate_every
     total = 0
     for bucket in buckets:
@@ -136,10 +136,10 @@ def available_memory(target: Target) -> int:
 
 
 def resident_bytes(machine: Machine) -> int:
-    """Return what this process holds before the sweep's own arrays: itself, and room for the compiler.
+    """Return the bytes that this process uses apart from the sweep's arrays: itself, and room for the compiler.
 
-    Where the device is the host, it counts against the limit. The compiler's share was 300 to 450 MB for programs of
-    one to four buckets.
+    On the CPU backend they count against the memory limit. The compiler took 300 to 450 MB for programs of one to four
+    buckets.
     """
     if machine.backend != "cpu":
         return 0

@@ -1,4 +1,4 @@
-"""Values as users give them, brought to one form or refused."""
+"""Values that users give, converted to a canonical form or refused."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def parse_options(pairs: tuple[str, ...], what: str = "layer") -> dict[str, bool
     """Read options written as name=value.
 
     Args:
-        pairs: the options, for example `("gauge=scaled",)`; true and false, integers and numbers are recognised.
-        what: what the options belong to, for the message.
+        pairs: the options, for example `("gauge=scaled",)`; true and false, integers and numbers are converted.
+        what: the owner of the options, for the error message.
 
     Returns:
         The options by name.
@@ -89,7 +89,7 @@ def parse_bytes(amount: float | str) -> int:
         Bytes, 0 or more.
 
     Raises:
-        InputError: if it is not such an amount.
+        InputError: if `amount` cannot be read.
 
     Example:
         >>> parse_bytes("2GB"), parse_bytes(0.5)
@@ -105,13 +105,13 @@ def parse_bytes(amount: float | str) -> int:
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> None:
-    """Refuse a name that is not among those allowed."""
+    """Refuse a name that is not one of the allowed ones."""
     if value not in tuple(allowed):
         raise InputError(f"unknown {name} {value!r}; allowed: {choices(allowed)}")
 
 
 def a_flag(name: str, value: Any) -> bool:
-    """Return true or false; NumPy's are truth values, too."""
+    """Return True or False; NumPy's booleans are accepted."""
     if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):
         raise InputError(f"{name} must be true or false, got {value!r}")
     return bool(value)
@@ -129,12 +129,12 @@ def a_path(name: str, value: Any) -> str:
 
 
 def are_given(values: Any) -> bool:
-    """Say whether a list, an array or a text has any entries; anything that is no list counts as given."""
+    """Return whether a list, an array or a text has any entries; any other value counts as given."""
     return bool(len(values)) if hasattr(values, "__len__") else values is not None
 
 
 def an_integer(name: str, value: Any, least: int = 1, below: int = 2**31) -> int:
-    """Return an integer from `least` to below `below`; NumPy's are integers, too."""
+    """Return an integer from `least` to below `below`; NumPy's integers are accepted."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -146,7 +146,7 @@ def an_integer(name: str, value: Any, least: int = 1, below: int = 2**31) -> int
 
 
 def listed(name: str, values: Any, what: str) -> tuple[Any, ...]:
-    """Return the entries of a list; text is no list of its letters."""
+    """Return the entries of a list; a text is refused, although it can be iterated over."""
     if isinstance(values, str | bytes):
         raise InputError(f"{name} must be a list of {what}, got the text {values!r}; write ({values},)")
     try:
@@ -163,7 +163,7 @@ def _different(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def integers(name: str, values: Any, least: int = 1) -> tuple[int, ...]:
-    """Return different integers of at least `least`, one or more."""
+    """Return one or more integers of at least `least`; refuse duplicates."""
     found = listed(name, values, f"integers of at least {least}")
     if not found:
         raise InputError(f"{name} is empty; give at least one integer of at least {least}")
@@ -171,7 +171,7 @@ def integers(name: str, values: Any, least: int = 1) -> tuple[int, ...]:
 
 
 def percentages(name: str, values: Any) -> tuple[float, ...]:
-    """Return different percentages from 0 to below 100."""
+    """Return percentages from 0 to below 100; refuse duplicates."""
     found = numbers(name, values, positive=False, some=False)
     for value in found:
         if not 0 <= value < 100:
@@ -180,7 +180,7 @@ def percentages(name: str, values: Any) -> tuple[float, ...]:
 
 
 def numbers(name: str, values: Any, *, positive: bool, some: bool = True, signed: bool = False) -> tuple[float, ...]:
-    """Return different finite numbers: greater than 0, from 0 on, or of either sign."""
+    """Return finite numbers, positive, non-negative or of either sign; refuse duplicates."""
     allowed = "of either sign" if signed else "greater than 0" if positive else "0 or more"
     entries = listed(name, values, f"numbers {allowed}")
     try:

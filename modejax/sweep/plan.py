@@ -1,4 +1,4 @@
-"""What a sweep will run: its arms, the padded shapes their members share, their arithmetic and their bytes."""
+"""The plan of a sweep: its arms, the padded shapes that their members share, their arithmetic and their memory."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ _GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A sweep before it runs.
+    """The plan of a sweep, before it runs.
 
     Attributes:
         config: the sweep.
-        custom: what the user brought from Python.
-        arms: the first arm, the further ones, then the baseline where there is one.
-        buckets: all buckets of all arms; they run in one program.
+        custom: network, layer, optimiser and loss that the user passed from Python.
+        arms: the first arm, the further arms, then the baseline if there is one.
+        buckets: all buckets of all arms; they run as one program.
         devices: the number of devices over which members are spread.
         launches: calls of the executable, one after another, over which the members are spread; each trains its share
             from the first epoch to the last.
-        steps_per_epoch: batches in an epoch.
-        chunk: epochs in one call of the program.
-        evaluation_rows: test examples in one evaluation block.
-        held_out: training examples kept for validation.
+        steps_per_epoch: number of batches in an epoch.
+        chunk: number of epochs in one call of the program.
+        evaluation_rows: number of test examples in one evaluation block.
+        held_out: number of training examples kept for validation.
         useful_flops: operations in matrix products that all members need for training, at their own sizes.
         padded_flops: the same at the padded sizes.
-        parameters: trainable parameters of all members.
+        parameters: number of trainable parameters of all members.
         memory: predicted bytes of one launch.
-        resident_bytes: what the process holds besides, where the device is the host.
-        machine: the kind of device that it was made for.
-        test_blocks: blocks of an evaluation.
+        resident_bytes: bytes that the process itself uses, on the CPU backend; see `memory.resident_bytes`.
+        machine: the kind of device for which the plan was made.
+        test_blocks: number of blocks of an evaluation.
     """
 
     config: SweepConfig
@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def step_seconds(self) -> float:
-        """Predicted time of one step of all members of a launch."""
+        """Predicted seconds of one step of all members of a launch."""
 
         def of(spec: ArmSpec, size: Size) -> tuple[float, float]:
             cost = step_cost(spec, size, self.config.batch_size, self.machine.tile)
@@ -82,7 +82,7 @@ class Plan:
 
     @property
     def evaluation_seconds(self) -> float:
-        """Predicted time of one evaluation of all members of a launch on the test set."""
+        """Predicted seconds of one evaluation of all members of a launch on the test set."""
 
         def of(spec: ArmSpec, size: Size) -> tuple[float, float]:
             return evaluation_seconds(spec, size, self.evaluation_rows, self.machine, self.config.precision)
@@ -91,17 +91,17 @@ class Plan:
 
     @property
     def predicted_seconds(self) -> float:
-        """Predicted time of training and of an evaluation an epoch, without compiling and without curves."""
+        """Predicted seconds of training with one evaluation per epoch, without compilation and without curves."""
         epoch = self.steps_per_epoch * self.step_seconds + self.evaluation_seconds
         return self.launches * self.config.epochs * epoch
 
     @property
     def compile_seconds(self) -> float:
-        """Predicted time to compile the program."""
+        """Predicted seconds to compile the program."""
         return len(self.buckets) * self.machine.compile_seconds
 
     def _sum(self, of: Callable[[ArmSpec, Size], tuple[float, float]]) -> float:
-        """Add up the seconds of all buckets of a launch, of the networks that one device has of each."""
+        """Add up the seconds of all buckets of a launch, for the share of the networks on one device."""
         total = 0.0
         for bucket in self.buckets:
             network, own = of(self.arms[bucket.arm].spec, (bucket.width, bucket.modes))
@@ -110,7 +110,7 @@ class Plan:
 
     @property
     def peak_bytes(self) -> int:
-        """All bytes predicted at the peak: on the devices, and on the host where it is the device."""
+        """Predicted peak of the bytes on the devices; on the CPU backend, with those of the host."""
         return _peak(self.memory, self.resident_bytes, self.machine)
 
     def share(self, launch: int) -> tuple[np.ndarray, ...]:
@@ -134,7 +134,7 @@ class Plan:
 
 
 def _chunk(config: SweepConfig) -> int:
-    """Return the epochs of one call: about twenty calls a run, each ending where curves are due."""
+    """Return the epochs of one call: a run has about twenty calls, each ending at an epoch where curves are due."""
     wanted = -(-config.epochs // 20)
     if not config.truncate_every:
         return wanted
@@ -143,10 +143,10 @@ def _chunk(config: SweepConfig) -> int:
 
 
 def _evaluation_rows(num_test: int, units: int, machine: Machine) -> int:
-    """Return the rows of a test block: even blocks of about 1000, fewer where all members' rows would pass a limit.
+    """Return the rows of a test block: equal blocks of about 1000, smaller if the rows of all members pass a limit.
 
-    On a processor that is 256 MiB, since larger blocks are slower there; on an accelerator 2 % of its memory, since
-    small blocks leave it idle.
+    The limit is 256 MiB on a CPU, where larger blocks are slower, and 2 % of the memory on an accelerator, which small
+    blocks would leave idle.
     """
     room = 256 * 2**20 if machine.backend == "cpu" else (machine.memory or 2**34) // 50
     most = max(50, min(1000, room // (4 * max(units, 1))))
@@ -189,7 +189,7 @@ def _split(
     buckets = tuple(dataclasses.replace(bucket, capacity=capacity(bucket)) for bucket in buckets)
     units = 0
     for b in buckets:
-        # A convolution has its channels at every place.
+        # A convolution has its channels at every position.
         _, widest, _ = row_floats(arms[b.arm].spec, b.width, b.modes)
         units += b.capacity * max(2 * b.width + max(b.modes, dataset.num_outputs), widest)
     rows = _evaluation_rows(len(dataset.y_test), units, target.machine)
@@ -197,7 +197,7 @@ def _split(
 
 
 def _fit(split: Callable[[int], _Split], most: int, fits: Callable[[_Split], bool]) -> _Split:
-    """Return the split of fewest launches that fits, or that of most launches where none does."""
+    """Return the split with the fewest launches that fits into memory; if none does, that with the most launches."""
     few, many = 1, most
     whole = split(1)
     if fits(whole):
@@ -230,15 +230,17 @@ def make_plan(
     Args:
         config: the sweep.
         dataset: its data.
-        custom: network, layer, optimiser and loss of the user's, where the config says `custom`.
-        target: devices that need not be there; by default those that JAX has. Their number overrules the config's.
+        custom: network, layer, optimiser and loss of the user, used where the config says `custom`.
+        target: the devices to plan for, which this machine need not have; by default those of JAX. Their number
+            overrides that of the config.
 
     Returns:
         The plan.
 
     Raises:
         InputError: if the batch is larger than the training set, an option of the layer is unknown, there are fewer
-            devices or members than asked for, or the predicted memory passes the limit even in the most launches.
+            devices or members than asked for, or the predicted memory exceeds the limit even with the largest number of
+            launches.
 
     Example:
         >>> from modejax.data import load_dataset
@@ -293,9 +295,9 @@ def _made(config: SweepConfig, dataset: Dataset, custom: Custom, machine: Machin
 
 
 def _costs(arm: PlannedArm, config: SweepConfig, machine: Machine) -> dict[Size, StepCost]:
-    """Return what a step costs at each size to which members of an arm may be padded."""
+    """Return the cost of a step at each size to which members of an arm may be padded."""
     sizes = arm.members.sizes()
-    if config.buckets != "auto":  # nothing is compared
+    if config.buckets != "auto":  # no costs are compared
         return step_costs(arm.spec, list(sizes), config.batch_size, machine.tile)
     padded = [(w, p) for w in sorted({w for w, _ in sizes}) for p in sorted({p for _, p in sizes})]
     return step_costs(arm.spec, padded, config.batch_size, machine.tile)

@@ -1,4 +1,4 @@
-"""The arms of a plan: what a config asks for, checked against a data set, as static facts and a grid of members."""
+"""The arms of a plan: each is checked against the data set and has static facts and a grid of members."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ def planned_arm(config: SweepConfig, index: int, arm: Arm, dataset: Dataset, cus
 
     Args:
         config: the sweep.
-        index: the number of the arm; curves are asked of the first one.
+        index: the index of the arm; the options about curves apply to the first arm.
         arm: the arm.
         dataset: the data of the sweep.
-        custom: what the user brought from Python.
+        custom: network, layer, optimiser and loss that the user passed from Python.
 
     Returns:
         The arm.
 
     Raises:
-        InputError: if more modes are to be kept than a member has, or nodes are to be dropped from a network that is
-            no chain of maps.
+        InputError: if `kept` has more modes than a member has, or nodes are to be pruned in a network that is no chain
+            of maps.
     """
     network = network_spec(
         arm, config.precision, dataset.num_features, dataset.num_outputs, dataset.image_shape, custom
@@ -86,7 +86,7 @@ def planned_arm(config: SweepConfig, index: int, arm: Arm, dataset: Dataset, cus
     kept = (config.kept or tuple(range(most + 1))) if most else ()
     if kept and kept[-1] > most and index == 0:
         raise InputError(f"kept names {kept[-1]} modes, but no member has more than {most}; allowed: 0 to {most}")
-    # A layer of the user's may hold the parameters of a spectral one.
+    # A custom layer may have the parameters of a spectral layer.
     eigenvalues = set() if arm.layer in ("spectral", "custom") else {"eigenvalue", "eigenvector"}
     nodes = set(config.prune) - {"weights"} if not arm.depth else set()
     made = network.build(*largest, **dict(first))
@@ -115,7 +115,7 @@ def planned_arm(config: SweepConfig, index: int, arm: Arm, dataset: Dataset, cus
 
 
 def trained_parameters(arm: PlannedArm) -> int:
-    """Return the trained parameters of all members of an arm."""
+    """Return the number of trained parameters of all members of an arm."""
     members, names = arm.members, arm.spec.to_network
     counts: dict[tuple, int] = {}
     total = 0

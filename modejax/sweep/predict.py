@@ -1,4 +1,4 @@
-"""The time of a sweep before it runs: what a step of one network costs, and what a device makes of it."""
+"""Prediction of the time of a sweep: the cost of a step of one network, and the time that a device takes for it."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from modejax.sweep.spec import ArmSpec
 __all__ = ["Size", "StepCost", "evaluation_seconds", "step_cost", "step_costs", "step_seconds"]
 
 Size = tuple[int, int]
-"""Padded width and number of modes; 0 modes where a layer has none."""
+"""Padded width and number of modes; the number is 0 if the layer has no modes."""
 
 _KERNELS_A_PRODUCT = {"mlp": 2.4, "conv": 6.3}
-"""Kernels of a training step for each matrix product in it, of convolutional networks and of all others: 41 for 17
+"""Kernels launched per matrix product of a training step, for convolutional networks and for all others: 41 for 17
 products, 76 for 12, compiled for an H100 (`benchmarks.aot`)."""
 
 _ACTIVATION_TURNS = {"mlp": 10, "conv": 22}
-"""How often a step moves the results of its products, forth and back and through what is between (norms, patches):
-from the bytes of the same programs."""
+"""How often a step reads or writes the results of its products, in both passes and in the operations between products
+(norms, patches); measured from the bytes of the same programs."""
 
 _EXACT = 64
-"""Sizes up to which each is counted by itself; of more, a grid of them is, and the others lie between."""
+"""Up to this number of sizes each size is counted; of more sizes a grid is counted and the others are interpolated."""
 
 _KNOTS = 8
 
 
 class StepCost(NamedTuple):
-    """What one training step of one network costs."""
+    """The cost of one training step of one network."""
 
-    flops: float  # operations of its matrix products
-    filled_flops: float  # the same with sizes filled up to a matrix unit
-    state: float  # numbers of parameters and moments
-    trained: float  # numbers of parameters
-    kernels: float  # launched, about
-    activation_floats: float  # moved for one example
+    flops: float  # floating-point operations of its matrix products
+    filled_flops: float  # the same with sizes padded to those of a matrix unit
+    state: float  # number of entries of parameters and moments
+    trained: float  # number of parameters
+    kernels: float  # approximate number of kernels launched
+    activation_floats: float  # number of entries moved for one example
 
 
 @functools.lru_cache(maxsize=4096)
 def step_cost(spec: ArmSpec, size: Size, batch: int, tile: tuple[int, int, int] = (1, 1, 1)) -> StepCost:
-    """Count what a step of one network costs.
+    """Count the cost of a step of one network.
 
     Args:
         spec: the arm.
         size: padded width and number of modes.
         batch: examples in a batch.
-        tile: what a matrix unit fills sizes up to.
+        tile: multiples to which a matrix unit pads sizes, see `Machine`.
 
     Returns:
         The cost.
@@ -66,17 +66,17 @@ def step_cost(spec: ArmSpec, size: Size, batch: int, tile: tuple[int, int, int] 
 def step_costs(
     spec: ArmSpec, sizes: Sequence[Size], batch: int, tile: tuple[int, int, int] = (1, 1, 1)
 ) -> dict[Size, StepCost]:
-    """Count what a step costs at each of many sizes.
+    """Count the cost of a step at each of many sizes.
 
-    Counting takes a tenth of a second a size, so that of more than 64 sizes eight widths and eight numbers of modes are
-    counted, spread evenly by their logarithms; between them each number is taken to be linear in the modes, as it
-    is but where a layer changes over to its kernel, and in the width.
+    Counting takes a tenth of a second per size. Of more than 64 sizes, only eight widths and eight numbers of modes are
+    counted, spread evenly by their logarithms; between them each count is interpolated linearly in the width and in the
+    modes. In the modes this is exact except where a layer changes over to its kernel.
 
     Args:
         spec: the arm.
         sizes: the sizes.
         batch: examples in a batch.
-        tile: what a matrix unit fills sizes up to.
+        tile: multiples to which a matrix unit pads sizes, see `Machine`.
 
     Returns:
         The cost of each size.
@@ -106,18 +106,18 @@ def _knots(values: Sequence[int]) -> list[int]:
 def step_seconds(cost: StepCost, batch: int, machine: Machine, precision: str = "float32") -> tuple[float, float]:
     """Predict the time of one training step.
 
-    A network adds the longer of the time for its products and the time to move its bytes; the starts of all kernels
-    come once a bucket. Moved are parameters and moments, read and written once; gradients, written and read;
-    parameters, read in both passes; and the results of the products, ten times in all (`_ACTIVATION_TURNS`).
+    Each network adds the time for its products or the time to move its bytes, whichever is longer; each bucket adds the
+    time to start its kernels. The bytes moved are: parameters and moments, read and written once; gradients, written
+    and read; parameters, read in both passes; and the results of the products, ten times in all (`_ACTIVATION_TURNS`).
 
     Args:
-        cost: of one network.
+        cost: the cost of one network.
         batch: examples in a batch.
-        machine: the device.
-        precision: of the sweep.
+        machine: the kind of device.
+        precision: the precision of the sweep.
 
     Returns:
-        Seconds that each network adds on a device, and seconds of the bucket.
+        Seconds that each network on a device adds, and seconds that the bucket itself adds.
     """
     moved = _item(precision) * (2 * cost.state + 4 * cost.trained + batch * cost.activation_floats)
     network = max(cost.filled_flops / machine.rate(precision), moved / machine.bytes_per_second)
@@ -127,17 +127,17 @@ def step_seconds(cost: StepCost, batch: int, machine: Machine, precision: str = 
 def evaluation_seconds(
     spec: ArmSpec, size: Size, rows: int, machine: Machine, precision: str = "float32"
 ) -> tuple[float, float]:
-    """Predict the time to evaluate one block of examples; as `step_seconds`, without a way back.
+    """Predict the time to evaluate one block of examples; as `step_seconds`, but without the backward pass.
 
     Args:
         spec: the arm.
         size: padded width and number of modes.
-        rows: examples of a block.
-        machine: the device.
-        precision: of the sweep.
+        rows: number of examples in a block.
+        machine: the kind of device.
+        precision: the precision of the sweep.
 
     Returns:
-        Seconds that each network adds on a device, and seconds of the bucket.
+        Seconds that each network on a device adds, and seconds that the bucket itself adds.
     """
     cost = step_cost(spec, size, rows)
     flops = forward_flops(spec, *size, rows, machine.tile)

@@ -1,8 +1,8 @@
 """The compiled step: epochs of all members of all buckets, and their truncation curves, as one executable.
 
-A call runs one chunk of epochs. The batch is shared by all members, so the first product of all members of a bucket
-is one large matrix product; parameters are stored with members leading and patterns as rows, which is the layout that
-needs no transposition. Members are spread over the devices; nothing is exchanged between them.
+A call runs one chunk of epochs. All members share the batch, so the first products of all members of a bucket are one
+large matrix product. Parameters are stored with members as the leading axis and patterns as rows; this layout needs no
+transposition. Members are spread over the devices, which exchange nothing.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default",
 
 @contextlib.contextmanager
 def precision_scope(precision: str) -> Iterator[None]:
-    """Trace and run with the dtype and the matmul precision that a name stands for."""
+    """Trace and run with the dtype and the matmul precision of a named precision."""
     with jax.enable_x64(precision == "float64"), jax.default_matmul_precision(_MATMUL[precision]):
         yield
 
 
 def _dense_until(bucket: BucketSpec, members: MemberArrays, epoch: Int[Array, ""]) -> MemberArrays:
-    """Return the members as they are in an epoch, counted from 0: without masks before these set in."""
+    """Return the members for an epoch, counted from 0: in the epochs of `mask_after` their masks are switched off."""
     if not bucket.arm.mask_after:
         return members
     sparsity = jnp.where(epoch < bucket.arm.mask_after, 0, members.numbers["sparsity"])
@@ -57,7 +57,7 @@ def _dense_until(bucket: BucketSpec, members: MemberArrays, epoch: Int[Array, ""
 
 
 def _orders(spec: ProgramSpec, data: Data, clock: Clock, epoch: Int[Array, ""]) -> Int[Array, "steps ..."]:
-    """Return the rows of each batch of an epoch, (steps, batch), or (steps, seeds, batch) with an order a seed."""
+    """Return the rows of each batch of an epoch: (steps, batch), or (steps, seeds, batch) with an order per seed."""
     key = jax.random.fold_in(jax.random.wrap_key_data(clock.key, impl="threefry2x32"), epoch)
     count = spec.steps * spec.batch
 
@@ -74,7 +74,7 @@ def _orders(spec: ProgramSpec, data: Data, clock: Clock, epoch: Int[Array, ""]) 
 def _member_batch(
     spec: ProgramSpec, bucket: BucketSpec, member: MemberArrays, rows: Int[Array, ...], data: Data
 ) -> tuple[Array, Array]:
-    """Return inputs and targets of a batch for one member, where its seed or its numbers have a say in them."""
+    """Return inputs and targets of a batch for one member, if they depend on its seed or its axes."""
     order = member.seed_index if spec.batches == "per_seed" else jnp.int32(0)
     if spec.batches == "per_seed":
         rows = rows[order]
@@ -95,7 +95,7 @@ def _member_batch(
 def _run_chunk(
     spec: ProgramSpec, states: list[TrainState], members: list[MemberArrays], data: Data, clock: Clock
 ) -> tuple[list[TrainState], list[Records]]:
-    """Run up to `spec.chunk` epochs of all members that live on this device."""
+    """Run up to `spec.chunk` epochs of all members on this device."""
     dtype = float_type(spec)
     buckets = range(len(spec.buckets))
 
@@ -159,7 +159,7 @@ def _train(
     data: Data,
     clock: Clock,
 ) -> tuple[TrainState, Array]:
-    """Make one step of all members of a bucket; `batch` is the rows, and inputs and targets where all share them."""
+    """Take one step of all members of a bucket; `batch` has the rows, and inputs and targets if these are shared."""
     bucket, (rows, shared) = spec.buckets[number], batch
     arm = bucket.arm
     own = spec.batches == "per_seed" or {"train_examples", "label_noise"} & set(arm.numbers)
@@ -193,7 +193,7 @@ def _train(
 def _measure(
     spec: ProgramSpec, number: int, params: Any, members: MemberArrays, blocks: Blocks, examples: int, epoch: Array
 ) -> tuple[Array, Array]:
-    """Return mean loss and accuracy of all members of a bucket; the latter not a number where no answer is right."""
+    """Return mean loss and accuracy of all members of a bucket; the accuracy is NaN for real-valued targets."""
     bucket, dtype = spec.buckets[number], float_type(spec)
     current = _dense_until(bucket, members, epoch)
 
@@ -215,10 +215,10 @@ def _measure(
 def _choose(
     spec: ProgramSpec, number: int, state: TrainState, members: MemberArrays, data: Data, clock: Clock, epoch: Array
 ) -> tuple[TrainState, Array]:
-    """Return the states after the choice of the best epoch, and what was chosen by."""
+    """Return the states after the choice of the best epoch, and the values by which it was chosen."""
     assert data.held_out is not None
     total, accuracy = _measure(spec, number, state.params, members, data.held_out, spec.held_out, epoch)
-    # Real values have no accuracy; there the smaller loss is better.
+    # Real-valued targets have no accuracy; the smaller loss is better.
     by_loss = spec.loss.correct is None
     last = epoch == clock.epochs - 1
 
@@ -237,7 +237,7 @@ def _when_due(
     clock: Clock,
     compute: Callable[..., tuple[Array, ...]],
 ) -> tuple[Array, ...]:
-    """Compute something of each member of a bucket if curves are due; not a number for diverged members."""
+    """Compute a function of each member of a bucket if curves are due; NaN for diverged members."""
 
     @jax.jit  # so that the shapes and the branch share one trace
     def every(params: Any) -> tuple[Array, ...]:
@@ -271,19 +271,19 @@ class Program:
         lowered = lower_program(spec, jax.devices()[: spec.devices] if devices is None else devices)
         self.mesh = lowered.mesh
         traced = time.perf_counter()
-        with precision_scope(spec.precision), ThreadPoolExecutor(2) as pool:  # the compiler leaves the interpreter free
+        with precision_scope(spec.precision), ThreadPoolExecutor(2) as pool:  # the compiler frees the interpreter
             self.start, self.compiled = pool.map(lambda each: each.compile(), (lowered.start, lowered.chunk))
         self.seconds_to_trace = traced - began
         self.seconds_to_compile = time.perf_counter() - traced
 
     @property
     def by_member(self) -> NamedSharding:
-        """The placement of arrays with members leading."""
+        """The sharding of arrays whose leading axis is the members."""
         return NamedSharding(self.mesh, P("member"))
 
     @property
     def everywhere(self) -> NamedSharding:
-        """The placement of arrays that every device holds."""
+        """The sharding of arrays that are replicated on every device."""
         return NamedSharding(self.mesh, P())
 
 
@@ -296,11 +296,11 @@ class Lowered(NamedTuple):
 
 
 def lower_program(spec: ProgramSpec, devices: Sequence[Any]) -> Lowered:
-    """Trace the program of a spec for devices, which need not be there.
+    """Trace the program of a spec for devices, which this machine need not have.
 
     Args:
         spec: the program.
-        devices: of JAX, or of a topology description (`jax.experimental.topologies`); as many as the spec says.
+        devices: devices of JAX, or of a topology description (`jax.experimental.topologies`); as many as in the spec.
 
     Returns:
         Both executables, to be compiled.
@@ -316,7 +316,7 @@ def lower_program(spec: ProgramSpec, devices: Sequence[Any]) -> Lowered:
         pairs = zip(spec.buckets, members, strict=True)
         return [jax.vmap(functools.partial(one, bucket))(arrays) for bucket, arrays in pairs]
 
-    # Members do not talk to each other, so each device runs the same program on its own share of them.
+    # Members are independent, so each device runs the same program on its share of them.
     shared = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
     record = Records._make([P(None, "member")] * 4 + [by_member] * (len(Records._fields) - 4))
     chunk = shared(
@@ -336,7 +336,7 @@ def lower_program(spec: ProgramSpec, devices: Sequence[Any]) -> Lowered:
 
 
 def _abstract(spec: ProgramSpec, mesh: Mesh) -> tuple[list[MemberArrays], Data, Clock]:
-    """Return the shapes of the arguments of a chunk but for the states; all of them follow from the spec."""
+    """Return the shapes of the arguments of a chunk, except the states; they follow from the spec."""
     dtype, own, everywhere = float_type(spec), NamedSharding(mesh, P("member")), NamedSharding(mesh, P())
 
     def of(shape: tuple[int, ...], dtype: Any, sharding: NamedSharding = everywhere) -> Any:
@@ -379,5 +379,5 @@ def _abstract(spec: ProgramSpec, mesh: Mesh) -> tuple[list[MemberArrays], Data, 
 
 @functools.lru_cache(maxsize=8)
 def make_program(spec: ProgramSpec) -> Program:
-    """Compile the program of a spec, or return the one compiled before."""
+    """Compile the program of a spec, or return it from the cache."""
     return Program(spec)

@@ -1,4 +1,4 @@
-"""What a sweep keeps on the host of all its members, filled call by call."""
+"""The measurements of all members of a sweep, kept on the host and filled call by call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ArmRecord", "empty_records", "part_of", "rows_of", "take"]
 
 
 class ArmRecord(NamedTuple):
-    """What was measured of one arm, members in the order of its grid."""
+    """The measurements of one arm, with members in the order of its grid."""
 
     train_loss: np.ndarray  # (members, epochs)
     test_loss: np.ndarray  # (members, epochs)
@@ -75,7 +75,7 @@ def empty_records(plan: Plan) -> list[ArmRecord]:
 def take(
     records: list[ArmRecord], plan: Plan, launch: int, call: tuple[int, int, bool], reported: list[Records]
 ) -> None:
-    """Write what a call reported into the records, each member at its place in the grid."""
+    """Write the values that a call reported into the records, each member at its index in the grid."""
     first, count, truncated = call
     for bucket, members, report in zip(plan.buckets, plan.share(launch), reported, strict=True):
         record, here, spec = records[bucket.arm], slice(0, len(members)), plan.arms[bucket.arm].spec
@@ -100,7 +100,7 @@ def take(
 
 
 def rows_of(plan: Plan, launch: int) -> list[np.ndarray]:
-    """Return the members of each arm that run in a launch."""
+    """Return the indices of the members of each arm that run in a launch."""
     shares = list(zip(plan.buckets, plan.share(launch), strict=True))
     return [
         np.sort(np.concatenate([share for bucket, share in shares if bucket.arm == index]))
@@ -109,6 +109,6 @@ def rows_of(plan: Plan, launch: int) -> list[np.ndarray]:
 
 
 def part_of(records: list[ArmRecord], rows: list[np.ndarray]) -> list[ArmRecord]:
-    """Return the records of some members of each arm, as `rows_of` names them."""
+    """Return the records of some members of each arm, given by their indices as in `rows_of`."""
     pairs = zip(records, rows, strict=True)
     return [ArmRecord._make(values[members] for values in record) for record, members in pairs]

@@ -1,4 +1,4 @@
-"""Take arms out of the result of a sweep, and the best cells out of an arm. Free of JAX."""
+"""Select arms of the result of a sweep, and the best cells of an arm. Nothing here imports JAX."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["BASELINE", "arm_data", "arm_names", "best_cells", "final_scores", "first_pair", "judge_of"]
 
 BASELINE = "baseline"
-"""The name of the arm of dense networks that a sweep trains unless told not to."""
+"""The name of the arm of dense networks that a sweep trains by default."""
 
 _RATES = ("learning_rate", "weight_decay")
 
@@ -41,10 +41,10 @@ def arm_names(result: Any) -> tuple[str, ...]:
         result: a run, its tree of labelled arrays, or the data set of one arm.
 
     Returns:
-        The names; of a single data set the one that it says.
+        The names; for a single data set, the name stored in it.
 
     Raises:
-        InputError: if it is none of these.
+        InputError: if `result` is none of these.
 
     Example:
         >>> import xarray
@@ -84,14 +84,14 @@ def arm_data(result: Any, arm: str | None = None) -> xarray.Dataset:
 
 
 def final_scores(data: xarray.Dataset, by: str) -> xarray.DataArray:
-    """Return what each network is judged by: at its best epoch with held-out data, else after the last one.
+    """Return the final score of each network: that of its best epoch with held-out data, else of the last epoch.
 
     Args:
         data: the result of an arm.
         by: a variable with the dimension `epoch`, such as `validation_accuracy`.
 
     Returns:
-        One value a network; not a number for those that diverged.
+        One value for each network; NaN for networks that diverged.
     """
     if by.startswith("validation_") and "best_epoch" in data:
         at = data.best_epoch.fillna(1).astype(int).clip(min=1)
@@ -106,15 +106,16 @@ def best_cells(data: xarray.Dataset, over: str | Sequence[str], by: str, *, allo
 
     Args:
         data: the result of the arm.
-        over: the axis, or several.
-        by: the variable to choose by, averaged over seeds: an accuracy is best when largest, a loss when smallest.
-        allow_test: allow a variable of the test set.
+        over: name of the axis to choose on, or names of several axes.
+        by: name of the variable to choose by, averaged over seeds; the largest accuracy or the smallest loss is best.
+        allow_test: whether `by` may be a variable of the test set.
 
     Returns:
-        The result without the axes chosen over; they are coordinates that say what was chosen.
+        The result without the axes in `over`; they become coordinates that hold the chosen values.
 
     Raises:
-        InputError: if there is no such axis or variable, or it is one of the test set.
+        InputError: if there is no such axis or variable, or the variable is one of the test set and `allow_test` is
+            False.
     """
     axes = [over] if isinstance(over, str) else list(over)
     grid = list(data.status.dims)
@@ -144,26 +145,27 @@ def best_cells(data: xarray.Dataset, over: str | Sequence[str], by: str, *, allo
 
 
 def judge_of(data: xarray.Dataset) -> str:
-    """Return the variable by which the rates and decays of an arm are chosen: never one of the test set.
+    """Return the name of the variable by which learning rates and weight decays of an arm are chosen.
 
     Args:
         data: the result of an arm.
 
     Returns:
-        The accuracy (or loss) on held-out data where the sweep has some, else the training loss; empty without either.
+        The accuracy (or loss) on held-out data if the sweep has them, else the training loss, never a variable of the
+        test set; an empty text without either.
     """
     names = ("validation_accuracy", "validation_loss", "train_loss")
     return next((name for name in names if name in data), "")
 
 
 def first_pair(data: xarray.Dataset) -> dict[str, float]:
-    """Return the first pair of learning rate and weight decay of which some network of an arm did not diverge.
+    """Return the first pair of learning rate and weight decay for which not all networks of an arm diverged.
 
     Args:
         data: the result of an arm.
 
     Returns:
-        The pair by the names of its axes; empty where the arm has one pair only, or every network diverged.
+        The pair, by the names of its axes; empty if the arm has only one pair, or if every network diverged.
     """
     if not set(_RATES) <= set(data.status.dims) or all(data.sizes[name] == 1 for name in _RATES):
         return {}

@@ -1,4 +1,4 @@
-"""From names to networks: a hashable record that builds a member's network at any extents."""
+"""From names to networks: a hashable record that builds a member's network at any sizes (`Extent`s)."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from modejax.training.optimiser import Build, Optimiser
 __all__ = ["ArmSpec", "BucketSpec", "Custom", "NetworkFactory", "NetworkSpec", "network_spec", "optimiser_of"]
 
 NetworkFactory = Callable[..., Network]
-"""A network of the user: it names what it needs of width, modes, features, outputs, image_shape and the number axes."""
+"""A function that builds a custom network; its arguments are those it needs of width, modes, features, outputs,
+image_shape and the axes of numbers."""
 
 Number = float | Float[Array, ""]
 
 
 @dataclasses.dataclass(frozen=True)
 class Custom:
-    """What the user brings from Python; None for what the config names.
+    """Network, layer, optimiser and loss that the user passes from Python; None for each that the config names.
 
     Attributes:
-        network: see `NetworkFactory`; of the first arm.
-        layer: the family of the first arm's maps.
-        optimiser: of the first arm; see `modejax.training.optimiser.Build`.
-        loss: of all arms.
+        network: the factory of the first arm's network, see `NetworkFactory`.
+        layer: the family (`layers.Family`) of the first arm's maps.
+        optimiser: the optimiser of the first arm, see `modejax.training.optimiser.Build`.
+        loss: the loss of all arms.
     """
 
     network: NetworkFactory | None = None
@@ -48,7 +49,7 @@ class Custom:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSpec:
-    """All static facts of a family of networks; widths and modes come as extents."""
+    """All static facts of the networks of an arm; widths and modes are passed to `build` as extents."""
 
     network: str | NetworkFactory
     network_options: tuple[tuple[str, Any], ...]
@@ -69,13 +70,13 @@ class NetworkSpec:
         Args:
             width: units in each hidden layer.
             modes: modes in each map; the integer 0 means full rank or none.
-            **numbers: numbers of the grid by the name of their axis, such as the sparsity of the mask.
+            **numbers: values on further axes of the grid by the name of the axis, such as the sparsity of the mask.
 
         Returns:
-            The network, which computes in bfloat16 where the precision says so.
+            The network, which computes in bfloat16 if that is the precision.
 
         Raises:
-            InputError: if an option is unknown, or a factory of the user asks for what is not there.
+            InputError: if an option is unknown, or a custom factory has an argument that is not available.
         """
         count = modes or None  # pyright: ignore[reportAssignmentType]
         if isinstance(self.network, str):
@@ -132,15 +133,15 @@ class NetworkSpec:
 def network_spec(
     arm: Arm, precision: str, features: int, outputs: int, image_shape: tuple[int, ...] | None, custom: Custom
 ) -> NetworkSpec:
-    """Return the networks of an arm.
+    """Return the static facts of the networks of an arm.
 
     Args:
         arm: the arm.
-        precision: of the sweep.
-        features: inputs of the data set.
-        outputs: outputs that its targets need.
-        image_shape: the shape of an example before it was flattened, None where it is no image.
-        custom: what the user brings; read where the arm says `custom`.
+        precision: the precision of the sweep.
+        features: number of inputs of the data set.
+        outputs: number of outputs that its targets need.
+        image_shape: the shape of an example before it was flattened; None if it is no image.
+        custom: what the user passes from Python; used where the arm says `custom`.
 
     Returns:
         The record.
@@ -178,7 +179,7 @@ def optimiser_of(arm: Arm, custom: Custom) -> Optimiser:
 
     Args:
         arm: the arm.
-        custom: what the user brings; read where the arm says `custom`.
+        custom: what the user passes from Python; used where the arm says `custom`.
 
     Returns:
         The optimiser.
@@ -204,15 +205,15 @@ class ArmSpec:
     network: NetworkSpec
     optimiser: Optimiser
     schedule: str
-    warm: bool  # whether the rate rises at the start
+    warm: bool  # whether there is a warm-up
     penalty: str
     mask_after: int
-    numbers: tuple[str, ...]  # axes beyond width, modes, seed, rate and decay
-    to_network: tuple[str, ...]  # those of them that go to the network's factory
-    example_numbers: tuple[tuple[str, float], ...]  # the latter of the first member, for counts of arithmetic
+    numbers: tuple[str, ...]  # axes besides width, modes, seed, learning rate and weight decay
+    to_network: tuple[str, ...]  # those of them that are passed to the network's factory
+    example_numbers: tuple[tuple[str, float], ...]  # their values in the first member, for counts of arithmetic
     kept: tuple[int, ...]  # numbers of modes kept in its truncation curves; empty for none
     pruned: tuple[str, ...]  # scores by which pruning curves are taken
-    ranked: bool  # whether the scores of single nodes are reported with them
+    ranked: bool  # whether the scores of all nodes are reported with them
 
 
 @dataclasses.dataclass(frozen=True)

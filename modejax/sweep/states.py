@@ -1,4 +1,4 @@
-"""The states of a launch between the devices, where buckets are filled up, and the host, where they are not."""
+"""Moving the states of a launch between the devices, where buckets are padded, and the host, where they are not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def state_shapes(plan: Plan, launch: int) -> list[TrainState]:
 
 
 def without_padding(plan: Plan, states: list[TrainState], launch: int) -> list[TrainState]:
-    """Bring the states of a launch to the host and leave padding members out."""
+    """Bring the states of a launch to the host, without padding members."""
     return [
         jax.tree.map(lambda leaf, count=len(share): leaf[:count], state)
         for share, state in zip(plan.share(launch), collect(states), strict=True)
@@ -43,11 +43,11 @@ def without_padding(plan: Plan, states: list[TrainState], launch: int) -> list[T
 
 
 def with_padding(plan: Plan, states: list[TrainState], program: Program) -> list[TrainState]:
-    """Fill up the buckets of states on the host and put them on the devices."""
+    """Pad the buckets of states on the host and put them on the devices."""
 
     def padded(leaf: np.ndarray, capacity: int) -> np.ndarray:
         missing = capacity - len(leaf)
-        # A launch may have no member of a bucket; then the whole bucket is padding, and zeros do.
+        # A launch may have no member of a bucket; then the whole bucket is padding, and may be zeros.
         last = leaf[-1:] if len(leaf) else np.zeros((1, *leaf.shape[1:]), leaf.dtype)
         return np.concatenate([leaf, np.repeat(last, missing, axis=0)]) if missing else leaf
 
@@ -60,7 +60,7 @@ def with_padding(plan: Plan, states: list[TrainState], program: Program) -> list
 def with_given(
     plan: Plan, states: list[TrainState], start: Sequence[Params], program: Program, launch: int
 ) -> list[TrainState]:
-    """Put given parameters, one tree a member at its own size, in the place of the drawn ones of the first arm."""
+    """Replace the drawn parameters of the first arm by given ones, one tree per member at the member's own size."""
 
     def padded(leaf: Any, shape: tuple[int, ...]) -> np.ndarray:
         leaf = np.asarray(leaf)
@@ -75,7 +75,7 @@ def with_given(
             ]
             params = place(jax.tree.map(lambda *leaves: np.stack(leaves), *members), program.by_member)
             best = states[b].best
-            # The best epoch's parameters are a copy: what is carried is donated.
+            # The best epoch's parameters are a copy, since the parameters of the state are donated.
             copy = None if best is None else best._replace(params=jax.tree.map(jnp.copy, params))
             found[b] = states[b]._replace(params=params, best=copy)
     return found

@@ -28,13 +28,13 @@ class Trained:
 
     Attributes:
         arm: the name of its arm.
-        at: its place in the grid: the name of every axis and the value.
+        at: its coordinates in the grid: the value on every axis, by the name of the axis.
         network: the network.
         params: its parameters, as NumPy arrays.
-        scale: what features are multiplied by before they enter the network, as in training.
-        targets: what the outputs stand for: classes, signs or values.
-        precision: in which the network was trained and computes.
-        status: 0 for a sound network, 1 for one that diverged.
+        scale: factor by which features are multiplied before they enter the network, as in training.
+        targets: kind of the targets: classes, signs or values.
+        precision: precision in which the network was trained and computes.
+        status: 0 for a network that did not diverge, 1 for one that did.
     """
 
     arm: str
@@ -57,7 +57,8 @@ class Trained:
         """Compute the outputs for raw inputs, scaled and in the precision of the training.
 
         Args:
-            x: features as the data set has them, (rows, features) or (rows, *image_shape); 8-bit images stay 8-bit.
+            x: unscaled features, as in the data set, (rows, features) or (rows, *image_shape); 8-bit images are passed
+                as 8-bit.
 
         Returns:
             Logits of the classes, or the one output of a regression; float32 (float64 for that precision).
@@ -93,14 +94,14 @@ class Trained:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _compiled(network: Network, params: Params, x: Array) -> Array:
-    """Apply a network; those that are equal share one program."""
+    """Apply a network; networks that are equal share one compiled program."""
     return network.apply(params, x)
 
 
 def _apply(network: Network, params: Params, x: Array) -> Array:
     try:
         hash(network)
-    except TypeError:  # a record of a user's that holds arrays
+    except TypeError:  # a custom network that holds arrays, which is not hashable
         apply = jax.jit(network.apply)
     else:
         apply = functools.partial(_compiled, network)
@@ -119,10 +120,10 @@ def trained_networks(
         plan: the plan that ran.
         states: its final states, as in `Outcome`, or those of one launch.
         arm: the number of the arm, 0 for the first.
-        launch: the launch that the states are of; None for all of them.
+        launch: the launch to which the states belong; None for all launches.
 
     Yields:
-        One record a member; its network and parameters have the member's own sizes.
+        One record for each member; its network and parameters have the member's own sizes.
     """
     planned = plan.arms[arm]
     members, spec = planned.members, planned.spec

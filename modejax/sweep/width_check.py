@@ -23,13 +23,13 @@ __all__ = ["check_arm_widths"]
 def check_arm_widths(
     arm: Arm, dataset: Dataset, *, steps: int = 20, seeds: int = 3, batch_size: int = 50
 ) -> WidthCheck:
-    """Check at the widths of an arm whether its first steps depend on the width; see `modejax.training.check_widths`.
+    """Check whether the first steps of an arm depend on its width; see `modejax.training.check_widths`.
 
     Args:
         arm: network, layer, optimiser and widths, with one learning rate and at most one number of modes.
         dataset: the data; the first `steps` x `batch_size` training examples are used.
         steps: the number of steps.
-        seeds: networks of each width.
+        seeds: number of networks of each width.
         batch_size: examples in a batch.
 
     Returns:
