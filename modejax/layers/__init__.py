@@ -1,11 +1,11 @@
-"""Parametrisations of a weight map, one frozen dataclass a file.
+"""Parametrisations of a weight map; each is a frozen dataclass in a file of its own.
 
-Read `base` first: it holds the contract, `Family`. `Dense`, `Mode`, `LowRank`, `SVD` and `Spectral` fulfil it;
-`spectral_start` says how the last one starts, `spectral_operator` writes its operator out. `DenseConv`, `LowRankConv`,
-`ModeConv` and `SpectralConv` are convolutions, with their geometry in `convolution`; `Masked` makes the weights of any
-family sparse, `Biased` adds a bias, and `from_kernel` starts a layer from a trained kernel. `registry` makes families
-by name, `check` tests a family of your own. A family knows one map between two layers of units; networks, training
-and data do not belong here.
+Read `base` first: it has the base class `Family`, whose subclasses are `Dense`, `Mode`, `LowRank`, `SVD` and
+`Spectral`; `spectral_start` has the initial distributions of `Spectral`, `spectral_operator` its transfer operator as a
+matrix. `DenseConv`, `LowRankConv`, `ModeConv` and `SpectralConv` are convolutions, with their geometry in
+`convolution`; `Masked` makes the weights of any family sparse, `Biased` adds a bias, and `from_kernel` starts a layer
+from a trained kernel. `registry` makes families by name, `check` tests a custom family. A family describes one map
+between two layers of units, and knows nothing of networks, training and data.
 """
 
 from modejax.layers.base import Family as Family

@@ -1,4 +1,4 @@
-"""What the checks of a family share: their report, inputs, a loss, and how numbers are compared."""
+"""Helpers of the checks of a family: report, inputs, a loss, and the comparison of numbers."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ __all__ = [
 ]
 
 CLOSE = 1e-8
-"""Relative difference up to which two numbers in float64 that should be the same are."""
+"""Relative difference up to which two float64 numbers count as equal."""
 MORE = (3, 4, 2)
 """Padding of inputs, outputs and modes."""
 FEW, MANY = 4, 60
-"""Rows with which a family is applied: it may choose its way by their number."""
+"""Numbers of rows with which a family is applied, since it may choose its method by the number of rows."""
 
 
 quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-"""Compiled without optimisation: the draws of a start take the compiler a fifth of the time, and run once."""
+"""`jax.jit` without optimisation: drawing initial values compiles in a fifth of the time, and runs only once."""
 
 
 class StopError(Exception):
-    """A check that cannot go on; its message is in the list."""
+    """Raised when the checks cannot go on; the message is already in the report."""
 
 
 class Report(NamedTuple):
@@ -58,7 +58,7 @@ class Report(NamedTuple):
         raise StopError
 
     def call(self, what: str, function: Callable[[], Any], hint: str = "") -> Any:
-        """Return the value of a call; an exception becomes a message."""
+        """Return the value of a call; an exception becomes a message in the report."""
         try:
             return function()
         except StopError:
@@ -84,7 +84,7 @@ def inputs(family: Family, kernel: Any, fan_in: int, batch: tuple[int, ...]) -> 
 
 
 def moved(family: Family, params: LayerParams) -> LayerParams:
-    """Return parameters a little off the start, so that biases, too, are not 0."""
+    """Return parameters slightly different from the initial ones, so that also biases are not 0."""
     rng = np.random.default_rng(6)
 
     def move(leaf: Any, moves: bool) -> Any:
@@ -122,7 +122,7 @@ def named(params: LayerParams) -> list[tuple[str, Any]]:
 
 
 def difference(one: Any, other: Any) -> float:
-    """Return the largest difference, in units of the largest of the second where that is above 1."""
+    """Return the largest difference, relative to the largest |entry| of the second argument if that is above 1."""
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if one.size == 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""What the options of a spectral layer allow together."""
+"""Checks of the options of a spectral layer against each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def check_gauge(gauge: str, variant: str, eigenvectors: str, factors: str, *, ow
     """Refuse a gauge that is unknown, or that does not go with what is trained and how phi starts.
 
     Raises:
-        InputError: if it is one of these.
+        InputError: if the gauge is one of these.
     """
     if gauge not in ("plain", "width_free"):
         raise InputError(f"unknown gauge {gauge!r} of a spectral layer; allowed: plain, width_free")
@@ -65,10 +65,10 @@ def distributions_of(
 
 
 def check_penalties(penalties: dict[str, float], trained: tuple[str, ...], variant: str) -> None:
-    """Refuse a penalty that is no number of 0 or more, or that acts on what is not in `trained`.
+    """Refuse a penalty that is not a number of at least 0, or that acts on parameters that are not in `trained`.
 
     Raises:
-        InputError: if there is one.
+        InputError: if there is such a penalty.
     """
     for name, value in penalties.items():
         if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):

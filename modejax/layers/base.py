@@ -1,4 +1,4 @@
-"""The contract of a layer: a family of parametrisations of one weight map, a frozen dataclass of static facts."""
+"""The base class of layers: a family is one parametrisation of a weight map, a frozen dataclass of static facts."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ __all__ = [
 ]
 
 LayerParams = Any
-"""The parameters of one layer: a NamedTuple of arrays, one type a family."""
+"""The parameters of one layer: a NamedTuple of arrays; each family has its own type."""
 
 TakesModes = Literal["none", "optional", "required"]
-"""Whether `init` takes a number of modes: not at all (it is ignored), where one is given, or always."""
+"""Whether `init` takes a number of modes: `none` (it is ignored), `optional`, or `required`."""
 
 
 class Modes(NamedTuple):
     """A weight matrix as a sum of modes: W = xi_out diag(weight) xi_in.
 
-    Whatever scale the family carries is in `weight`, so that the sum over modes is the kernel itself. The kernel of a
-    convolution is taken as the matrix (channels_out, channels_in x window).
+    A scale or prefactor of the family is included in `weight`, so that the sum over modes is exactly the kernel. The
+    kernel of a convolution is taken as the matrix (channels_out, channels_in x window).
     """
 
     xi_out: Float[Array, "fan_out modes"]  # column mu is the output pattern of mode mu
@@ -54,10 +54,10 @@ class Modes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Family(abc.ABC):
-    """One way to parametrise a weight map: static facts only, hashable, equal by value.
+    """One way to parametrise a weight map: a record of static facts, hashable and compared by value.
 
-    A family of your own is a subclass that is a frozen dataclass as well, with `init` and `kernel`; all other
-    methods have defaults. Sizes are ints or `Extent`s. `modejax.layers.check_family` tests the contract.
+    A custom family is a subclass that is also a frozen dataclass and defines `init` and `kernel`; all other methods
+    have defaults. Sizes are ints or `Extent`s. `modejax.layers.check_family` tests a custom family.
 
     Attributes:
         takes_modes: whether `init` takes a number of modes: `"none"`, `"optional"` or `"required"`.
@@ -93,10 +93,10 @@ class Family(abc.ABC):
         return 0
 
     def at_output(self) -> Family:
-        """Return the family for the map that makes a network's outputs; by default itself.
+        """Return the family for the last map of a network, which makes its outputs; by default `self`.
 
-        Networks ask it of their last map. The number of outputs is no width, so that a gauge whose learning rate
-        serves all widths starts that map smaller.
+        Networks call it for their last map. Its number of outputs does not grow with the width, so a gauge in which one
+        learning rate serves all widths needs smaller initial values there.
         """
         return self
 
@@ -108,18 +108,18 @@ class Family(abc.ABC):
 
         Args:
             key: a scalar PRNG key.
-            fan_in: inputs (channels of a convolution).
-            fan_out: outputs, likewise.
+            fan_in: the number of inputs (channels of a convolution).
+            fan_out: the number of outputs, likewise.
             modes: the number of modes, for a family that takes one.
 
         Returns:
-            A NamedTuple of arrays. Entries of the padding are 0; all others depend on the key and their indices only,
-            never on a capacity.
+            A NamedTuple of arrays. Entries of the padding are 0; all other entries depend on the key and their indices
+            only, never on a capacity.
         """
 
     @abc.abstractmethod
     def kernel(self, params: LayerParams) -> Float[Array, "fan_out fan_in ..."]:
-        """Return the dense kernel for which the parameters stand, without the bias.
+        """Return the dense kernel that the parameters represent, without the bias.
 
         Args:
             params: the parameters.
@@ -129,21 +129,21 @@ class Family(abc.ABC):
         """
 
     def apply(self, params: LayerParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
-        """Apply the map to the last axis; by default by the kernel, and plus the bias where there is one.
+        """Apply the map to the last axis; by default multiply by the kernel and add the bias if there is one.
 
         Args:
             params: the parameters.
-            x: any leading axes; (..., *space, channels_in) for a convolution.
+            x: shape (..., fan_in); (..., *space, channels_in) for a convolution.
 
         Returns:
-            The same leading axes, fan_out last; (..., *space, channels_out) for a convolution.
+            Shape (..., fan_out); (..., *space, channels_out) for a convolution.
         """
         return plus_bias(self.apply_kernel(self.kernel(params), x), self.bias(params))
 
     def apply_kernel(
         self, kernel: Float[Array, "fan_out fan_in ..."], x: Float[Array, "... fan_in"]
     ) -> Float[Array, "... fan_out"]:
-        """Apply a given kernel in the place of the family's, without a bias; shapes as in `kernel` and `apply`."""
+        """Apply a given kernel instead of the family's own, without a bias; shapes as in `kernel` and `apply`."""
         if self.space:
             raise InputError(
                 f"{type(self).__name__} is a convolution and does not say how its kernel is applied; "
@@ -156,14 +156,14 @@ class Family(abc.ABC):
         return getattr(params, "bias", None)
 
     def trainable(self, params: LayerParams) -> LayerParams:
-        """Return a tree of bools of the structure of the parameters; by default True on floating leaves.
+        """Return a tree of bools with the structure of the parameters; by default True on floating leaves.
 
         Leaves marked False get neither an update nor optimiser state.
         """
         return jax.tree.map(lambda leaf: bool(jnp.issubdtype(leaf.dtype, jnp.floating)), params)
 
     def penalty(self, params: LayerParams) -> Float[Array, ""]:
-        """Return the penalty, shape (); 0 by default.
+        """Return the penalty, a scalar of shape (); 0 by default.
 
         Its gradient is added to the optimiser's step and multiplied by the learning rate, as decoupled weight decay is;
         it does not pass through the moment estimates.
@@ -172,7 +172,7 @@ class Family(abc.ABC):
         return jnp.zeros(())
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
-        """Count the trained entries, padding not included; by default from the shapes that `init` gives.
+        """Count the trained entries, padding not included; by default from the shapes that `init` returns.
 
         Args:
             fan_in: inputs.
@@ -183,7 +183,7 @@ class Family(abc.ABC):
             The number of trained parameters.
 
         Raises:
-            InputError: if a size is not allowed, or traced.
+            InputError: if a size is not allowed, or is traced.
         """
         n_in, n_out = (as_extent(size).known("num_parameters") for size in (fan_in, fan_out))
         p = None if modes is None else as_extent(modes).known("num_parameters")
@@ -192,25 +192,25 @@ class Family(abc.ABC):
         return sum(jax.tree.leaves(counts))
 
     def modes(self, params: LayerParams) -> Modes | None:
-        """Return the kernel as a sum of modes, or None for a family that is none.
+        """Return the kernel as a sum of modes, or None for a family that is no sum of modes.
 
-        It gives the family its truncation curves and importances.
+        Truncation curves and importances are computed from it.
         """
         del params
         return None
 
     def cut(self, params: LayerParams, keep: Bool[Array, " modes"]) -> LayerParams:
-        """Keep some modes only; those that are cut become padding: their entries are 0, and training leaves them there.
+        """Keep only some modes. The others become padding: their entries are 0 and stay 0 in training.
 
         Args:
             params: the parameters.
-            keep: True on the modes that stay.
+            keep: True for the modes to keep, shape (modes,).
 
         Returns:
             Parameters of the same shapes.
 
         Raises:
-            InputError: if the family is not a sum of modes, or does not say how it is cut.
+            InputError: if the family is not a sum of modes, or does not define `cut`.
         """
         del keep
         if self.modes(params) is None:
@@ -223,10 +223,10 @@ def over_rows(function: Callable[[Array], Array], x: Float[Array, "... n"]) -> F
 
     Args:
         function: of a vector (n,) to a vector (m,).
-        x: shape (n,), (rows, n) or with more leading axes, which are joined for the call.
+        x: shape (n,), (rows, n) or with more leading axes, which are flattened for the call.
 
     Returns:
-        The leading axes of x, then those of the function's value.
+        An array with the leading axes of x, followed by those of the function's value.
 
     Example:
         >>> over_rows(lambda row: row[:2], jnp.ones((4, 5, 3))).shape
@@ -241,8 +241,8 @@ def over_rows(function: Callable[[Array], Array], x: Float[Array, "... n"]) -> F
 def times(matrix: Float[Array, "fan_out fan_in"], x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
     """Multiply the last axis of an array by a matrix.
 
-    On the CPU it is the product of the matrix and one row under vmap, which is quicker there. Elsewhere the rows come
-    first in every product, so that compilers need not transpose between them.
+    On the CPU this is a product of the matrix and one row under vmap, which is faster there. On accelerators the rows
+    are the first axis of every product, so that the compiler needs no transpositions between products.
 
     Args:
         matrix: shape (fan_out, fan_in).
@@ -266,16 +266,16 @@ def through_modes(
     xi_in: Float[Array, "modes fan_in"],
     x: Float[Array, "... fan_in"],
 ) -> Float[Array, "... fan_out"]:
-    """Multiply the last axis of an array by xi_out diag(weight) xi_in, in mode space or by the kernel.
+    """Multiply the last axis of an array by xi_out diag(weight) xi_in, either mode by mode or by building the kernel.
 
     Args:
         xi_out: output patterns as columns, shape (fan_out, modes).
-        weight: one number a mode, shape (modes,); None for 1.
+        weight: one number per mode, shape (modes,); None for 1.
         xi_in: input patterns as rows, shape (modes, fan_in).
         x: shape (..., fan_in), any leading axes.
 
     Returns:
-        Shape (..., fan_out), by the way that `dense_is_cheaper` says for the rows of x.
+        Shape (..., fan_out). `dense_is_cheaper` chooses the method by the number of rows of x.
 
     References:
         The sum of modes: Li and Huang, arXiv 2208.09859.
@@ -294,7 +294,7 @@ def through_modes(
 
 
 def count_rows(x: Array, space: int = 0) -> int:
-    """Return the product of the leading axes of x, before `space` spatial axes and the last one; 1 without any.
+    """Return the product of the leading axes of x, those before `space` spatial axes and the last axis; else 1.
 
     Example:
         >>> count_rows(jnp.ones((4, 5, 3))), count_rows(jnp.ones(3)), count_rows(jnp.ones((4, 8, 8, 3)), 2)
@@ -304,22 +304,22 @@ def count_rows(x: Array, space: int = 0) -> int:
 
 
 def plus_bias(z: Float[Array, "... fan_out"], bias: Float[Array, " fan_out"] | None) -> Float[Array, "... fan_out"]:
-    """Add a bias to the last axis, where there is one."""
+    """Add a bias to the last axis, if there is a bias."""
     return z if bias is None else over_rows(lambda row: row + bias, z)
 
 
 def known_modes(modes: int | Extent | None, family: Family) -> Extent:
-    """Return the number of modes that a family needs as an extent.
+    """Return the number of modes as an extent, for a family that requires one.
 
     Args:
         modes: the number given to `init`.
-        family: the family, for the message.
+        family: the family, for the error message.
 
     Returns:
         The extent.
 
     Raises:
-        InputError: if none is given, or it is not a positive integer.
+        InputError: if `modes` is None, or not a positive integer.
     """
     if modes is None:
         raise InputError(f"{type(family).__name__} needs a number of modes, got None; give init a positive integer")
@@ -329,10 +329,10 @@ def known_modes(modes: int | Extent | None, family: Family) -> Extent:
 def paper_scale(fan_in: Extent, power: float = 1.0) -> Float[Array, ""]:
     """Return the standard deviation (N^power ln N)^(-1/6) of the entries of a mode layer's factors.
 
-    A fan-in of 1 counts as 2, where the logarithm would vanish.
+    A fan-in of 1 counts as 2, since its logarithm would be 0.
 
     Args:
-        fan_in: the extent of the layer's input.
+        fan_in: the number of inputs of the layer, N.
         power: 1 for the form without a prefactor, 0 for the form with 1 / sqrt(fan_in).
 
     Returns:
@@ -351,10 +351,10 @@ def paper_scale(fan_in: Extent, power: float = 1.0) -> Float[Array, ""]:
 
 
 def dense_is_cheaper(fan_in: int, fan_out: int, modes: int, rows: int) -> bool:
-    """Decide whether to build the kernel once for all rows instead of passing each row through the modes.
+    """Decide whether to build the kernel once for all rows or to pass each row through the modes.
 
-    Per call the kernel costs fan_in fan_out (modes + rows) multiplications, mode space
-    (fan_in + fan_out) modes rows; the gradients triple both.
+    Per call, the kernel costs fan_in fan_out (modes + rows) multiplications, and the modes cost (fan_in + fan_out)
+    modes rows; with the gradients both are three times as many.
 
     Args:
         fan_in: the padded number of inputs.
@@ -363,7 +363,7 @@ def dense_is_cheaper(fan_in: int, fan_out: int, modes: int, rows: int) -> bool:
         rows: the number of examples that go through the layer in one call.
 
     Returns:
-        True where the kernel is cheaper, as for 10 outputs and 30 modes.
+        True if the kernel is cheaper, as for 10 outputs and 30 modes.
 
     Example:
         >>> dense_is_cheaper(784, 100, 30, 100), dense_is_cheaper(100, 10, 30, 100)

@@ -1,4 +1,4 @@
-"""A trained bias added to a family that has none."""
+"""A wrapper that adds a trained bias to a family without one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class BiasedParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Biased(Family):
-    """The layer z = W x + b with a trained bias, which starts at 0; its modes are those of the family inside.
+    """The layer z = W x + b with a trained bias, which starts at 0; its modes are those of the wrapped family.
 
     Attributes:
-        family: a family without a bias, for example `layers.Mode()`, or a convolution such as
-            `layers.ModeConv((3, 3))`, whose channels get one number each.
+        family: a family without a bias, for example `layers.Mode()`, or a convolution such as `layers.ModeConv((3,
+            3))`, where each output channel gets one bias.
 
     Example:
         >>> from modejax import layers
@@ -39,55 +39,55 @@ class Biased(Family):
 
     @property
     def takes_modes(self) -> TakesModes:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """That of the family inside."""
+        """The value of the wrapped family."""
         return self.family.takes_modes
 
     @property
     def space(self) -> int:
-        """That of the family inside."""
+        """The value of the wrapped family."""
         return self.family.space
 
     def at_output(self) -> Family:
-        """Return the same around the family inside as it makes a network's outputs."""
+        """Return the wrapper with the wrapped family replaced by its `at_output`."""
         return dataclasses.replace(self, family=self.family.at_output())
 
     def init(
         self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
     ) -> BiasedParams:
-        """Draw the family inside; the bias is 0."""
+        """Draw the parameters of the wrapped family; the bias is 0."""
         return BiasedParams(self.family.init(key, fan_in, fan_out, modes), jnp.zeros(as_extent(fan_out).capacity))
 
     def kernel(self, params: BiasedParams) -> Float[Array, "fan_out fan_in ..."]:
-        """Return the kernel of the family inside."""
+        """Return the kernel of the wrapped family."""
         return self.family.kernel(params.map)
 
     def apply(self, params: BiasedParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
-        """Apply the family inside and add the bias."""
+        """Apply the wrapped family and add the bias."""
         return plus_bias(self.family.apply(params.map, x), params.bias)
 
     def apply_kernel(
         self, kernel: Float[Array, "fan_out fan_in ..."], x: Float[Array, "... fan_in"]
     ) -> Float[Array, "... fan_out"]:
-        """Apply a kernel as the family inside does."""
+        """Apply a kernel as the wrapped family does."""
         return self.family.apply_kernel(kernel, x)
 
     def trainable(self, params: BiasedParams) -> BiasedParams:
-        """Mark what the family inside trains, and the bias."""
+        """Mark the trained parameters of the wrapped family, and the bias."""
         return BiasedParams(self.family.trainable(params.map), True)  # pyright: ignore[reportArgumentType]
 
     def penalty(self, params: BiasedParams) -> Float[Array, ""]:
-        """Return the penalty of the family inside."""
+        """Return the penalty of the wrapped family."""
         return self.family.penalty(params.map)
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
-        """Count the parameters of the family inside and one an output."""
+        """Count the parameters of the wrapped family, and one bias per output."""
         bias = as_extent(fan_out).known("num_parameters")
         return self.family.num_parameters(fan_in, fan_out, modes) + bias
 
     def modes(self, params: BiasedParams) -> Modes | None:
-        """Return the modes of the family inside."""
+        """Return the modes of the wrapped family."""
         return self.family.modes(params.map)
 
     def cut(self, params: BiasedParams, keep: Bool[Array, " modes"]) -> BiasedParams:
-        """Cut the family inside; the bias stays."""
+        """Cut the wrapped family; the bias stays."""
         return BiasedParams(self.family.cut(params.map, keep), params.bias)

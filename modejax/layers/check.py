@@ -1,4 +1,4 @@
-"""Test a family of layers against the contract of `base`, and say in words what is wrong."""
+"""Test a family of layers against the requirements of `base`, and report failures as sentences."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ __all__ = ["check_family"]
 
 
 def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int = 3) -> list[str]:
-    """Test the contract of a family on small sizes, in float64.
+    """Test whether a family meets the requirements of `Family`, on small sizes and in float64.
 
     The record is hashable and equal by value; `init` gives padding of exactly 0 and entries that do not depend on a
     capacity; `apply`, `kernel`, `bias` and `modes` agree, for one example, few and many; `cut` keeps the modes marked;
-    `trainable` has the structure of the parameters; gradients are those of finite differences, and 0 on padding;
-    different seeds start differently.
+    `trainable` has the structure of the parameters; gradients agree with finite differences, and are 0 on padding;
+    different seeds give different initial values.
 
     Args:
         family: the family, an instance.
@@ -48,7 +48,7 @@ def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int =
         modes: the number of modes, for a family that takes one.
 
     Returns:
-        What is wrong, one sentence each; empty for a sound family.
+        One sentence for each failure; empty if the family meets all requirements.
 
     Example:
         >>> from modejax import layers
@@ -68,7 +68,7 @@ def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int =
         except StopError:
             return report.messages
         report.attempt(_padding, family, params, (fan_in, fan_out, count))
-        # A residual path shows only where inputs are as many as outputs.
+        # A residual path in a family shows only if there are as many inputs as outputs.
         for n_out in (fan_out, fan_in):
             report.attempt(_application, family, fan_in, n_out, count)
         report.attempt(_sum_of_modes, family, params)
@@ -78,7 +78,7 @@ def check_family(family: Any, *, fan_in: int = 6, fan_out: int = 5, modes: int =
 
 
 def _record(report: Report, family: Any) -> None:
-    """Check the record itself; later checks need it sound."""
+    """Check the record itself, on which all later checks rely."""
     if isinstance(family, type):
         report.say(f"{family.__name__} is a class; give an instance of it, such as {family.__name__}()")
         return
@@ -115,7 +115,7 @@ def _is_cached(value: Any) -> bool:
 
 
 def _start(report: Report, family: Family, fan_in: int, fan_out: int, modes: int | None) -> LayerParams:
-    """Return initial parameters after checks of what `init`, `trainable` and `kernel` give."""
+    """Return initial parameters, after checks of the results of `init`, `trainable` and `kernel`."""
 
     def begin(key: Any) -> LayerParams:
         params = report.call("init", lambda: family.init(key, fan_in, fan_out, modes))
@@ -155,7 +155,7 @@ def _start(report: Report, family: Family, fan_in: int, fan_out: int, modes: int
 
 
 def _padding(report: Report, family: Family, params: LayerParams, sizes: tuple[int, int, int | None]) -> None:
-    """Compare the start among padding, with traced sizes, with the start alone."""
+    """Compare the initial parameters at padded, traced sizes with those at the plain sizes."""
     known = [size for size in sizes if size is not None]
 
     def start(key: Any, *active: Any) -> LayerParams:
@@ -195,7 +195,7 @@ def _padding(report: Report, family: Family, params: LayerParams, sizes: tuple[i
 def _padded_application(
     report: Report, family: Family, params: LayerParams, padded: LayerParams, sizes: tuple[int, int, int | None]
 ) -> None:
-    """Compare outputs and gradients of a sound padded start with those of the start alone."""
+    """Compare outputs and gradients of padded initial parameters with those without padding."""
 
     @quick
     def both(params: LayerParams, padded: LayerParams) -> tuple[Any, Any, list[Any]]:
@@ -219,7 +219,7 @@ def _padded_application(
 
 
 def _application(report: Report, family: Family, fan_in: int, fan_out: int, modes: int | None) -> None:
-    """Compare `apply` with kernel and bias for any leading axes, and members of a batch with networks alone."""
+    """Compare `apply` with kernel and bias for several shapes of leading axes, and under vmap over members."""
     batches = ((), (FEW,), (MANY,), (2, 3))
 
     def one(params: LayerParams, batch: tuple[int, ...]) -> tuple[Any, Any]:
@@ -260,7 +260,7 @@ def _application(report: Report, family: Family, fan_in: int, fan_out: int, mode
 
 
 def _sum_of_modes(report: Report, family: Family, params: LayerParams) -> None:
-    """Compare the modes with the kernel, all of them and some."""
+    """Compare the sum of modes with the kernel, for all modes and after `cut`."""
 
     def matrix(params: LayerParams) -> Any:
         kernel = family.kernel(params)
@@ -332,7 +332,7 @@ def _gradients(report: Report, family: Family, params: LayerParams, fan_in: int)
 
 
 def _number(report: Report, family: Family, params: LayerParams, sizes: tuple[int, int, int | None]) -> None:
-    """Check that the count is not above what is trained."""
+    """Check that `num_parameters` is not larger than the number of trained entries."""
     count = report.call("num_parameters", lambda: family.num_parameters(*sizes))
     most = sum(leaf.size for _, leaf in moving(family, params))
     if not isinstance(count, int) or not 0 < count <= most:

@@ -1,7 +1,7 @@
 """The geometry of a convolution, and the convolution itself, shared by its parametrisations.
 
 Channels come last: examples have the shape (..., *space, channels). A kernel has the shape (channels_out, channels_in,
-*window). By convolution the cross-correlation of deep learning is meant.
+*window). "Convolution" means the cross-correlation of deep learning.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ __all__ = [
 ]
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
-"""`SAME` keeps the size (at stride 1; of the input with its zeros between, where it is dilated), `VALID` adds nothing,
-pairs add (before, behind) along each dimension."""
+"""`SAME` keeps the size (at stride 1; for a dilated input, the size with the inserted zeros), `VALID` adds no padding,
+pairs (before, after) give the padding along each dimension."""
 
 
 class Geometry(NamedTuple):
-    """Where the window of a convolution goes; one entry a dimension of space."""
+    """The geometry of a convolution; one entry for each spatial dimension."""
 
     window: tuple[int, ...]
     strides: tuple[int, ...]
@@ -57,13 +57,13 @@ class Geometry(NamedTuple):
 class ConvFamily(Family):
     """A family of convolutions: `fan_in` and `fan_out` are channels, and x has the shape (..., *space, channels_in).
 
-    Subclasses have `init` and `kernel`; sizes given as one number are written out for each dimension.
+    Subclasses define `init` and `kernel`; a size given as one number is used for each spatial dimension.
 
     Attributes:
-        window: the size of the kernel along each dimension of space, for example (3, 3).
-        strides: steps of the window, one number or one a dimension.
-        padding: `SAME` keeps the size (at stride 1), `VALID` adds nothing around, pairs add (before, behind), one pair
-            a dimension.
+        window: the size of the kernel along each spatial dimension, for example (3, 3).
+        strides: steps of the window, one number or one for each dimension.
+        padding: `SAME` keeps the size (at stride 1), `VALID` adds no padding, pairs (before, after) give the padding,
+            one pair for each dimension.
         kernel_dilation: steps between the places of the window.
         input_dilation: steps between the entries of the input, zeros between them.
 
@@ -79,19 +79,19 @@ class ConvFamily(Family):
     input_dilation: int | Sequence[int] = 1
 
     def __post_init__(self) -> None:
-        """Check the geometry and write it out, so that equal ones are equal."""
+        """Check the geometry and bring it to one form, so that families with the same geometry compare equal."""
         found = geometry(self.window, self.strides, self.padding, self.kernel_dilation, self.input_dilation)
         for name, value in found._asdict().items():
             object.__setattr__(self, name, value)
 
     @property
     def where(self) -> Geometry:
-        """Where the window goes."""
+        """The geometry: window, strides, padding and dilations."""
         return Geometry(self.window, self.strides, self.padding, self.kernel_dilation, self.input_dilation)  # pyright: ignore
 
     @property
     def places(self) -> int:
-        """The number of places of the window."""
+        """The number of entries of the window."""
         return math.prod(self.window)
 
     @property
@@ -113,7 +113,7 @@ def geometry(
     kernel_dilation: int | Sequence[int] = 1,
     input_dilation: int | Sequence[int] = 1,
 ) -> Geometry:
-    """Check the sizes of a convolution and write single numbers out for each dimension.
+    """Check the sizes of a convolution and repeat single numbers for each dimension.
 
     Args:
         window: the size of the kernel along each dimension of space, for example (3, 3).
@@ -126,7 +126,7 @@ def geometry(
         The geometry.
 
     Raises:
-        InputError: if one of them is not allowed.
+        InputError: if one of the arguments is not allowed.
 
     Example:
         >>> geometry((3, 3), strides=2).strides
@@ -155,12 +155,12 @@ def geometry(
 def convolve(
     where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
 ) -> Float[Array, "... channels_out"]:
-    """Convolve examples with a kernel, by the way that is quicker on the backend.
+    """Convolve examples with a kernel, by the method that is fastest on the backend.
 
-    On the CPU the convolution of XLA is slow inside a compiled loop, and slower still under vmap over kernels, where it
-    becomes a grouped one: there a product of matrices does it, over all patches or over all places, whichever lays out
-    fewer numbers, as the time goes with them. Patches do not depend on the kernel, so that networks that share x share
-    them, too. Elsewhere the convolution of XLA is taken.
+    On the CPU the convolution of XLA is slow inside a compiled loop, and even slower under vmap over kernels, where it
+    becomes a grouped convolution. There it is replaced by a matrix product, over all patches (`by_patches`) or over all
+    positions (`by_places`), whichever stores fewer intermediate numbers, which determine the time. Patches do not
+    depend on the kernel, so networks that share x share the patches. On other backends XLA's convolution is used.
 
     Args:
         where: the geometry.
@@ -168,7 +168,7 @@ def convolve(
         x: shape (..., *space, channels_in), any leading axes.
 
     Returns:
-        Shape (..., *space', channels_out), the space that of `places`.
+        Shape (..., *space', channels_out), where space' is the result of `places`.
 
     Example:
         >>> convolve(geometry((3, 3), strides=2), jnp.ones((4, 2, 3, 3)), jnp.ones((5, 8, 8, 2))).shape
@@ -194,9 +194,9 @@ def by_patches(
 def by_places(
     where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
 ) -> Float[Array, "... channels_out"]:
-    """Convolve by one product of all places with the kernel, whose parts are then shifted and added.
+    """Convolve by one product of all positions with the kernel; results of the window entries are shifted and added.
 
-    It lays out channels_out numbers a place and entry of the window where patches have channels_in; arguments as in
+    It stores channels_out numbers for each position and window entry, where patches store channels_in; arguments as in
     `convolve`.
     """
     x, windows = _laid_out(where, x)
@@ -210,7 +210,7 @@ def by_places(
 def _laid_out(
     where: Geometry, x: Float[Array, "... channels"]
 ) -> tuple[Float[Array, "... channels"], list[Callable[[Array], Array]]]:
-    """Return x with its padding, and for each entry of the window what it sees of such an array."""
+    """Return the padded x, and for each window entry a function that slices such an array to the positions it reads."""
     space = len(where.window)
     batch, sizes = x.shape[: x.ndim - 1 - space], x.shape[x.ndim - 1 - space : -1]
     out = places(where, sizes)
@@ -235,7 +235,7 @@ def _laid_out(
 def by_lax(
     where: Geometry, kernel: Float[Array, "channels_out channels_in ..."], x: Float[Array, "... channels_in"]
 ) -> Float[Array, "... channels_out"]:
-    """Convolve by the convolution of XLA; arguments as in `convolve`."""
+    """Convolve with XLA's convolution; arguments as in `convolve`."""
     space = len(where.window)
     batch, sizes = x.shape[: x.ndim - 1 - space], x.shape[x.ndim - 1 - space : -1]
     inside = tuple(range(1, space + 1))
@@ -253,7 +253,7 @@ def by_lax(
 
 
 def places(where: Geometry, space: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of the output's space for an input's.
+    """Return the spatial shape of the output for the spatial shape of an input.
 
     Example:
         >>> places(geometry((3, 3), strides=2), (28, 28))
@@ -274,16 +274,16 @@ def places(where: Geometry, space: Sequence[int]) -> tuple[int, ...]:
 def kernel_is_cheaper(
     where: Geometry, filters: Sequence[int], channels_out: int, x: Float[Array, "... channels_in"]
 ) -> bool:
-    """Decide whether to build the kernel of a sum of modes instead of convolving with the filters of the modes.
+    """Decide whether to build the kernel of a sum of modes or to convolve with the filters of the modes.
 
     Args:
         where: the geometry.
         filters: the shape of the filters, (modes, channels_in, *window).
         channels_out: the padded number of output channels.
-        x: what is convolved.
+        x: the input of the convolution.
 
     Returns:
-        True where the kernel is cheaper (see `layers.dense_is_cheaper`).
+        True if the kernel is cheaper (see `layers.dense_is_cheaper`).
     """
     space = len(where.window)
     rows = count_rows(x, space) * math.prod(places(where, x.shape[x.ndim - 1 - space : -1]))
@@ -293,13 +293,13 @@ def kernel_is_cheaper(
 def draw_filters(
     key: PRNGKeyArray, rows: Extent, channels: Extent, window: Sequence[int]
 ) -> Float[Array, "rows channels ..."]:
-    """Draw standard normal filters, padding 0: a matrix (rows, channels) for each place of the window.
+    """Draw standard normal filters with padding 0: a matrix (rows, channels) for each window entry.
 
     Args:
         key: a scalar threefry key.
         rows: the extent of the first axis.
         channels: the extent of the second axis.
-        window: sizes of the axes behind.
+        window: sizes of the axes after these two.
 
     Returns:
         Shape (rows.capacity, channels.capacity, *window); an entry depends on the key and its indices only.
@@ -309,7 +309,7 @@ def draw_filters(
 
 
 def _around(where: Geometry, space: Sequence[int]) -> list[tuple[int, int]]:
-    """Return what the padding adds before and behind each dimension of space, in entries."""
+    """Return the number of entries that the padding adds before and after each spatial dimension."""
     if not isinstance(where.padding, str):
         return list(where.padding)
     wide = [(n - 1) * step + 1 for n, step in zip(space, where.input_dilation, strict=True)]
@@ -318,7 +318,7 @@ def _around(where: Geometry, space: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _padded(where: Geometry, space: Sequence[int]) -> list[int]:
-    """Return the sizes of a space with its padding."""
+    """Return the spatial sizes with padding."""
     around = _around(where, space)
     return [
         (n - 1) * step + 1 + before + behind

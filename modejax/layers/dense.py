@@ -22,7 +22,7 @@ class DenseParams(NamedTuple):
 
     weight: Float[Array, "fan_out fan_in"]
     bias: Float[Array, " fan_out"] | None  # None without biases
-    scale: Float[Array, ""] | None  # frozen prefactor of the paper's form and of the width-free gauge; None for He's
+    scale: Float[Array, ""] | None  # frozen prefactor of the start `paper` and of the gauge `width_free`; else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,20 +31,20 @@ class Dense(Family):
 
     Attributes:
         use_bias: whether there is a bias, which starts at 0.
-        start: `"he"`: W_ij ~ Normal(0, 2 / fan_in) (He et al., arXiv 1502.01852); `"paper"`: W = w / sqrt(fan_in)
-            with w_ij ~ Normal(0, 1) trained, as in the dense networks that the mode-decomposition paper
-            (arXiv 2208.09859) compares with. Both give an ordinary dense layer; under Adam the second moves
-            its weights 1 / sqrt(fan_in) times as far per step. `"mode"`: the very W from which a mode layer with
-            `start_modes` modes and the same key starts, as a control for what its start alone does. `"glorot"`: W_ij
-            uniform up to sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, AISTATS 2010), which Keras takes by default.
-        start_modes: the number of modes of the start `"mode"`.
-        gauge: `"plain"`: W as the start says. `"width_free"`: W = w / fan_in with w trained, which starts from He's W,
-            and from an entry of Normal(0, 2) / fan_in in the map to the outputs. A step of Adam then changes
-            W x by an amount that does not depend on the width, and one learning rate serves all widths.
+        start: `"he"`: W_ij ~ Normal(0, 2 / fan_in) (He et al., arXiv 1502.01852); `"paper"`: W = w / sqrt(fan_in) with
+            w_ij ~ Normal(0, 1) trained, as in the dense baselines of the mode-decomposition paper (arXiv 2208.09859).
+            Both give an ordinary dense layer; under Adam the second moves its weights 1 / sqrt(fan_in) times as far per
+            step. `"mode"`: the initial W of a mode layer with `start_modes` modes and the same key, as a control that
+            isolates the effect of the mode layer's initial values. `"glorot"`: W_ij uniform up to sqrt(6 / (fan_in +
+            fan_out)) (Glorot and Bengio, AISTATS 2010), the default of Keras.
+        start_modes: the number of modes for the start `"mode"`.
+        gauge: `"plain"`: W as described under `start`. `"width_free"`: W = w / fan_in with w trained; the initial W is
+            He's, and in the map to the outputs W_ij ~ Normal(0, 2) / fan_in. A step of Adam then changes W x by an
+            amount that does not depend on the width, and one learning rate serves all widths.
         to_outputs: whether the map makes the outputs of a network, for the gauge `"width_free"`; networks set it.
 
     Raises:
-        InputError: if `start` or `gauge` is not one of the names above, or an option does not go with the others.
+        InputError: if `start` or `gauge` is not one of the names above, or options are not allowed together.
 
     References:
         The width-free gauge: the maximal-update parametrisation for Adam, Yang and Hu, arXiv 2011.14522, and Yang et
@@ -109,18 +109,18 @@ class Dense(Family):
         return params.weight if params.scale is None else params.scale * params.weight
 
     def apply(self, params: DenseParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
-        """Multiply by the weights; a prefactor multiplies the outputs, which are fewer."""
+        """Multiply by the weights; a prefactor multiplies the outputs, which are fewer numbers."""
         z = times(params.weight, x)
         return plus_bias(z if params.scale is None else params.scale * z, params.bias)
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
-        """Count the trained entries by their formula, which is quicker than by the shapes."""
+        """Count the trained entries by a formula, which is faster than from the shapes."""
         del modes
         n_in, n_out = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out))
         return n_out * (n_in + self.use_bias)
 
     def trainable(self, params: DenseParams) -> DenseParams:
-        """Mark all but the scale."""
+        """Mark all leaves but the scale."""
         return DenseParams(
             True,  # pyright: ignore[reportArgumentType]
             None if params.bias is None else True,  # pyright: ignore[reportArgumentType]

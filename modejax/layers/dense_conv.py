@@ -23,7 +23,7 @@ class DenseConvParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class DenseConv(ConvFamily):
-    """The ordinary convolution, started as He has it: weights ~ Normal(0, 2 / (channels_in x window)).
+    """The ordinary convolution with He's initial values: weights ~ Normal(0, 2 / (channels_in x window)).
 
     Attributes:
         window: see `layers.ConvFamily`.

@@ -1,15 +1,15 @@
 """Start a layer from a trained kernel: the best sum of P modes by its singular value decomposition.
 
 W = U diag(s) V with s in falling order; the first P terms are the matrix of rank P that is closest to W in the
-Frobenius norm (Eckart and Young 1936). A convolution's kernel is taken as the matrix (channels_out, channels_in x
-window).
+Frobenius norm (Eckart and Young 1936). The kernel of a convolution is reshaped to the matrix (channels_out, channels_in
+x window).
 
-The gauge: how a term of size s is split between its factors does not change the function, but moves under training.
+The gauge: how a term of size s is split between its factors does not change the function, but changes its training.
 Here all entries of the factors of one mode have the same root mean square, as in the layer's own start, where all
 entries come from one distribution: in three factors xi_out = r sqrt(n_out) U_mu, sigma = r, xi_in = r sqrt(n_in) V_mu
-with r = (s_mu / sqrt(n_in n_out))^(1/3); in two factors with the power 1/2 and no sigma. An optimiser
-with one step size for every entry, as Adam, then changes all factors by the same share. Every order of the modes
-(importance, |sigma|, size) is that of s in this gauge.
+with r = (s_mu / sqrt(n_in n_out))^(1/3); in two factors with the power 1/2 and no sigma. An optimiser with one step
+size for every entry, such as Adam, then changes all factors by the same relative amount. In this gauge every ranking of
+the modes (importance, |sigma|, size) is the ranking by s.
 
 Decompositions are made on the host in float64, whatever the type of the kernel; factors have the kernel's type.
 """
@@ -45,7 +45,7 @@ class SingularModes(NamedTuple):
     """The singular value decomposition of a kernel, in float64 on the host."""
 
     u: Float[np.ndarray, "fan_out full"]
-    s: Float[np.ndarray, " full"]  # falling
+    s: Float[np.ndarray, " full"]  # in decreasing order
     v: Float[np.ndarray, "full fan_in"]  # fan_in is channels_in x window for a convolution
     shape: tuple[int, ...]  # of the kernel, (fan_out, fan_in, *window)
     dtype: Any  # of the kernel
@@ -57,7 +57,7 @@ class SingularModes(NamedTuple):
         return float(np.sum(self.s[:modes] ** 2)) / total if total else 1.0
 
     def count(self, modes: int | None = None, energy: float | None = None) -> int:
-        """Return the number of modes to keep: `modes`, the least that keep a share `energy`, or the rank.
+        """Return the number of modes to keep: `modes`, or the least number that keeps the share `energy`, or the rank.
 
         Raises:
             InputError: if both are given, `modes` is not from 1 to the rank, or `energy` not in (0, 1].
@@ -107,7 +107,8 @@ def singular_modes(kernel: Any) -> SingularModes:
 
     Returns:
         The decomposition. The rank counts the singular values above s[0] max(fan_out, fan_in) eps, where eps is that of
-        the kernel's type or of float32, whichever is smaller, and has all but 1e-10 of sum s^2 at least.
+        the kernel's type or of float32, whichever is smaller; the modes up to the rank hold all but 1e-10 of sum s^2 at
+        least.
 
     Raises:
         InputError: see `check_kernel`.
@@ -120,7 +121,7 @@ def singular_modes(kernel: Any) -> SingularModes:
     wide = check_kernel(kernel)
     dtype = np.asarray(kernel).dtype
     u, s, v = np.linalg.svd(wide.reshape(len(wide), -1), full_matrices=False)
-    # The entries are taken as given: a coarse type does not make small singular values rounding.
+    # The entries are taken as exact: small singular values of a kernel in a coarse type are not rounding errors.
     eps = min(float(jnp.finfo(dtype).eps), float(np.finfo(np.float32).eps))
     above = int(np.sum(s > s[0] * max(len(u), v.shape[1]) * eps))
     rank = max(above, _least(s, 1 - 1e-10)) if s[0] > 0 else 0
@@ -135,7 +136,8 @@ def mode_from_modes(found: SingularModes, modes: int | None = None) -> ModeParam
         modes: the number of modes P kept; None for the rank.
 
     Returns:
-        The parameters of `layers.Mode` in the plain gauge, or of `layers.ModeConv`, balanced as the module's text says.
+        The parameters of `layers.Mode` in the plain gauge, or of `layers.ModeConv`, balanced as described in the
+        docstring of the module.
 
     Raises:
         InputError: if `modes` is above the rank.
@@ -180,7 +182,7 @@ def spectral_from_kernel(
     lambda_out: float | np.ndarray | None = None,
     bias: Any = None,
 ) -> SpectralParams:
-    """Make the parameters of a spectral layer that stands for a kernel exactly.
+    """Make the parameters of a spectral layer whose kernel is exactly the given one.
 
     phi_ij = W_ij / (lambda_in_j - lambda_out_i).
 
@@ -188,8 +190,10 @@ def spectral_from_kernel(
         kernel: W, shape (fan_out, fan_in).
         variant: a name of `SPECTRAL_VARIANTS`. The factored variants take phi = r q by a QR decomposition of its
             transpose (r lower triangular, q with orthonormal rows), or phi = u diag(s) v by singular values.
-        lambda_in: numbers for each input, or one for all; by default 1, and 0 where the variant fixes the set.
-        lambda_out: numbers for each output, or one for all; by default 0, and -1 where lambda_in is fixed.
+        lambda_in: eigenvalues of the inputs, shape (fan_in,), or one for all; by default 1, and 0 if the variant fixes
+            this set.
+        lambda_out: eigenvalues of the outputs, shape (fan_out,), or one for all; by default 0, and -1 if lambda_in is
+            fixed.
         bias: shape (fan_out,), or None for a layer without biases.
 
     Returns:
@@ -232,12 +236,12 @@ def spectral_from_kernel(
 def spectral_conv_from_kernel(
     kernel: Any, *, lambda_in: float | np.ndarray = 1.0, lambda_out: float | np.ndarray = 0.0, bias: Any = None
 ) -> SpectralConvParams:
-    """Make the parameters of a spectral convolution that stands for a kernel exactly.
+    """Make the parameters of a spectral convolution whose kernel is exactly the given one.
 
     Args:
         kernel: shape (channels_out, channels_in, *window).
-        lambda_in: numbers for each input channel, or one for all.
-        lambda_out: numbers for each output channel, or one for all.
+        lambda_in: eigenvalues of the input channels, shape (channels_in,), or one for all.
+        lambda_out: eigenvalues of the output channels, shape (channels_out,), or one for all.
         bias: shape (channels_out,), or None.
 
     Returns:
@@ -254,13 +258,13 @@ def spectral_conv_from_kernel(
 
 
 def _least(s: np.ndarray, share: float) -> int:
-    """Return the least number of falling singular values with this share of sum s^2."""
+    """Return the least number of leading singular values that hold this share of sum s^2."""
     total = max(float(np.sum(s**2)), np.finfo(float).tiny)
     return min(int(np.searchsorted(np.cumsum(s**2) / total, share)) + 1, len(s))
 
 
 def _balanced(found: SingularModes, count: int, factors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return xi_out, xi_in and the common root mean square of their entries, one a mode."""
+    """Return xi_out, xi_in and, for each mode, the common root mean square of their entries."""
     n_out, n_in = len(found.u), found.v.shape[1]
     root = (found.s[:count] / np.sqrt(n_in * n_out)) ** (1 / factors)
     return found.u[:, :count] * root * n_out**0.5, found.v[:count] * root[:, None] * n_in**0.5, root

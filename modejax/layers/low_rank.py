@@ -36,10 +36,10 @@ class LowRank(Family):
     """The two-factor layer z = xi_out (xi_in x).
 
     Attributes:
-        start: standard deviation of both factors. `"he"`: (2 / (N P))^(1/4), N the fan-in, P the number of modes, which
-            gives W He's variance 2 / N; `"released"`: (N ln N)^(-1/6), kept unchanged from the three-factor layer by
-            the mode-decomposition paper's code, which gives the variance P (N ln N)^(-2/3): 130 / N at N = 784,
-            P = 50, a start that handicaps this family.
+        start: standard deviation of both factors. `"he"`: (2 / (N P))^(1/4) with N the fan-in and P the number of
+            modes, so that W has He's variance 2 / N; `"released"`: (N ln N)^(-1/6), kept unchanged from the
+            three-factor layer by the mode-decomposition paper's code, which gives the variance P (N ln N)^(-2/3): 130 /
+            N at N = 784, P = 50, a start that handicaps this family.
 
     Raises:
         InputError: if `start` is not allowed.
@@ -80,11 +80,11 @@ class LowRank(Family):
         return params.xi_out @ params.xi_in
 
     def apply(self, params: LowRankParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
-        """Pass x through both factors, or build the kernel where `dense_is_cheaper` for the rows of x."""
+        """Multiply by both factors, or by the kernel if `dense_is_cheaper` for the number of rows of x."""
         return through_modes(params.xi_out, None, params.xi_in, x)
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
-        """Count the trained entries by their formula, which is quicker than by the shapes."""
+        """Count the trained entries by a formula, which is faster than from the shapes."""
         extents = as_extent(fan_in), as_extent(fan_out), known_modes(modes, self)
         n_in, n_out, p = (extent.known("num_parameters") for extent in extents)
         return p * (n_in + n_out)

@@ -18,10 +18,10 @@ __all__ = ["LowRankConv", "LowRankConvParams"]
 
 
 class LowRankConvParams(NamedTuple):
-    """Parameters of a two-factor convolution: K = xi_out xi_in at every place of the window."""
+    """Parameters of a two-factor convolution: K = xi_out xi_in for every window entry."""
 
     xi_out: Float[Array, "channels_out modes"]
-    xi_in: Float[Array, "modes channels_in ..."]  # one filter a mode, over all input channels
+    xi_in: Float[Array, "modes channels_in ..."]  # one filter per mode, over all input channels
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
@@ -29,7 +29,7 @@ class LowRankConvParams(NamedTuple):
 class LowRankConv(ConvFamily):
     """The convolution whose kernel is a product of two factors, K_oi(w) = sum_mu xi_out_o,mu xi_in_mu,i(w).
 
-    Computed as `layers.ModeConv` is. Its modes are those of the kernel as a matrix.
+    It is computed as `layers.ModeConv` is. Its modes are those of the kernel reshaped to a matrix.
 
     Attributes:
         window: see `layers.ConvFamily`.
@@ -74,17 +74,17 @@ class LowRankConv(ConvFamily):
         )
 
     def kernel(self, params: LowRankConvParams) -> Float[Array, "channels_out channels_in ..."]:
-        """Return the product of both factors at every place of the window."""
+        """Return the product of both factors for every window entry."""
         return jnp.tensordot(params.xi_out, params.xi_in, axes=1)
 
     def apply(self, params: LowRankConvParams, x: Float[Array, "... channels_in"]) -> Float[Array, "... channels_out"]:
-        """Convolve in mode space, or with the kernel where that is cheaper."""
+        """Convolve with the filters of the modes, or with the kernel if that is cheaper."""
         if kernel_is_cheaper(self.where, params.xi_in.shape, len(params.xi_out), x):
             return convolve(self.where, self.kernel(params), x)
         return times(params.xi_out, convolve(self.where, params.xi_in, x))
 
     def modes(self, params: LowRankConvParams) -> Modes:
-        """Return the factors with weights 1, filters written out as rows."""
+        """Return the factors with weights 1; filters are flattened to rows."""
         weight = params.active.astype(params.xi_in.dtype)
         return Modes(params.xi_out, weight, params.xi_in.reshape(len(params.xi_in), -1), params.active)
 

@@ -1,4 +1,4 @@
-"""Sparse weights: a mask over the kernel of any layer, by a percentile of the weights' sizes or by chance."""
+"""Sparse weights: a mask over the kernel of any layer, by a percentile of |W| or at random."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ MaskName = Literal["dynamic", "frozen", "random", "static", "straight_through"]
 class MaskedParams(NamedTuple):
     """Parameters of a masked layer."""
 
-    layer: LayerParams  # of the layer that is masked
+    layer: LayerParams  # parameters of the wrapped layer
     weights: Int[Array, ""]  # frozen; the number of weights, without padding
-    kept: Bool[Array, "fan_out fan_in ..."] | None  # frozen; False on masked weights; None where the mask moves
+    kept: Bool[Array, "fan_out fan_in ..."] | None  # frozen; False on masked weights; None if the mask changes
     first: Float[Array, "fan_out fan_in ..."] | None  # frozen initial kernel of the mask `frozen`, None for all others
 
 
 def order_statistic(sizes: Float[Array, ...], position: Int[Array, ""]) -> Float[Array, ""]:
-    """Return the entry at a position of the sorted array, by bisection on the bits of floating-point numbers.
+    """Return the entry at a position of the sorted array, by bisection on the bits of the floating-point numbers.
 
-    The bits of numbers from 0 on have the order of the numbers, so 31 (float64: 63) counts of the entries up to a trial
-    value find the exact entry. A count reads the array once where a sort moves it many times: for the 392,000 weights
-    of a 784-500 map on one CPU core it took 9 ms against 146 ms, both on a machine that did other work besides.
+    The bits of non-negative numbers, read as integers, have the order of the numbers. So 31 (float64: 63) counts of the
+    entries up to a trial value find the exact entry. A count reads the array once, while a sort moves it many times:
+    for the 392,000 weights of a 784-500 map on one CPU core it took 9 ms, and a sort 146 ms, both on a machine with
+    other load.
 
     Args:
-        sizes: numbers from 0 on, any shape.
-        position: from 0 to one less than the number of entries, shape ().
+        sizes: non-negative numbers, any shape.
+        position: index into the sorted entries, from 0, shape ().
 
     Returns:
         The entry, shape ().
@@ -53,7 +54,7 @@ def order_statistic(sizes: Float[Array, ...], position: Int[Array, ""]) -> Float
     bits = lax.bitcast_convert_type(sizes, whole)
 
     def halve(step: Int[Array, ""], low: Int[Array, ""]) -> Int[Array, ""]:
-        # `low` is the largest number, built bit by bit from the top, below which `position` entries or fewer lie.
+        # `low`, built bit by bit from the top, is the largest number with at most `position` entries below it.
         trial = low | (jnp.ones((), whole) << (8 * sizes.dtype.itemsize - 2 - step).astype(whole))
         below = jnp.sum(bits < trial, dtype=jnp.int32)
         return jnp.where(below <= position, trial, low)
@@ -65,16 +66,16 @@ def order_statistic(sizes: Float[Array, ...], position: Int[Array, ""]) -> Float
 def keep_largest(
     sizes: Float[Array, "fan_out fan_in ..."], weights: int | Int[Array, ""], sparsity: float | Float[Array, ""]
 ) -> Bool[Array, "fan_out fan_in ..."]:
-    """Say which weights lie above a percentile of all weights of a map.
+    """Return which weights lie above a percentile of all weights of a map.
 
     Args:
-        sizes: the sizes of the weights; 0 on padding. Of weights of one size all are kept or none.
-        weights: their number without padding.
+        sizes: the absolute values of the weights; 0 on padding. Weights of equal size are all kept or all dropped.
+        weights: the number of weights, without padding.
         sparsity: the percentile, from 0 to below 100; 0 keeps everything.
 
     Returns:
-        True for a size above the percentile. That is the entry number floor(sparsity / 100 (weights - 1)) of the sorted
-        sizes: a value interpolated between it and the next one parts the weights in the same way.
+        True for a size above the percentile. The percentile is the entry number floor(sparsity / 100 (weights - 1)) of
+        the sorted sizes; a value interpolated between this entry and the next one would give the same mask.
 
     References:
         The percentile of |W| in each map: code released with Chicchi et al., arXiv 2106.09021.
@@ -83,21 +84,21 @@ def keep_largest(
         >>> keep_largest(jnp.array([[3.0, 1.0], [2.0, 4.0]]), 4, 50.0).tolist()
         [[True, False], [False, True]]
     """
-    if sizes.dtype.itemsize < 4:  # bfloat16 could not even count the weights
+    if sizes.dtype.itemsize < 4:  # bfloat16 cannot represent the number of weights
         sizes = sizes.astype(jnp.float32)
     sparsity = jnp.asarray(sparsity).astype(sizes.dtype)
     weights = jnp.asarray(weights).astype(jnp.int32)
     within = jnp.floor(sparsity / 100 * (weights - 1).astype(sizes.dtype)).astype(jnp.int32)
-    # Zeros of the padding come first in the order.
+    # The zeros of the padding come first in the sorted order.
     threshold = order_statistic(sizes, sizes.size - weights + within)
     return (sizes > threshold) | (sparsity <= 0)
 
 
 def check_sparsity(sparsity: Any) -> None:
-    """Refuse a sparsity that is known and not a percentage from 0 to below 100.
+    """Refuse a sparsity that is not a percentage from 0 to below 100; a traced one is not checked.
 
     Raises:
-        InputError: if it is.
+        InputError: if the sparsity is not allowed.
     """
     known = not isinstance(sparsity, jax.Array)
     if known and (isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0 <= sparsity < 100):
@@ -106,26 +107,26 @@ def check_sparsity(sparsity: Any) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Masked(Family):
-    """A family with a share of its weights set to 0, or kept from moving.
+    """A wrapper that sets a share of the weights of a family to 0, or freezes them.
 
     Masks:
-        `dynamic`: in every pass the weights up to the percentile of the present |W| are 0 and have no gradient. A dense
-        weight below the percentile then moves by decay and what is left of Adam's momentum alone, until the percentile
-        falls below it; the weights of S-QR share parameters with those that are kept, and move on.
-        `straight_through`: the same mask, but the gradient goes through it as if it were not there. `static`: the mask
-        of the initial weights, for good. `random`: a mask drawn once. `frozen`: the weights of a mask drawn once stay
-        at their initial values instead of 0; what is left is as many trained weights, the fair rival of a few trained
-        eigenvalues.
+        `dynamic`: in every pass the weights up to the percentile of the current |W| are 0 and have no gradient. A dense
+        weight below the percentile then moves only by weight decay and the rest of Adam's momentum, until the
+        percentile falls below it. The weights of S-QR share parameters with weights that are kept, so they continue to
+        move. `straight_through`: the same mask, but the gradient ignores it. `static`: the mask computed from the
+        initial weights, for the whole training. `random`: a mask drawn once. `frozen`: the weights of a mask drawn once
+        keep their initial values instead of 0; the few weights that remain trained are a fair comparison for as many
+        trained eigenvalues.
 
-    A masked layer works with its kernel; of a convolution each entry of the kernel is a weight. Biases are not masked.
-    It is not a sum of modes, and has as many parameters as the family inside, but for `frozen`, which does not count
-    the share that is frozen where the family inside trains every weight.
+    A masked layer is computed with its kernel; in a convolution each entry of the kernel is a weight. Biases are not
+    masked. A masked layer is not a sum of modes. It has as many parameters as the wrapped family, except that `frozen`
+    does not count the frozen share if the wrapped family trains every weight.
 
     Attributes:
-        family: the family inside.
-        mask: a name above.
+        family: the wrapped family.
+        mask: one of the names above.
         sparsity: the percentage of weights that are masked, from 0 to below 100, shape (). 0 masks none. It may be
-            traced; the record is not hashable then.
+            traced, but then the record is not hashable.
 
     Raises:
         InputError: if the mask is unknown or the sparsity not allowed.
@@ -154,22 +155,22 @@ class Masked(Family):
 
     @property
     def takes_modes(self) -> TakesModes:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """That of the family inside."""
+        """The value of the wrapped family."""
         return self.family.takes_modes
 
     @property
     def space(self) -> int:
-        """That of the family inside."""
+        """The value of the wrapped family."""
         return self.family.space
 
     def at_output(self) -> Family:
-        """Return the same around the family inside as it makes a network's outputs."""
+        """Return the wrapper with the wrapped family replaced by its `at_output`."""
         return dataclasses.replace(self, family=self.family.at_output())
 
     def init(
         self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
     ) -> MaskedParams:
-        """Draw the family inside, and the mask where it is drawn once."""
+        """Draw the parameters of the wrapped family, and the mask if it is drawn once."""
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
         inner = self.family.init(key, fan_in, fan_out, modes)
         kernel = self.family.kernel(inner)
@@ -182,13 +183,13 @@ class Masked(Family):
         if self.mask == "static":
             kept = keep_largest(jnp.abs(kernel), weights, self.sparsity)
         elif self.mask in ("frozen", "random"):
-            # A number beyond those of the layer's own factors keeps the keys apart.
+            # A number larger than those of the layer's own factors, so that the keys differ.
             drawn = jnp.abs(_uniform(subkey(key, 2**20), fan_out, fan_in, window))
             kept = keep_largest(drawn, weights, self.sparsity)
         return MaskedParams(inner, weights, kept, kernel if self.mask == "frozen" else None)
 
     def kernel(self, params: MaskedParams) -> Float[Array, "fan_out fan_in ..."]:
-        """Return the kernel of the family inside, masked."""
+        """Return the masked kernel of the wrapped family."""
         weight = self.family.kernel(params.layer)
         kept = params.kept
         if kept is None:
@@ -200,15 +201,15 @@ class Masked(Family):
     def apply_kernel(
         self, kernel: Float[Array, "fan_out fan_in ..."], x: Float[Array, "... fan_in"]
     ) -> Float[Array, "... fan_out"]:
-        """Apply a kernel as the family inside does."""
+        """Apply a kernel as the wrapped family does."""
         return self.family.apply_kernel(kernel, x)
 
     def bias(self, params: MaskedParams) -> Float[Array, " fan_out"] | None:
-        """Return the bias of the family inside."""
+        """Return the bias of the wrapped family."""
         return self.family.bias(params.layer)
 
     def trainable(self, params: MaskedParams) -> MaskedParams:
-        """Mark what the family inside trains."""
+        """Mark the trained parameters of the wrapped family."""
         return MaskedParams(
             self.family.trainable(params.layer),
             False,  # pyright: ignore[reportArgumentType]
@@ -217,11 +218,11 @@ class Masked(Family):
         )
 
     def penalty(self, params: MaskedParams) -> Float[Array, ""]:
-        """Return the penalty of the family inside."""
+        """Return the penalty of the wrapped family."""
         return self.family.penalty(params.layer)
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
-        """Count what moves: see the class's text for `frozen`."""
+        """Count the trained parameters; for `frozen`, see the docstring of the class."""
         count = self.family.num_parameters(fan_in, fan_out, modes)
         if self.mask != "frozen" or not self.sparsity:
             return count

@@ -31,7 +31,7 @@ class ModeParams(NamedTuple):
     xi_out: Float[Array, "fan_out modes"]
     sigma: Float[Array, " modes"]
     xi_in: Float[Array, "modes fan_in"]
-    scale: Float[Array, ""] | None  # frozen prefactor of the gauges scaled and width_free; None in the plain one
+    scale: Float[Array, ""] | None  # frozen prefactor of the gauges scaled and width_free; None in the gauge plain
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
@@ -39,16 +39,16 @@ class ModeParams(NamedTuple):
 class Mode(Family):
     """The mode layer z = xi_out (sigma * (xi_in x)), computed in mode space.
 
-    The kernel is built where `dense_is_cheaper` says so for the rows of x, as for an output layer of 10 units; the
-    result is the same up to rounding.
+    The kernel is built instead if `dense_is_cheaper` for the number of rows of x, as for an output layer of 10 units;
+    the result is the same up to rounding.
 
     Attributes:
-        gauge: `"plain"`: no prefactor, entries of all three factors ~ Normal(0, s^2) with
-            s = (N ln N)^(-1/6), N the fan-in; `"scaled"`: W = N^(-1/2) xi_out diag(sigma) xi_in with
-            s = (ln N)^(-1/6). Both start from the same distribution of W (variance P / (N ln N) for P modes) and move
-            differently under Adam. `"width_free"`: W = N^(-1) xi_out diag(sigma) xi_in with all entries ~ Normal(0, 1):
-            a step of Adam changes what a mode reads, sum_j xi_in_j x_j / N, and what it writes by amounts that do
-            not depend on the width, so that one learning rate serves all widths.
+        gauge: `"plain"`: no prefactor, entries of all three factors ~ Normal(0, s^2) with s = (N ln N)^(-1/6), N the
+            fan-in; `"scaled"`: W = N^(-1/2) xi_out diag(sigma) xi_in with s = (ln N)^(-1/6). Both have the same initial
+            distribution of W (variance P / (N ln N) for P modes), but train differently under Adam. `"width_free"`: W =
+            N^(-1) xi_out diag(sigma) xi_in with all entries ~ Normal(0, 1): a step of Adam changes what a mode reads,
+            sum_j xi_in_j x_j / N, and what it writes by amounts that do not depend on the width, so that one learning
+            rate serves all widths.
 
     Raises:
         InputError: if `gauge` is not allowed.
@@ -98,7 +98,7 @@ class Mode(Family):
         return (params.xi_out * _weight(params)[None, :]) @ params.xi_in
 
     def apply(self, params: ModeParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
-        """Pass x through mode space, or build the kernel where `dense_is_cheaper` for the rows of x."""
+        """Multiply by the three factors, or by the kernel if `dense_is_cheaper` for the number of rows of x."""
         return through_modes(params.xi_out, _weight(params), params.xi_in, x)
 
     def trainable(self, params: ModeParams) -> ModeParams:
@@ -107,13 +107,13 @@ class Mode(Family):
         return ModeParams(True, True, True, scale, False)  # pyright: ignore[reportArgumentType]
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
-        """Count the trained entries by their formula, which is quicker than by the shapes."""
+        """Count the trained entries by a formula, which is faster than from the shapes."""
         extents = as_extent(fan_in), as_extent(fan_out), known_modes(modes, self)
         n_in, n_out, p = (extent.known("num_parameters") for extent in extents)
         return p * (n_in + n_out + 1)
 
     def modes(self, params: ModeParams) -> Modes:
-        """Return the factors, the scale in the weights."""
+        """Return the factors; the weights include the scale."""
         return Modes(params.xi_out, _weight(params), params.xi_in, params.active)
 
     def cut(self, params: ModeParams, keep: Bool[Array, " modes"]) -> ModeParams:

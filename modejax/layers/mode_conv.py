@@ -17,11 +17,11 @@ __all__ = ["ModeConv", "ModeConvParams"]
 
 
 class ModeConvParams(NamedTuple):
-    """Parameters of a mode convolution: K = xi_out diag(sigma) xi_in at every place of the window."""
+    """Parameters of a mode convolution: K = xi_out diag(sigma) xi_in for every window entry."""
 
     xi_out: Float[Array, "channels_out modes"]
     sigma: Float[Array, " modes"]
-    xi_in: Float[Array, "modes channels_in ..."]  # one filter a mode, over all input channels
+    xi_in: Float[Array, "modes channels_in ..."]  # one filter per mode, over all input channels
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
@@ -29,11 +29,11 @@ class ModeConvParams(NamedTuple):
 class ModeConv(ConvFamily):
     """The convolution whose kernel is a sum of modes, K_oi(w) = sum_mu xi_out_o,mu sigma_mu xi_in_mu,i(w).
 
-    Each mode looks at the image through one filter and writes what it sees into a vector of output channels: in mode
-    space the layer is a convolution with P output channels and a map of P numbers to the channels at each place. The
-    kernel is built instead where `dense_is_cheaper` says so for the matrix (channels_out, channels_in x window) and
-    the places of the output in all examples, as for many modes. It starts as `layers.Mode` does in the plain gauge with
-    N = channels_in x window. Its modes are those of the kernel as a matrix.
+    Each mode reads the image through one filter and writes into a vector of output channels. So the layer is a
+    convolution with P output channels, followed by a map of these P numbers to the channels at each position. The
+    kernel is built instead if `dense_is_cheaper` for the matrix (channels_out, channels_in x window) and the positions
+    of the output in all examples, as for many modes. The initial values are those of `layers.Mode` in the plain gauge
+    with N = channels_in x window. Its modes are those of the kernel reshaped to a matrix.
 
     Attributes: see `layers.ConvFamily`.
 
@@ -68,17 +68,17 @@ class ModeConv(ConvFamily):
         )
 
     def kernel(self, params: ModeConvParams) -> Float[Array, "channels_out channels_in ..."]:
-        """Return the sum of modes at every place of the window."""
+        """Return the sum of modes for every window entry."""
         return jnp.tensordot(params.xi_out * params.sigma[None, :], params.xi_in, axes=1)
 
     def apply(self, params: ModeConvParams, x: Float[Array, "... channels_in"]) -> Float[Array, "... channels_out"]:
-        """Convolve in mode space, or with the kernel where that is cheaper."""
+        """Convolve with the filters of the modes, or with the kernel if that is cheaper."""
         if kernel_is_cheaper(self.where, params.xi_in.shape, len(params.xi_out), x):
             return convolve(self.where, self.kernel(params), x)
         return times(params.xi_out * params.sigma[None, :], convolve(self.where, params.xi_in, x))
 
     def modes(self, params: ModeConvParams) -> Modes:
-        """Return the factors, filters written out as rows."""
+        """Return the factors; filters are flattened to rows."""
         return Modes(params.xi_out, params.sigma, params.xi_in.reshape(len(params.xi_in), -1), params.active)
 
     def cut(self, params: ModeConvParams, keep: Bool[Array, " modes"]) -> ModeConvParams:

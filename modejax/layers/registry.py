@@ -1,4 +1,4 @@
-"""Families by name: the import, the check of the options, the record."""
+"""Families by name: import of the class, check of the options, and construction."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def make_family(name: str, options: Mapping[str, Any] | None = None, *, window: 
     """Make a family of `modejax.names.LAYERS` from its name and options.
 
     Args:
-        name: of the family.
+        name: name of the family.
         options: its options by name; None for none.
-        window: the size of the kernel along each dimension of space, for the convolution of that name.
+        window: the size of the kernel along each spatial dimension, for the convolution of that name; None for a map of
+            vectors.
 
     Returns:
         The family.
@@ -45,14 +46,14 @@ def family_type(name: str, *, convolution: bool = False) -> type[Family]:
     """Import the class of a family by its name.
 
     Args:
-        name: of the family.
-        convolution: whether that of the convolution is wanted.
+        name: name of the family.
+        convolution: whether to return the class of the convolution.
 
     Returns:
         The class.
 
     Raises:
-        InputError: if the name is unknown, or has no convolution.
+        InputError: if the name is unknown, or the family has no convolution.
 
     Example:
         >>> family_type("svd").takes_modes
@@ -72,7 +73,7 @@ _OF_NETWORKS = ("window", "to_outputs")
 
 
 def family_options(kind: type[Family]) -> tuple[str, ...]:
-    """Return the names of the options of a class of families, without those that networks set.
+    """Return the names of the options of a family's class, without those that networks set.
 
     Example:
         >>> family_options(family_type("svd"))

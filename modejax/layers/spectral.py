@@ -1,17 +1,17 @@
 """Spectral learning: the eigenvalues of a transfer operator between two layers are the trained parameters.
 
-Two layers of N1 inputs and N2 outputs span one space of N = N1 + N2 nodes. With Phi = [[I, 0], [phi, I]] and
-Lambda = diag(lambda_in, lambda_out) the operator A = Phi Lambda Phi^-1 acts on (x, 0), and the lower block of the
-result is W x with
+A layer of N1 inputs and a layer of N2 outputs are taken together as one space of N = N1 + N2 nodes. With Phi = [[I, 0],
+[phi, I]] and Lambda = diag(lambda_in, lambda_out) the operator A = Phi Lambda Phi^-1 acts on (x, 0), and the lower
+block of the result is W x with
 
     W_ij = (lambda_in_j - lambda_out_i) phi_ij .
 
 Columns of Phi are eigenvectors, so the eigenvalues of A are known by construction (see `spectral_operator`).
 
-Two freedoms leave W as it is. Both sets may be shifted by one number, so N1 + N2 eigenvalues are at most N1 + N2 - 1
-effective parameters, and their gradients add up to 0; `fix_gauge` chooses the shift. Where phi is trained, only the
-product of an eigenvalue difference and an entry of phi matters; initial values, optimiser and penalty choose between
-them.
+Two transformations leave W unchanged. Both sets of eigenvalues may be shifted by the same number, so N1 + N2
+eigenvalues are at most N1 + N2 - 1 effective parameters, and their gradients add up to 0; `fix_gauge` chooses the
+shift. If phi is trained, only the product of an eigenvalue difference and an entry of phi matters; which of the
+equivalent values training finds depends on initial values, optimiser and penalty.
 
 References:
     Giambagli et al., Nat. Commun. 12, 1330 (2021), arXiv 2005.14436 (one set); Chicchi et al., Phys. Rev. E 104,
@@ -48,11 +48,11 @@ __all__ = ["SPECTRAL_VARIANTS", "Spectral", "SpectralParams", "kernel_beats_fact
 class SpectralParams(NamedTuple):
     """Parameters of a spectral layer: W = (lambda_in - lambda_out) phi, entry by entry."""
 
-    lambda_in: Float[Array, " fan_in"]  # frozen at 0 where the variant trains the other set alone
+    lambda_in: Float[Array, " fan_in"]  # frozen at 0 if the variant trains only the other set
     lambda_out: Float[Array, " fan_out"]  # likewise
     phi: Float[Array, "fan_out fan_in"] | QRFactors | SVDFactors  # the block of the eigenvectors, or its factors
     bias: Float[Array, " fan_out"] | None  # None without biases
-    shift: Float[Array, ""] | None  # frozen; added to both sets, which leaves W alone; None where it is 0
+    shift: Float[Array, ""] | None  # frozen; added to both sets, which does not change W; None for 0
     slope: Float[Array, " fan_out"] | None  # frozen u of the first released layer: lambda_out means u (t - 1)
 
 
@@ -73,7 +73,7 @@ SPECTRAL_VARIANTS: dict[str, _Variant] = {
     "svd": _Variant(("in", "out"), "svd", "reduction_svd"),
     "svd_released": _Variant(("in", "out"), "svd", "reduction_svd_released"),
 }
-"""For each variant the eigenvalues that it trains, the form of phi and the start it takes by default."""
+"""For each variant: the eigenvalues that it trains, the form of phi, and its default start."""
 
 VariantName = Literal[
     "single_set",
@@ -104,7 +104,7 @@ def kernel_beats_factors(fan_in: int, fan_out: int, rank: int, rows: int, *, tra
         trained: whether a matrix factor is trained, as r of S-QR is.
 
     Returns:
-        True where the kernel is cheaper.
+        True if the kernel is cheaper.
 
     Example:
         >>> [kernel_beats_factors(784, n, min(784, n), 200, trained=True) for n in (50, 500, 2000)]
@@ -121,39 +121,38 @@ class Spectral(Family):
 
     Variants:
         `single_set`: lambda_out trained, lambda_in = 0. `single_set_unit`: the other convention, lambda_in = 1 and
-        lambda_out = 1 + d with d stored; the same W, but decay and penalty act on d.
-        `input_only`: lambda_in trained, lambda_out = 0. `two_set`: both trained.
-        `qr_triangular`, `qr_full`: S-QR, phi = r q with q frozen; r trained in its lower triangle, as the paper
-        counts, or entirely, as the released code does. `svd`: S-SVD, phi = u diag(s) v with orthonormal u, v frozen
-        and s trained; `svd_released`: u and v random instead, as in the released code. `two_set_released`: the same
-        random factors with s frozen, too.
+        lambda_out = 1 + d, where d is stored; the same W, but weight decay and penalty act on d. `input_only`:
+        lambda_in trained, lambda_out = 0. `two_set`: both trained. `qr_triangular`, `qr_full`: S-QR, phi = r q with q
+        frozen; r is trained in its lower triangle, as the paper counts, or entirely, as in the released code. `svd`:
+        S-SVD, phi = u diag(s) v with orthonormal u, v frozen and s trained; `svd_released`: u and v random instead, as
+        in the released code. `two_set_released`: the same random factors with s frozen, too.
 
-    A set alone is applied as -lambda_out (phi x) or phi (lambda_in x), which needs no product for the gradient of a
-    kernel: 2 matrix products a step instead of 3 with phi frozen. Both sets over a matrix phi would need 4, so W is
-    built. For factors see `kernel_beats_factors`.
+    A single set is applied as -lambda_out (phi x) or phi (lambda_in x), which needs no product for the gradient of a
+    kernel: 2 matrix products per step instead of 3 with phi frozen. Both sets with a matrix phi would need 4, so W is
+    built. For factored phi see `kernel_beats_factors`.
 
     Attributes:
         variant: one of the names above.
         eigenvectors: whether the matrix phi is trained; the factored variants keep their frozen factors.
         eigenvalues: whether the variant's eigenvalues are trained.
-        start: a name of `SPECTRAL_STARTS`; None for the variant's own. Sets that the variant fixes stay at 0.
-        phi: another distribution of phi than the start's, for example `"normal:0.036"`.
-        lambda_in: another distribution of lambda_in.
-        lambda_out: another distribution of lambda_out.
+        start: a name of `SPECTRAL_STARTS`; None for the default of the variant. Sets that the variant fixes stay at 0.
+        phi: initial distribution of phi, for example `"normal:0.036"`; None for that of `start`.
+        lambda_in: initial distribution of lambda_in, likewise.
+        lambda_out: initial distribution of lambda_out, likewise.
         use_bias: whether there is a bias, which starts at 0.
-        l1_in: the factor of the penalty sum |lambda_in|, over the variable that is stored.
+        l1_in: the factor of the penalty sum |lambda_in|, over the values as stored.
         l1_out: the same for lambda_out.
         l2_in: the factor of the penalty sum lambda_in^2.
         l2_out: the same for lambda_out.
         l2_phi: the factor of the penalty sum phi^2, for trained eigenvectors.
-        gauge: `"plain"`: phi as the start has it. `"width_free"`, where no matrix is trained: phi_ij ~
+        gauge: `"plain"`: the initial phi of `start`. `"width_free"`, allowed if no matrix is trained: phi_ij ~
             Normal(0, 1 / fan_in), and Normal(0, 1 / fan_in^2) in the map to the outputs, so that a step of Adam on the
             eigenvalues changes W x by an amount that does not depend on the width.
         to_outputs: whether the map makes the outputs of a network, for the gauge `"width_free"`; networks set it.
 
     Raises:
-        InputError: if a name is unknown, nothing is trained, the start makes W = 0 for good, a penalty is negative or
-            is asked for on a frozen set, or the start does not fit the variant.
+        InputError: if a name is unknown, nothing is trained, the start gives W = 0 that training cannot change, a
+            penalty is negative or acts on a frozen set, or the start does not fit the variant.
 
     Example:
         >>> import jax
@@ -244,7 +243,7 @@ class Spectral(Family):
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
         phi, left, right = self._distributions()
         if self.gauge == "width_free":
-            # Width enters by the standard deviation, which is traced here.
+            # The width enters through the standard deviation, which is traced here.
             std = 1 / fan_in.size if self.to_outputs else 1 / jnp.sqrt(fan_in.size)
             phi = Distribution("normal", std)  # pyright: ignore[reportArgumentType]
         phi_key, in_key, out_key = subkeys(key, 3)
@@ -275,7 +274,7 @@ class Spectral(Family):
         return (params.lambda_in[None, :] - free_lambda_out(params)[:, None]) * multiplied_out(phi)
 
     def apply(self, params: SpectralParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
-        """Apply the map by the way that the class's text gives for the variant and the rows of x."""
+        """Apply the map by the method that the docstring of the class gives for the variant and the rows of x."""
         rows = count_rows(x)
 
         def one(x: Float[Array, " fan_in"]) -> Float[Array, " fan_out"]:
@@ -321,7 +320,7 @@ class Spectral(Family):
         )
 
     def penalty(self, params: SpectralParams) -> Float[Array, ""]:
-        """Return the sum of the penalties that are asked for."""
+        """Return the sum of the penalties whose factors are not 0."""
         total = jnp.zeros(())
         for side, values in (("in", params.lambda_in), ("out", params.lambda_out)):
             l1, l2 = getattr(self, f"l1_{side}"), getattr(self, f"l2_{side}")
@@ -334,7 +333,7 @@ class Spectral(Family):
         return total
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
-        """Count what moves; written out, since the shape of a triangle does not say it."""
+        """Count the trained parameters by a formula, since shapes do not tell how many entries a triangle has."""
         del modes
         n_in, n_out = (as_extent(n).known("num_parameters") for n in (fan_in, fan_out))
         k = min(n_in, n_out)
@@ -348,12 +347,12 @@ class Spectral(Family):
 
 
 def _size(values: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Return |values| with the derivative 0 at 0, where JAX has 1; padding must not move."""
+    """Return |values| with the derivative 0 at 0, where JAX has 1, so that padding does not move."""
     return jnp.where(values == 0, 0, jnp.abs(values))
 
 
 def multiplied_out(phi: Float[Array, "fan_out fan_in"] | QRFactors | SVDFactors) -> Float[Array, "fan_out fan_in"]:
-    """Return phi as a matrix, shape (fan_out, fan_in), where it is stored as factors."""
+    """Return phi as a matrix, shape (fan_out, fan_in), also if it is stored as factors."""
     match phi:
         case QRFactors(r, q):
             return r @ q

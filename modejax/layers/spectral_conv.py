@@ -28,20 +28,20 @@ class SpectralConvParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class SpectralConv(ConvFamily):
-    """The convolution whose kernel is K_oi = (lambda_in_i - lambda_out_o) phi_oi at every place of the window.
+    """The convolution whose kernel is K_oi = (lambda_in_i - lambda_out_o) phi_oi for every window entry.
 
-    An eigenvalue belongs to a channel: at each place of the window the layer is a two-set map between the channels, and
-    all places share the eigenvalues. The same map follows from two factors beside an ordinary convolution: channels are
-    multiplied by lambda_in before it, or by lambda_out behind it; here the kernel is built, which costs nothing beside
-    the convolution itself. Only the cross-correlation of deep learning is meant by convolution.
+    Each channel has an eigenvalue: for each window entry the layer is a two-set map between the channels, and all
+    window entries share the eigenvalues. The same map could be computed from ordinary convolutions with phi, by
+    multiplying the channels by lambda_in before or by lambda_out after them. Here the kernel is built, whose cost is
+    negligible beside that of the convolution. "Convolution" means the cross-correlation of deep learning.
 
     Attributes:
         window: see `layers.ConvFamily`.
-        eigenvectors: whether phi is trained beside the eigenvalues.
+        eigenvectors: whether phi is trained in addition to the eigenvalues.
         phi: the distribution of phi, as in `layers.Spectral`; by default normal with the standard deviation
             sqrt(2 / (channels_in size of window)) (He).
-        lambda_in: that of lambda_in.
-        lambda_out: that of lambda_out.
+        lambda_in: the distribution of lambda_in.
+        lambda_out: the distribution of lambda_out.
         use_bias: whether there is a bias for each channel, starting at 0.
 
     Raises:
@@ -109,11 +109,11 @@ class SpectralConv(ConvFamily):
         )
 
     def kernel(self, params: SpectralConvParams) -> Float[Array, "channels_out channels_in ..."]:
-        """Return (lambda_in - lambda_out) phi at every place of the window."""
+        """Return (lambda_in - lambda_out) phi for every window entry."""
         difference = params.lambda_in[None, :] - params.lambda_out[:, None]
         return difference.reshape(*difference.shape, *(1,) * self.space) * params.phi
 
     def trainable(self, params: SpectralConvParams) -> SpectralConvParams:
-        """Mark the eigenvalues, the bias and, where asked for, phi."""
+        """Mark the eigenvalues, the bias and, with `eigenvectors`, phi."""
         moving = (True, True, self.eigenvectors == "trained", None if params.bias is None else True)
         return SpectralConvParams(*moving)  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""The transfer operator behind a spectral layer, written out: for teaching, for tests, and to fix the gauge."""
+"""The transfer operator behind a spectral layer as a matrix: for teaching, for tests, and to fix the gauge."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class TransferOperator(NamedTuple):
 
 
 def eigenvalues(params: SpectralParams) -> tuple[Float[Array, " fan_in"], Float[Array, " fan_out"]]:
-    """Return both sets of eigenvalues as the operator has them.
+    """Return both sets of eigenvalues of the transfer operator.
 
-    They differ from what is stored where the convention is lambda_in = 1, lambda_out = 1 + d, and in the first released
+    They differ from the stored values in the convention lambda_in = 1, lambda_out = 1 + d, and in the first released
     layer, whose lambda_out is 1 - u + u t.
 
     Args:
@@ -52,13 +52,13 @@ def eigenvector_block(params: SpectralParams) -> Float[Array, "fan_out fan_in"]:
         params: the parameters of a spectral layer.
 
     Returns:
-        phi, shape (fan_out, fan_in), multiplied out where it is stored as factors.
+        phi, shape (fan_out, fan_in), multiplied out if it is stored as factors.
     """
     return multiplied_out(params.phi)
 
 
 def transfer_operator(params: SpectralParams) -> TransferOperator:
-    """Write out A = Phi Lambda Phi^-1.
+    """Compute the matrix A = Phi Lambda Phi^-1.
 
     Phi - I maps inputs to outputs only, so its square is 0 and Phi^-1 = 2 I - Phi exactly.
 
@@ -88,10 +88,10 @@ def transfer_operator(params: SpectralParams) -> TransferOperator:
 
 
 def fix_gauge(params: SpectralParams) -> tuple[Float[Array, " fan_in"], Float[Array, " fan_out"]]:
-    """Return both sets of eigenvalues, shifted by the one number that makes their sum of squares least.
+    """Return both sets of eigenvalues, shifted by the number that minimises their sum of squares.
 
-    Their mean is then 0. A shift of both sets leaves the kernel alone, so eigenvalues of different networks can only be
-    compared after one such choice. In the two-set variants they may be put back in the place of those stored.
+    Their mean is then 0. A shift of both sets does not change the kernel, so eigenvalues of different networks can only
+    be compared after such a choice. In the two-set variants the shifted values may replace the stored ones.
 
     Args:
         params: the parameters of a spectral layer, without padding.

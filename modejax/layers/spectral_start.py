@@ -1,8 +1,8 @@
-"""How a spectral layer starts: the named distributions of the papers and of their released code.
+"""Initial values of spectral layers: the named distributions of the papers and of their released code.
 
 A distribution is a word and a number: `normal:0.036` (standard deviation), `uniform:0.2` (symmetric, largest absolute
-value), `glorot` or `glorot:2` (uniform up to the factor times sqrt(6 / (fan_in + fan_out))), `constant:1`. The
-eigenvectors know one more, `released`: the product of random factors that is not a singular value decomposition.
+value), `glorot` or `glorot:2` (uniform up to the factor times sqrt(6 / (fan_in + fan_out))), `constant:1`. For the
+eigenvectors there is also `released`: the product of random factors, which is not a singular value decomposition.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class SVDFactors(NamedTuple):
 
 
 class Distribution(NamedTuple):
-    """A distribution read from its name."""
+    """A distribution, parsed from its name."""
 
     kind: str
     number: float
@@ -97,7 +97,7 @@ def parse_distribution(text: str, *, what: str, released: bool = False) -> Distr
 
     Args:
         text: for example `"normal:0.036"`.
-        what: the name of the option, for the message.
+        what: the name of the option, for the error message.
         released: whether `released` is allowed.
 
     Returns:
@@ -137,7 +137,7 @@ def _glorot(fan_in: Extent, fan_out: Extent) -> Float[Array, ""]:
 def draw_matrix(
     key: PRNGKeyArray, distribution: Distribution, fan_in: Extent, fan_out: Extent
 ) -> Float[Array, "fan_out fan_in"]:
-    """Draw the eigenvectors' block phi, padding 0."""
+    """Draw the eigenvectors' block phi; padding is 0."""
     kind, number = distribution
     if kind == "normal":
         return number * normal_matrix(key, fan_out, fan_in)
@@ -150,7 +150,7 @@ def draw_matrix(
 def draw_vector(
     key: PRNGKeyArray, distribution: Distribution, length: Extent, other: Extent
 ) -> Float[Array, " length"]:
-    """Draw a set of eigenvalues, padding 0; `other` is the other side of the map, for Glorot's limit."""
+    """Draw a set of eigenvalues; padding is 0; `other` is the size of the other side of the map, for Glorot's limit."""
     kind, number = distribution
     if kind == "normal":
         return number * normal_vector(key, length)
@@ -173,10 +173,10 @@ def _orthonormalised(columns: Float[Array, "n rank"]) -> Float[Array, "n rank"]:
     """Return the Q of a QR decomposition whose R has a positive diagonal; columns of zeros stay zeros.
 
     Gram-Schmidt by blocks of columns, each block done twice, which makes the columns orthonormal to rounding (Giraud,
-    Langou, Rozloznik and van den Eshof, Numer. Math. 101, 87, 2005). Column j comes from the columns up to j alone and
-    zeros take no part, so the leading columns of a padded matrix are those of its active block. The positive diagonal
-    makes the factor unique, the same on every backend. It is written out because several batched calls of LAPACK in one
-    program wait for each other for ever on a machine of few cores (jax 0.10.1 on two).
+    Langou, Rozloznik and van den Eshof, Numer. Math. 101, 87, 2005). Column j depends only on the columns up to j, and
+    zeros contribute nothing, so the leading columns of a padded matrix are those of its active block. The positive
+    diagonal makes the factor unique, and so the same on every backend. LAPACK is not used because several batched calls
+    of it in one program deadlock on a machine with few cores (jax 0.10.1 on two).
     """
     rank = columns.shape[1]
     size = min(_BLOCK, rank)
@@ -194,7 +194,7 @@ def _orthonormalised(columns: Float[Array, "n rank"]) -> Float[Array, "n rank"]:
     def one(i: Int[Array, ""], q: Float[Array, "n columns"]) -> Float[Array, "n columns"]:
         block = jax.lax.dynamic_slice_in_dim(padded, i * size, size, 1)
         for _ in range(2):
-            block = block - product(q, product(q.T, block))  # columns of q that are not there yet are 0
+            block = block - product(q, product(q.T, block))  # columns of q that are not computed yet are 0
             block = jax.lax.fori_loop(0, size, column, block)
         return jax.lax.dynamic_update_slice_in_dim(q, block, i * size, 1)
 
@@ -202,7 +202,7 @@ def _orthonormalised(columns: Float[Array, "n rank"]) -> Float[Array, "n rank"]:
 
 
 def _singular_values(key: PRNGKeyArray, fan_in: Extent, fan_out: Extent) -> Float[Array, " rank"]:
-    """Draw the singular values of a matrix of independent standard normal numbers, falling, padding 0.
+    """Draw the singular values of a matrix of independent standard normal numbers, in decreasing order; padding is 0.
 
     Reflections bring such a matrix (larger side m, smaller side n) to a bidiagonal one whose entries are independent,
     chi-distributed with m, m - 1, ... and n - 1, n - 2, ... degrees of freedom. They are drawn as norms of normal
@@ -224,12 +224,12 @@ def _singular_values(key: PRNGKeyArray, fan_in: Extent, fan_out: Extent) -> Floa
         return jnp.sqrt(jnp.sum(jnp.where(j[None, :] < degrees[:, None], normal, 0) ** 2, axis=1))
 
     diagonal, above = norms(diagonal_key, large - i), norms(above_key, small - 1 - i)
-    # The symmetric matrix with these numbers in turn beside its diagonal has each singular value with both signs.
+    # The symmetric matrix with these numbers alternating beside its diagonal has each singular value with both signs.
     squares = jnp.stack([diagonal, above], axis=1).ravel() ** 2
     tiny = jnp.finfo(squares.dtype).tiny
 
     def larger(x: Float[Array, " rank"]) -> Int[Array, " rank"]:
-        """Count the singular values larger than each number: pivots of the matrix minus x that are positive."""
+        """Count the singular values larger than each number x: the positive pivots of the matrix minus x."""
 
         def pivot(
             carry: tuple[Array, Array], square: Float[Array, ""]
@@ -246,7 +246,7 @@ def _singular_values(key: PRNGKeyArray, fan_in: Extent, fan_out: Extent) -> Floa
         above_middle = larger(middle) > i
         return jnp.where(above_middle, middle, low), jnp.where(above_middle, high, middle)
 
-    high = jnp.sqrt(jnp.sum(squares))  # no singular value is beyond the Frobenius norm
+    high = jnp.sqrt(jnp.sum(squares))  # no singular value exceeds the Frobenius norm
     bounds = (jnp.zeros_like(diagonal), jnp.full_like(diagonal, high))
     low, high = jax.lax.fori_loop(0, 64 if squares.dtype == jnp.float64 else 34, halve, bounds)
     return jnp.where(rank.mask, 0.5 * (low + high), 0)
@@ -257,7 +257,7 @@ def qr_factors(key: PRNGKeyArray, distribution: Distribution, fan_in: Extent, fa
 
     Args:
         key: a scalar threefry key.
-        distribution: that of phi.
+        distribution: the distribution of phi.
         fan_in: the extent of the inputs.
         fan_out: the extent of the outputs.
 
@@ -275,7 +275,7 @@ def qr_factors(key: PRNGKeyArray, distribution: Distribution, fan_in: Extent, fa
     """
     phi = draw_matrix(key, distribution, fan_in, fan_out)
     rank = rank_of(fan_in, fan_out)
-    # Columns of phi^T beyond the rank depend on those before: nothing but rounding is left of them.
+    # Columns of phi^T beyond the rank depend on those before; only rounding errors would remain of them.
     q = _orthonormalised(jnp.where(rank.mask[None, :], phi.T[:, : rank.capacity], 0))
     r = jnp.tril(jnp.matmul(phi, q, precision="highest"))
     return QRFactors(jnp.where(fan_out.mask[:, None], r, 0), q.T)
@@ -284,10 +284,10 @@ def qr_factors(key: PRNGKeyArray, distribution: Distribution, fan_in: Extent, fa
 def svd_factors(key: PRNGKeyArray, std: float, fan_in: Extent, fan_out: Extent) -> SVDFactors:
     """Draw the singular value decomposition of a matrix of independent Normal(0, std^2) entries.
 
-    Such a matrix looks the same in every basis, so its singular vectors are uniform (Haar) and independent of its
-    singular values. They are drawn in that way: the result has the distribution of the decomposition of a drawn matrix,
-    and does not suffer from its nearly equal singular values, whose vectors turn with the rounding of another padded
-    shape. Uniform vectors are the Q of a normal matrix whose R has a positive diagonal.
+    The distribution of such a matrix is the same in every basis, so its singular vectors are uniform (Haar) and
+    independent of its singular values. Both are drawn separately: the result has the distribution of the decomposition
+    of a drawn matrix, but avoids its nearly equal singular values, whose vectors would change with the rounding of
+    another padded shape. Uniform vectors are the Q of a normal matrix whose R has a positive diagonal.
 
     Args:
         key: a scalar threefry key.
@@ -296,7 +296,7 @@ def svd_factors(key: PRNGKeyArray, std: float, fan_in: Extent, fan_out: Extent) 
         fan_out: the extent of the outputs.
 
     Returns:
-        The factors; `u` has orthonormal columns, `v` orthonormal rows, `s` falls.
+        The factors; `u` has orthonormal columns, `v` orthonormal rows, `s` is in decreasing order.
 
     References:
         Mezzadri, "How to generate random matrices from the classical compact groups", arXiv math-ph/0609050.

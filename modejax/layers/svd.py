@@ -1,4 +1,4 @@
-"""SVD training: W = U diag(|s|) V, with orthogonality and sparsity asked for by decoupled penalties."""
+"""SVD training: W = U diag(|s|) V, with decoupled penalties for orthogonality and sparsity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SVDParams(NamedTuple):
     """Parameters of an SVD layer: W = u diag(|s|) v."""
 
     u: Float[Array, "fan_out modes"]  # columns are driven towards an orthonormal set
-    s: Float[Array, " modes"]  # enters by its absolute value
+    s: Float[Array, " modes"]  # its absolute value is used
     v: Float[Array, "modes fan_in"]  # rows are driven towards an orthonormal set
     active: Bool[Array, " modes"]  # frozen; False on padding
 
@@ -29,9 +29,9 @@ class SVDParams(NamedTuple):
 class SVD(Family):
     """The SVD-trained layer z = u (|s| * (v x)).
 
-    The penalty is orthogonality / r^2 (||u^T u - I||_F^2 + ||v v^T - I||_F^2) + sparsity ||s||_1 / ||s||_2, with r
-    the number of modes of the layer. Without a number of modes r is the full rank min(fan_in, fan_out); more modes than
-    the full rank are cut to it, because more than that many orthonormal patterns do not exist.
+    The penalty is orthogonality / r^2 (||u^T u - I||_F^2 + ||v v^T - I||_F^2) + sparsity ||s||_1 / ||s||_2, with r the
+    number of modes of the layer. Without a number of modes, r is the full rank min(fan_in, fan_out); a larger number of
+    modes is reduced to the full rank, because there are no more orthonormal patterns.
 
     Attributes:
         orthogonality: the factor lam_o of the first term.
@@ -67,7 +67,7 @@ class SVD(Family):
     def init(
         self, key: PRNGKeyArray, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None
     ) -> SVDParams:
-        """Draw the factors; no number of modes means the full rank."""
+        """Draw the factors; `modes=None` means the full rank."""
         fan_in, fan_out = as_extent(fan_in), as_extent(fan_out)
         r = _rank(fan_in, fan_out, modes)
         u_key, s_key, v_key = subkeys(key, 3)
@@ -84,17 +84,17 @@ class SVD(Family):
         return (params.u * jnp.abs(params.s)[None, :]) @ params.v
 
     def apply(self, params: SVDParams, x: Float[Array, "... fan_in"]) -> Float[Array, "... fan_out"]:
-        """Pass x through the factors, or build the kernel where `dense_is_cheaper` for the rows of x."""
+        """Multiply by the factors, or by the kernel if `dense_is_cheaper` for the number of rows of x."""
         return through_modes(params.u, jnp.abs(params.s), params.v, x)
 
     def penalty(self, params: SVDParams) -> Float[Array, ""]:
-        """Return the penalty of the class's text."""
+        """Return the penalty given in the docstring of the class."""
         active = params.active.astype(params.s.dtype)
         identity = jnp.diag(active)
         r = active.sum()
         defect = jnp.sum((params.u.T @ params.u - identity) ** 2)
         defect = defect + jnp.sum((params.v @ params.v.T - identity) ** 2)
-        # The ratio of norms is 0 / 0 when every s is 0; the double where keeps value and gradient finite.
+        # The ratio of norms is 0 / 0 if every s is 0; the two calls of `where` keep value and gradient finite.
         square = jnp.sum(params.s**2)
         norm = jnp.sqrt(jnp.where(square > 0, square, 1.0))
         # The derivative of |s| at 0 counts as 1 in JAX; padding has none.
@@ -103,7 +103,7 @@ class SVD(Family):
         return self.orthogonality / r**2 * defect + self.sparsity * ratio
 
     def num_parameters(self, fan_in: int | Extent, fan_out: int | Extent, modes: int | Extent | None = None) -> int:
-        """Count the trained entries by their formula, which is quicker than by the shapes."""
+        """Count the trained entries by a formula, which is faster than from the shapes."""
         n_in, n_out = as_extent(fan_in), as_extent(fan_out)
         r = _rank(n_in, n_out, modes).known("num_parameters")
         return r * (n_in.known("num_parameters") + n_out.known("num_parameters") + 1)
@@ -123,7 +123,7 @@ class SVD(Family):
 
 
 def _rank(fan_in: Extent, fan_out: Extent, modes: int | Extent | None) -> Extent:
-    """Return the least of both sizes and, where given, the number of modes."""
+    """Return the minimum of both sizes and of the number of modes, if given."""
     extents = [fan_in, fan_out] if modes is None else [fan_in, fan_out, as_extent(modes)]
     actives = [extent.active for extent in extents]
     if all(isinstance(active, int) for active in actives):
