@@ -1,10 +1,9 @@
-"""Architectures, one a file, as records of pure functions.
+"""Architectures, each in a file of its own, as records of pure functions.
 
-Read `base` first: a `Network` is `init` and `apply`, and a `Chain` of weight maps has truncation and pruning curves
-besides. `assembled` puts chains together from families of `modejax.layers`: `mlp`, `residual` and `conv` (with
-`norms`). `tied` and `sparcs` share factors between their maps. `registry` builds a network from names, `check` tests a
-network of your own, `precision` lets any network compute in bfloat16. Networks know layers; they know nothing of
-training or data.
+Read `base` first: a `Network` has `init` and `apply`, and a `Chain` of weight maps also has truncation and pruning
+curves. `assembled` builds chains from families of `modejax.layers`: `mlp`, `residual` and `conv` (with `norms`). `tied`
+and `sparcs` share factors between their maps. `registry` builds a network from names, `check` tests a custom network,
+`precision` makes any network compute in bfloat16. Networks know layers; they know nothing of training or data.
 """
 
 from modejax.networks.assembled import Assembled as Assembled

@@ -1,4 +1,4 @@
-"""Chains put together from families of layers: what MLPs, residual and convolutional networks share."""
+"""Chains built from families of layers: the common base of MLPs, residual and convolutional networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Assembled", "Placed", "modes_of_maps", "one_a_map"]
 
 @dataclasses.dataclass(frozen=True)
 class Placed:
-    """A family at the sizes of one weight map."""
+    """A family together with the sizes of one weight map."""
 
     family: Family
     fan_in: Extent
@@ -38,9 +38,9 @@ class Placed:
 
 
 class Assembled(Chain):
-    """A chain whose maps are placed families. A subclass gives `placed`, `enter` and `finish`.
+    """A chain whose maps are placed families. A subclass defines `placed`, `enter` and `finish`.
 
-    Parameters are the tuple of the maps' parameters, unless `parts` and `with_parts` say otherwise.
+    Parameters are the tuple of the maps' parameters, unless a subclass overrides `parts` and `with_parts`.
     """
 
     @property
@@ -68,7 +68,7 @@ class Assembled(Chain):
         return (self.placed[0].fan_in, *(each.fan_out for each in self.placed))
 
     def enter(self, x: Float[Array, "*rows features"]) -> Float[Array, "*rows features"]:
-        """Return the inputs as they are."""
+        """Return the inputs unchanged."""
         return x
 
     def init(self, key: PRNGKeyArray) -> Params:
@@ -83,7 +83,7 @@ class Assembled(Chain):
     def by_kernel(
         self, kernel: Float[Array, "fan_out fan_in ..."], h: Float[Array, "*rows ... units"], index: int
     ) -> Float[Array, "*rows ... out"]:
-        """Return W h for another kernel in the place of a map."""
+        """Return W h with a given kernel W in place of that of a map."""
         return self.placed[index].family.apply_kernel(kernel, h)
 
     def kernels(self, params: Params) -> tuple[Float[Array, "fan_out fan_in ..."], ...]:
@@ -91,15 +91,15 @@ class Assembled(Chain):
         return tuple(each.family.kernel(part) for each, part in self._pairs(params))
 
     def biases(self, params: Params) -> tuple[Float[Array, " fan_out"] | None, ...]:
-        """Return the bias of every map, None where it has none."""
+        """Return the bias of every map; None for a map without a bias."""
         return tuple(each.family.bias(part) for each, part in self._pairs(params))
 
     def modes(self, params: Params) -> tuple[Modes | None, ...]:
-        """Return the modes of every map, None where it is not a sum of modes."""
+        """Return the modes of every map; None for a map that is not a sum of modes."""
         return tuple(each.family.modes(part) for each, part in self._pairs(params))
 
     def cut(self, params: Params, keep: Sequence[Bool[Array, " modes"] | None]) -> Params:
-        """Return parameters with some modes alone; see `Network.cut`."""
+        """Return parameters with only some of the modes; see `Network.cut`."""
         pairs = zip(self._pairs(params), keep, strict=True)
         parts = tuple(part if kept is None else each.family.cut(part, kept) for (each, part), kept in pairs)
         return self.with_parts(params, parts)
@@ -121,7 +121,7 @@ class Assembled(Chain):
 
 
 def one_a_map(what: str, given: Any, kind: type | tuple[type, ...], maps: int) -> tuple[Any, ...]:
-    """Return one value a map, from one for all or a sequence of them.
+    """Return one value for each map, from a single value for all maps or a sequence.
 
     Raises:
         InputError: if the number of values is wrong.
@@ -138,7 +138,7 @@ def modes_of_maps(
     """Return the number of modes of every map; None for a family that takes none.
 
     Raises:
-        InputError: if a family that needs modes is given none, or the number of values is wrong.
+        InputError: if a number of modes is missing for a family that requires one, or the number of values is wrong.
     """
     each = one_a_map("numbers of modes", modes, (int, Extent), len(families))
     found = []

@@ -1,4 +1,4 @@
-"""What a network is: a record with `init` and `apply`; what a chain of weight maps offers besides."""
+"""The base classes of networks: `Network`, a record with `init` and `apply`, and `Chain`, a chain of weight maps."""
 
 from __future__ import annotations
 
@@ -51,15 +51,16 @@ class WeightMap(NamedTuple):
     """One weight map of a network."""
 
     kernel: Float[Array, "fan_out fan_in ..."]
-    bias: Float[Array, " fan_out"] | None  # None where the map has none
-    modes: Modes | None  # None where the kernel is not a sum of modes
+    bias: Float[Array, " fan_out"] | None  # None for a map without a bias
+    modes: Modes | None  # None if the kernel is not a sum of modes
 
 
 class Network(abc.ABC):
     """A network as pure functions over a pytree of parameters.
 
-    A subclass defines `init` and `apply`. It is best a frozen dataclass: networks are then equal by value. All other
-    methods have defaults; `map_names`, `kernels`, `modes` and `cut` together give a network its truncation curves.
+    A subclass defines `init` and `apply`. It should be a frozen dataclass, so that networks are compared by value. All
+    other methods have defaults; `map_names`, `kernels`, `modes` and `cut` together give a network its truncation
+    curves.
 
     Example:
         >>> import dataclasses
@@ -84,8 +85,8 @@ class Network(abc.ABC):
             key: a scalar PRNG key.
 
         Returns:
-            A pytree of arrays. Entries that stand for padding are exactly 0, and all others depend on the key and on
-            their place only, not on the padded size.
+            A pytree of arrays. Entries that are padding are exactly 0, and all others depend only on the key and on
+            their indices, not on the padded size.
         """
 
     @abc.abstractmethod
@@ -94,10 +95,10 @@ class Network(abc.ABC):
 
         Args:
             params: the parameters.
-            x: inputs, the features last, with any leading axes.
+            x: inputs of shape (..., features).
 
         Returns:
-            Logits, or real values in a regression, with the same leading axes.
+            Logits, or real values in a regression, of shape (..., outputs).
         """
 
     def trainable(self, params: Params) -> Any:
@@ -118,7 +119,7 @@ class Network(abc.ABC):
 
     @property
     def map_names(self) -> tuple[str, ...]:
-        """The names of the weight maps, in the order in which they act; empty for a network that names none."""
+        """The names of the weight maps, in the order in which they act; empty for a network without named maps."""
         return ()
 
     def kernels(self, params: Params) -> tuple[Float[Array, "fan_out fan_in ..."], ...]:
@@ -127,21 +128,21 @@ class Network(abc.ABC):
         return ()
 
     def biases(self, params: Params) -> tuple[Float[Array, " fan_out"] | None, ...]:
-        """Return the bias of every named map, None where it has none."""
+        """Return the bias of every named map; None for a map without a bias."""
         del params
         return (None,) * len(self.map_names)
 
     def modes(self, params: Params) -> tuple[Modes | None, ...]:
-        """Return the modes of every named map, None where it is not a sum of modes."""
+        """Return the modes of every named map; None for a map that is not a sum of modes."""
         del params
         return (None,) * len(self.map_names)
 
     def cut(self, params: Params, keep: Sequence[Bool[Array, " modes"] | None]) -> Params:
-        """Return parameters with some modes alone.
+        """Return parameters with only some of the modes.
 
         Args:
             params: the parameters.
-            keep: for every named map which of its modes are kept; None leaves the map as it is.
+            keep: for every named map a bool for each of its modes, True to keep it; None keeps the whole map.
 
         Returns:
             Parameters of the same structure.
@@ -159,17 +160,18 @@ class Network(abc.ABC):
             params: the parameters.
 
         Returns:
-            One entry a map, in the order in which they act.
+            One entry for each map, in the order in which they act.
         """
         parts = zip(self.kernels(params), self.biases(params), self.modes(params), strict=True)
         return {name: WeightMap(*each) for name, each in zip(self.map_names, parts, strict=True)}
 
 
 class Chain(Network):
-    """A network of stages, each a weight map and what comes behind it.
+    """A network of consecutive stages; each is a weight map followed by further operations.
 
-    Stage i takes h to `finish(params, z, h, i)` with z = W_i h + b_i. Nested cuts of a chain share work, and its hidden
-    nodes can be dropped. A stage's units are on the last axis of h; a convolution has its places on the axes before.
+    Stage i takes h to `finish(params, z, h, i)` with z = W_i h + b_i. Truncation curves of a chain reuse partial
+    results, and its hidden nodes can be pruned. The units of a stage are on the last axis of h; the positions of a
+    convolution are on the axes before it.
     """
 
     @property
@@ -179,22 +181,22 @@ class Chain(Network):
 
     @abc.abstractmethod
     def enter(self, x: Float[Array, "*rows features"]) -> Float[Array, "*rows ... units"]:
-        """Bring inputs into the shape that the first map takes."""
+        """Bring inputs to the shape that the first map takes."""
 
     @abc.abstractmethod
     def through(self, params: Params, h: Float[Array, "*rows ... units"], index: int) -> Float[Array, "*rows ... out"]:
-        """Return z = W h + b of the map number `index`, from 0."""
+        """Return z = W h + b for the map with this index, from 0."""
 
     @abc.abstractmethod
     def finish(
         self, params: Params, z: Float[Array, "*rows ... out"], h: Float[Array, "*rows ... units"], index: int
     ) -> Float[Array, "*rows ... out"]:
-        """Return what enters the next stage, from z and from the h that entered this one; padded units are 0."""
+        """Return the input of the next stage, from z and the input h of this stage; padded units are 0."""
 
     def between(
         self, params: Params, h: Float[Array, "*rows ... units"], start: int, stop: int
     ) -> Float[Array, "*rows ... out"]:
-        """Apply the stages number `start` to `stop - 1`, from 0."""
+        """Apply the stages `start` to `stop - 1`, counted from 0."""
         for index in range(start, stop):
             h = self.finish(params, self.through(params, h, index), h, index)
         return h
@@ -206,19 +208,19 @@ class Chain(Network):
     def by_kernel(
         self, kernel: Float[Array, "fan_out fan_in ..."], h: Float[Array, "*rows ... units"], index: int
     ) -> Float[Array, "*rows ... out"]:
-        """Return W h for another kernel in the place of the map number `index`."""
+        """Return W h with a given kernel W in place of that of the map `index`."""
         del index
         return h @ kernel.T
 
     def mode_inputs(
         self, modes: Modes, h: Float[Array, "rows ... units"], index: int
     ) -> Float[Array, "modes rows ..."]:
-        """Return Sigma_mu xi_in_mu . h, what each mode of the map number `index` reads, for rows of h."""
+        """Return Sigma_mu xi_in_mu . h for each mode of the map `index` and each row of h."""
         del index
         return (modes.weight[:, None] * modes.xi_in) @ h.T
 
     def by_modes(self, modes: Modes, h: Float[Array, "rows ... units"], index: int) -> Float[Array, "rows ... out"]:
-        """Return W h for a sum of modes in the place of the map number `index`."""
+        """Return W h with a given sum of modes W in place of the map `index`."""
         del index
         fan_out, count = modes.xi_out.shape
         if dense_is_cheaper(modes.xi_in.shape[1], fan_out, count, h.shape[0]):
@@ -227,12 +229,12 @@ class Chain(Network):
 
 
 def padded(size: Extent) -> bool:
-    """Say whether a size has, or may have, padding."""
+    """Return whether a size has, or may have, padding."""
     return not (isinstance(size.active, int) and size.active == size.capacity)
 
 
 def check_activation(activation: str | Activation) -> None:
-    """Refuse an activation that is no name of `ACTIVATIONS` and no function.
+    """Refuse an activation that is neither a name of `ACTIVATIONS` nor a function.
 
     Raises:
         InputError: if it is neither.
@@ -244,12 +246,12 @@ def check_activation(activation: str | Activation) -> None:
 
 
 def activate(activation: str | Activation, z: Float[Array, "*rows units"], size: Extent) -> Float[Array, "*rows units"]:
-    """Apply an elementwise function, and keep padded units at 0 where f(0) may not be 0.
+    """Apply an elementwise function, and keep padded units at 0 also if f(0) is not 0.
 
     Args:
         activation: a name of `ACTIVATIONS`, or a function.
-        z: the units on the last axis.
-        size: their extent.
+        z: values of the units, with the units on the last axis.
+        size: the extent of the units.
 
     Returns:
         The activations, of the shape of z.
@@ -263,7 +265,7 @@ def activate(activation: str | Activation, z: Float[Array, "*rows units"], size:
     if keeps_zero or not padded(size):
         return function(z)
     mask = jnp.broadcast_to(size.mask, z.shape)
-    # Padded units are kept away from 0, where a function of the user may have no derivative.
+    # The function is not evaluated at 0 for padded units, since a custom function may have no derivative there.
     return jnp.where(mask, function(jnp.where(mask, z, 1)), 0)
 
 

@@ -1,4 +1,4 @@
-"""Tests of a network of your own against what sweeps rely on."""
+"""Tests whether a custom network has the properties that sweeps rely on."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Build = Callable[[int | Extent, int | Extent | None], Network]
 def check_network(
     build: Build, features: int, *, width: int = 4, capacity: int = 7, modes: int | None = 2, mode_capacity: int = 3
 ) -> list[str]:
-    """Test a network on small sizes against what sweeps rely on.
+    """Test on small sizes whether a network has the properties that sweeps rely on.
 
-    Tried are: padding (a width inside a larger capacity gives the same start and the same outputs, padding is exactly
-    0), seeds, the structure of `trainable`, gradients, and, where the network names maps, that kernels, modes and `cut`
-    agree with `apply`.
+    The tests are: padding (a width inside a larger capacity gives the same initial values and the same outputs, and
+    padding is exactly 0), seeds, the structure of `trainable`, gradients, and, if the network has named maps, that
+    kernels, modes and `cut` agree with `apply`.
 
     Args:
-        build: `(width, modes) -> Network`; sizes are integers or `Extent`s, modes None where there are none.
-        features: inputs of the network.
-        width: the width tried.
-        capacity: the padded width tried, larger than it.
-        modes: the number of modes tried; None for a network without.
-        mode_capacity: the padded number of modes tried.
+        build: `(width, modes) -> Network`; sizes are integers or `Extent`s; modes is None for a network without modes.
+        features: number of inputs of the network.
+        width: the width for the test.
+        capacity: the padded width for the test, larger than `width`.
+        modes: the number of modes for the test; None for a network without modes.
+        mode_capacity: the padded number of modes for the test.
 
     Returns:
-        What is wrong, in words, most basic first; empty for a sound network.
+        One sentence for each failure, most basic first; empty if all tests pass.
 
     Example:
         >>> from modejax import layers, networks
@@ -67,7 +67,7 @@ def check_network(
 
 
 def _host(tree: Any) -> Any:
-    """Return a tree on the host, where comparisons need no compiler."""
+    """Return a tree as NumPy arrays, so that comparisons need no compilation."""
     return jax.tree.map(np.asarray, tree)
 
 
@@ -138,7 +138,7 @@ def _padding(padded: Network, params: Params, outputs: Any, x: Any, sizes: tuple
 
 
 def _still_padding(padded: Network, params: Params, wide: Params, x: Any, here: str) -> list[str]:
-    """Say whether training would move the padding: a padded unit that acts gives its outgoing weights a gradient."""
+    """Check that training does not move padding: a padded unit that is not 0 gives its outgoing weights a gradient."""
     trained = jax.tree.leaves(padded.trainable(wide))
     leaves, tree = jax.tree.flatten(wide)
     floats = [index for index, leaf in enumerate(leaves) if np.issubdtype(leaf.dtype, np.floating)]
@@ -170,7 +170,7 @@ def _gradients(network: Network, params: Params, x: Any) -> list[str]:
             every[index] = leaf
         return jnp.sum(jnp.sin(network.apply(tree.unflatten(every), x)))
 
-    # Away from the start, which may lie on a kink of the activation.
+    # Not at the initial values, which may lie on a kink of the activation.
     rng = np.random.default_rng(1)
     start = [leaves[index] + 0.1 * rng.standard_normal(leaves[index].shape) for index in moving]
     both = jax.jit(jax.value_and_grad(loss))

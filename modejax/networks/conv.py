@@ -28,7 +28,7 @@ class ConvParams(NamedTuple):
     """Parameters of a convolutional network."""
 
     maps: tuple[LayerParams, ...]  # the convolutions, then the map to the outputs
-    norms: tuple[NormParams, ...]  # one a convolution, or none
+    norms: tuple[NormParams, ...]  # one for each convolution, or empty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Conv(Assembled):
     """A convolutional network; made by `conv`."""
 
     image_shape: tuple[int, ...]  # (*space, channels)
-    channels: tuple[Extent, ...]  # behind each convolution
+    channels: tuple[Extent, ...]  # output channels of each convolution
     outputs: Extent
     families: tuple[Family, ...]
     mode_counts: tuple[Extent | None, ...]
@@ -80,13 +80,13 @@ class Conv(Assembled):
         return super().num_parameters() + norms
 
     def enter(self, x: Float[Array, "*rows features"]) -> Float[Array, "*rows ... channels"]:
-        """Bring rows of features into the shape of images, channels last."""
+        """Reshape rows of features to images, channels last."""
         return x.reshape(*x.shape[:-1], *self.image_shape)
 
     def finish(
         self, params: ConvParams, z: Float[Array, "*rows ... out"], h: Float[Array, "*rows ... units"], index: int
     ) -> Float[Array, "*rows ... out"]:
-        """Return z normalised, through the activation and pooled; behind the last convolution the mean over places."""
+        """Normalise z, apply the activation and pool; after the last convolution take the mean over all positions."""
         del h
         if index == len(self.channels):
             return z
@@ -103,13 +103,13 @@ class Conv(Assembled):
     def mode_inputs(
         self, modes: Modes, h: Float[Array, "rows ... units"], index: int
     ) -> Float[Array, "modes rows ..."]:
-        """Return what each mode of a map reads, at every place of a convolution."""
+        """Return what each mode of a map reads; for a convolution, at every position."""
         if index == len(self.channels):
             return super().mode_inputs(modes, h, index)
         return jnp.moveaxis(self.families[index].apply_kernel(self._filters(modes, index), h), -1, 0)
 
     def by_modes(self, modes: Modes, h: Float[Array, "rows ... units"], index: int) -> Float[Array, "rows ... out"]:
-        """Return W h for a sum of modes in the place of a map."""
+        """Return W h with a given sum of modes W in place of a map."""
         if index == len(self.channels):
             return super().by_modes(modes, h, index)
         family, filters = self.families[index], self._filters(modes, index)
@@ -129,13 +129,13 @@ class Conv(Assembled):
 
 
 def _pooled(z: Float[Array, "*rows ... channels"], pool: PoolName, space: int) -> Float[Array, "*rows ... channels"]:
-    """Return the largest value or the mean of blocks of 2 places along each axis of space; a last odd one goes."""
+    """Return the maximum or mean of blocks of 2 positions along each spatial axis; an odd last position is dropped."""
     if pool == "none":
         return z
     first = z.ndim - space - 1
     for axis in range(first, first + space):
         size = z.shape[axis] // 2
-        if not size:  # one place is left along this axis
+        if not size:  # one position is left along this axis
             continue
         z = jnp.take(z, jnp.arange(2 * size), axis=axis) if z.shape[axis] % 2 else z
         z = z.reshape(*z.shape[:axis], size, 2, *z.shape[axis + 1 :])
@@ -156,23 +156,25 @@ def conv(
     groups: int = 1,
     pool: PoolName = "max",
 ) -> Conv:
-    """Make a convolutional network: convolutions, the mean over all places, and a map to the outputs.
+    """Make a convolutional network: convolutions, the mean over all positions, and a map to the outputs.
 
-    Behind each convolution come the normalisation, the activation, and, but for the last one, pooling over blocks of
-    2 x 2 places.
+    Each convolution is followed by the normalisation, the activation and, except for the last one, pooling over blocks
+    of 2 x 2 positions.
 
     Args:
-        image_shape: of an input, (*space, channels); inputs of the network are rows of features in that order.
-        channels: behind each convolution; ints or `Extent`s.
+        image_shape: the shape of an input image, (*space, channels); inputs of the network are images flattened in that
+            order.
+        channels: the number of output channels of each convolution; ints or `Extent`s.
         outputs: the number of outputs.
-        convolutions: the family of the convolutions, such as `layers.ModeConv((3, 3))`, or one family each; it
-            brings window, strides and padding.
+        convolutions: the family of the convolutions, such as `layers.ModeConv((3, 3))`, or one family for each; it
+            defines window, strides and padding.
         head: the family of the map to the outputs, such as `layers.Mode()`.
-        modes: modes in every map, or one number a map; None where the families take none.
+        modes: modes in every map, or one number for each map; None if the families take none.
         activation: a name of `ACTIVATIONS`, or an elementwise function.
-        norm: none; layer, over the channels at each place; group, over all places and the channels of a group.
+        norm: `none`; `layer`: over the channels at each position; `group`: over all positions and the channels of a
+            group.
         groups: the number of groups; the channels should be a multiple of it.
-        pool: of blocks of 2 places along each axis: max, mean or none.
+        pool: pooling of blocks of 2 positions along each axis: max, mean or none.
 
     Returns:
         The network. Its parameters are `ConvParams`.

@@ -1,4 +1,4 @@
-"""The multi-layer perceptron: layers of one family, or of several, one behind the other."""
+"""The multi-layer perceptron: a chain of maps of one family or of several."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class MLP(Assembled):
 
 
 def check_families(layer: Family | Sequence[Family], maps: int) -> tuple[Family, ...]:
-    """Return one family a map, the last one as it makes the outputs.
+    """Return one family for each map; for the last map `Family.at_output` is applied.
 
     Raises:
-        InputError: if something is no family, or their number is wrong.
+        InputError: if an entry is no family, or the number of families is wrong.
     """
     if isinstance(layer, Family | type) or callable(layer):
         layer = (layer,) * maps  # pyright: ignore[reportAssignmentType]
@@ -63,19 +63,20 @@ def mlp(
     modes: int | Extent | Sequence[int | Extent | None] | None = None,
     activation: str | Activation = "relu",
 ) -> MLP:
-    """Make a multi-layer perceptron with logits out.
+    """Make a multi-layer perceptron whose outputs are logits.
 
     Args:
         sizes: units in each layer, input and output included; ints or `Extent`s.
-        layer: the family of every map, or one family a map.
-        modes: modes in every map, or one number a map; None where the families take none, or for full rank.
+        layer: the family of every map, or one family for each map.
+        modes: modes in every map, or one number for each map; None if the families take none, or for full rank.
         activation: a name of `ACTIVATIONS`, or an elementwise function.
 
     Returns:
         The network. Its parameters are the tuple of its maps' parameters.
 
     Raises:
-        InputError: if a size, a number of modes or the activation is not allowed, or their number does not fit.
+        InputError: if a size, a number of modes or the activation is not allowed, or the number of families or modes
+            does not fit.
 
     Example:
         >>> import jax

@@ -1,4 +1,4 @@
-"""Normalisation over channels, blind to padding."""
+"""Normalisation over channels that ignores padding."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _EPS = 1e-5
 
 
 class NormParams(NamedTuple):
-    """What a normalisation trains."""
+    """The trained parameters of a normalisation."""
 
     gain: Float[Array, " channels"]
     shift: Float[Array, " channels"]
 
 
 def init_norm(channels: Extent) -> NormParams:
-    """Return gain 1 and shift 0 of a normalisation; 0 on padding.
+    """Return the initial parameters of a normalisation: gain 1 and shift 0; on padding both are 0.
 
     Args:
         channels: the extent of the channels.
@@ -45,10 +45,11 @@ def normalise(
 
     Args:
         params: gain and shift.
-        z: activations, places on one axis, padded channels 0.
-        channels: the extent of the channels; padding enters no mean.
-        groups: None: at each place over its channels (layer norm); a number: over all places and the channels of one of
-            that many groups of neighbours (group norm). Channel c belongs to group floor(c groups / channels).
+        z: activations, (..., positions, channels); padded channels are 0.
+        channels: the extent of the channels; padding does not enter any mean.
+        groups: None: normalise each position over its channels (layer norm); a number: normalise over all positions and
+            the channels of a group, for that many groups of neighbouring channels (group norm). Channel c belongs to
+            group floor(c groups / channels).
 
     Returns:
         The same shape; padded channels are 0.
@@ -71,9 +72,9 @@ def normalise(
 
 
 def _mean_of_all(z: Array, channels: Extent, axes: tuple[int, ...]) -> Callable[[Array], Array]:
-    """Return what takes the mean over all channels, and over places where the axes say so.
+    """Return a function that takes the mean over all channels, and over positions if these are in the axes.
 
-    It maps (*rows, places, channels) to the same shape with 1 in the place of each of the axes.
+    It maps (*rows, positions, channels) to the same shape with 1 for each of the axes.
     """
     count = jnp.maximum(jnp.asarray(channels.active), 1).astype(z.dtype) * (1 if len(axes) == 1 else z.shape[-2])
     mask = _like(channels.mask, z)
@@ -81,9 +82,9 @@ def _mean_of_all(z: Array, channels: Extent, axes: tuple[int, ...]) -> Callable[
 
 
 def _mean_of_groups(z: Array, channels: Extent, groups: int) -> Callable[[Array], Array]:
-    """Return what gives every entry the mean over all places and the channels of its group.
+    """Return a function that gives every entry the mean over all positions and the channels of its group.
 
-    It maps (*rows, places, channels) to (*rows, 1, channels).
+    It maps (*rows, positions, channels) to (*rows, 1, channels).
     """
     member = _membership(channels, groups).astype(z.dtype)
     count = jnp.sum(member, axis=0)

@@ -89,13 +89,13 @@ class _ChainInBfloat16(_InBfloat16, Chain):
 
 
 def in_bfloat16(network: Network) -> Network:
-    """Compute with bfloat16 copies of parameters and activations; outputs come back in float32.
+    """Wrap a network to compute with bfloat16 copies of parameters and activations; outputs are returned in float32.
 
     Args:
         network: any network with parameters in float32.
 
     Returns:
-        The network; a chain stays a chain. Curves of truncated modes are computed in float32 in the map that is cut.
+        The wrapped network; a chain stays a chain. In truncation curves the map that is cut is computed in float32.
 
     Example:
         >>> from modejax import layers, networks

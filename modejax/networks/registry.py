@@ -1,4 +1,4 @@
-"""Built-in networks by name, from the facts of a data set and the names a user typed."""
+"""Built-in networks by name, from the facts of a data set and names and options that a user gave."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ Size = int | Extent
 
 
 class Facts(NamedTuple):
-    """What a built-in network is made from.
+    """The facts from which a built-in network is made.
 
     Attributes:
-        features: inputs of the data set.
-        outputs: outputs that its targets need.
-        image_shape: the shape of an example before it was flattened; None where it is no image.
-        depth: hidden layers, or convolutions.
-        activation: its name.
-        layer: the name of a family, or a family of the user's.
+        features: number of inputs of the data set.
+        outputs: number of outputs that its targets need.
+        image_shape: the shape of an example before it was flattened; None if it is no image.
+        depth: number of hidden layers, or of convolutions.
+        activation: name of the activation.
+        layer: the name of a family, or a custom family.
         layer_options: options of the family by name.
         options: options of the network by name.
-        wrap: puts bias and mask around a family.
+        wrap: function that adds bias and mask to a family.
     """
 
     features: int
@@ -64,7 +64,7 @@ def make_network(name: str, facts: Facts, width: Size, modes: Size | None) -> Ne
 
     Args:
         name: a name of `modejax.names.NETWORKS`.
-        facts: what it is made from.
+        facts: the facts from which it is made.
         width: units in each hidden layer, or channels of each convolution.
         modes: modes in each map; None for none or full rank.
 
@@ -84,7 +84,7 @@ def build_mlp(facts: Facts, width: Size, modes: Size | None) -> Network:
 
 
 def build_residual(facts: Facts, width: Size, modes: Size | None) -> Network:
-    """Make a perceptron with skips."""
+    """Make a perceptron with skip connections."""
     return residual(facts.sizes(width), facts.family(), modes, facts.activation)
 
 
@@ -94,13 +94,13 @@ def build_tied(facts: Facts, width: Size, modes: Size | None) -> Network:
 
 
 def build_sparcs(facts: Facts, width: Size, modes: Size | None) -> Network:
-    """Make a network in one spectral operator."""
+    """Make a network whose maps come from one spectral operator."""
     del modes
     return sparcs(facts.sizes(width), facts.activation, **facts.options)
 
 
 def build_conv(facts: Facts, width: Size, modes: Size | None) -> Network:
-    """Make a convolutional network; its layers are the convolutions of a family, its head the family itself."""
+    """Make a convolutional network; the convolutions and the map to the outputs are of the same family."""
     shape = facts.image_shape
     if shape is None:
         raise InputError(
@@ -133,7 +133,7 @@ def build_conv(facts: Facts, width: Size, modes: Size | None) -> Network:
 
 
 def takes_modes(network: Network) -> bool:
-    """Say whether any map of a network is a sum of modes."""
+    """Return whether any map of a network is a sum of modes."""
     import jax
 
     shapes = jax.eval_shape(lambda: network.modes(network.init(jax.random.key(0))))

@@ -1,4 +1,4 @@
-"""A perceptron with skips: hidden layers add to what they were given."""
+"""A perceptron with skip connections: hidden layers add to their input."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Residual", "residual"]
 
 @dataclasses.dataclass(frozen=True)
 class Residual(MLP):
-    """A perceptron with skips; made by `residual`."""
+    """A perceptron with skip connections; made by `residual`."""
 
     def finish(
         self, params: Params, z: Float[Array, "*rows out"], h: Float[Array, "*rows units"], index: int
     ) -> Float[Array, "*rows out"]:
-        """Return f(z) behind the first map, h + f(z) behind the other hidden ones, and z behind the last."""
+        """Return f(z) for the first map, h + f(z) for the other hidden ones, and z for the last."""
         del params
         if index == len(self.placed) - 1:
             return z
@@ -42,19 +42,19 @@ def residual(
 
     Args:
         sizes: units in each layer, input and output included; all hidden layers have one size.
-        layer: the family of every map, or one family a map.
-        modes: modes in every map, or one number a map; None where the families take none, or for full rank.
+        layer: the family of every map, or one family for each map.
+        modes: modes in every map, or one number for each map; None if the families take none, or for full rank.
         activation: a name of `ACTIVATIONS`, or an elementwise function f.
 
     Returns:
         The network. Its parameters are the tuple of its maps' parameters, as those of `mlp`. A truncation curve cuts
-        the maps; the skips stay.
+        the maps; the skip connections stay.
 
     Raises:
         InputError: if a size, a number of modes or the activation is not allowed, or hidden sizes differ.
 
     References:
-        He et al., arXiv 1512.03385, without normalisation and with one map a block.
+        He et al., arXiv 1512.03385, without normalisation and with one map per block.
 
     Example:
         >>> from modejax import layers

@@ -1,13 +1,13 @@
 """All layers of a network in one spectral operator: skip connections that cost no parameters.
 
-Layers of N_1, N_2, ... N_L nodes span one space. With Phi = I + M, where M holds a block phi_l from layer l to layer
-l + 1 for every l, and Lambda = diag(lambda_1, ... lambda_L), the operator A = Phi Lambda Phi^-1 has blocks from every
-layer k to every later layer l,
+Layers of N_1, N_2, ... N_L nodes are taken together as one space. With Phi = I + M, where M holds a block phi_l from
+layer l to layer l + 1 for every l, and Lambda = diag(lambda_1, ... lambda_L), the operator A = Phi Lambda Phi^-1 has
+blocks from every layer k to every later layer l,
 
     W_lk = (-1)^(l-k-1) (phi_(l-1) Lambda_(l-1) - Lambda_l phi_(l-1)) phi_(l-2) ... phi_k .
 
-Those with l = k + 1 are the maps of `layers.spectral`, the others skip connections made of the same parameters. The
-sign comes from Phi^-1 = I - M + M^2 - ...; only for two layers is it 2 I - Phi.
+The blocks with l = k + 1 are the maps of `layers.spectral`; the others are skip connections made of the same
+parameters. The sign comes from Phi^-1 = I - M + M^2 - ...; only for two layers is it 2 I - Phi.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = ["Sparcs", "SparcsParams", "operator", "sparcs", "weight_block"]
 
 
 class SparcsParams(NamedTuple):
-    """Parameters of a network in one operator, first layer first."""
+    """Parameters of a network in one operator, ordered from the inputs on."""
 
-    eigenvalues: tuple[Float[Array, " units"], ...]  # one set a layer of nodes, inputs and outputs included
-    phi: tuple[Float[Array, "fan_out fan_in"], ...]  # one block between neighbouring layers
+    eigenvalues: tuple[Float[Array, " units"], ...]  # one set for each layer of nodes, inputs and outputs included
+    phi: tuple[Float[Array, "fan_out fan_in"], ...]  # one block for each pair of neighbouring layers
 
 
 def weight_block(params: SparcsParams, target: int, source: int) -> Float[Array, "fan_out fan_in"]:
@@ -41,14 +41,14 @@ def weight_block(params: SparcsParams, target: int, source: int) -> Float[Array,
 
     Args:
         params: the parameters.
-        target: number of the later layer, from 0 for the inputs.
-        source: number of the earlier layer.
+        target: index of the later layer, from 0 for the inputs.
+        source: index of the earlier layer.
 
     Returns:
         The block of A, shape (nodes of target, nodes of source).
 
     Raises:
-        InputError: if the target is not later than the source, or not there.
+        InputError: if the target is not later than the source, or does not exist.
 
     Example:
         >>> import jax
@@ -128,7 +128,7 @@ class Sparcs(Network):
         )
 
     def apply(self, params: SparcsParams, x: Float[Array, "*rows features"]) -> Float[Array, "*rows outputs"]:
-        """Compute the outputs, two products with each block."""
+        """Compute the outputs, with two products with each block."""
 
         def one(h: Float[Array, " units"]) -> Float[Array, " out"]:
             rest = h
@@ -161,26 +161,26 @@ def sparcs(
     eigenvalue: str = "constant:0",
     last_eigenvalue: str = "constant:1",
 ) -> Sparcs:
-    """Make a feed-forward network that reads its weights, skip connections included, off one spectral operator.
+    """Make a feed-forward network whose weights, skip connections included, are the blocks of one spectral operator.
 
-    h_l = f(sum_(k<l) W_lk h_k), without f for the outputs. The sum needs no skip matrix: with the part
-    r_l = h_l - phi_(l-1) r_(l-1) of Phi^-1 applied to all layers so far, it is
-    (phi_(l-1) Lambda_(l-1) - Lambda_l phi_(l-1)) r_(l-1). A map costs two products with phi instead of one.
+    h_l = f(sum_(k<l) W_lk h_k), without f for the outputs. The sum is computed without the skip matrices: with the part
+    r_l = h_l - phi_(l-1) r_(l-1) of Phi^-1 applied to all layers so far, it is (phi_(l-1) Lambda_(l-1) - Lambda_l
+    phi_(l-1)) r_(l-1). So each map costs two products with phi instead of one.
 
     With the released start (eigenvalues 0, those of the outputs 1) the inputs reach no hidden node: W_21 = 0,
     W_32 = -phi_2, W_31 = phi_2 phi_1, and the network is linear at first.
 
     Args:
         sizes: nodes in each layer, inputs and outputs included; ints or `Extent`s.
-        activation: a name of `ACTIVATIONS`, or an elementwise function; of the hidden layers.
-        eigenvectors: whether the blocks phi are trained beside the eigenvalues.
+        activation: activation of the hidden layers, a name of `ACTIVATIONS` or an elementwise function.
+        eigenvectors: whether the blocks phi are trained in addition to the eigenvalues.
         phi: the distribution of the blocks, as in `layers.spectral`.
-        eigenvalue: that of all eigenvalues but those of the outputs.
-        last_eigenvalue: that of the outputs.
+        eigenvalue: the distribution of all eigenvalues but those of the outputs.
+        last_eigenvalue: the distribution of the eigenvalues of the outputs.
 
     Returns:
-        The network. There are no biases; a feature that is always 1 serves. Its maps cannot be applied one by one, so
-        it has neither truncation nor pruning curves, and `kernels` are the maps between neighbouring layers.
+        The network. There are no biases; use an input feature that is always 1 instead. Its maps cannot be applied one
+        by one, so it has neither truncation nor pruning curves, and `kernels` are the maps between neighbouring layers.
 
     Raises:
         InputError: if a size, name or distribution is not allowed.

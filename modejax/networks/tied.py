@@ -22,7 +22,7 @@ class TiedParams(NamedTuple):
     """Parameters of a tied network: one pattern set for each layer of units."""
 
     patterns: tuple[Float[Array, "modes units"], ...]  # input, hidden ..., output
-    sigma: tuple[Float[Array, " modes"], ...]  # one a map
+    sigma: tuple[Float[Array, " modes"], ...]  # one for each map
     active: Bool[Array, " modes"]  # frozen; False on padding
 
 
@@ -45,7 +45,7 @@ class Tied(Chain):
         return self.sizes
 
     def enter(self, x: Float[Array, "*rows features"]) -> Float[Array, "*rows features"]:
-        """Return the inputs as they are."""
+        """Return the inputs unchanged."""
         return x
 
     def init(self, key: PRNGKeyArray) -> TiedParams:
@@ -60,7 +60,7 @@ class Tied(Chain):
         return TiedParams(tuple(patterns), tuple(sigma), self.mode_count.mask)
 
     def through(self, params: TiedParams, h: Float[Array, "*rows units"], index: int) -> Float[Array, "*rows out"]:
-        """Return z = W h of a map, in mode space or by the kernel, whichever is cheaper."""
+        """Return z = W h of a map, mode by mode or with the kernel, whichever is cheaper."""
         return through_modes(params.patterns[index + 1].T, params.sigma[index], params.patterns[index], h)
 
     def finish(
@@ -80,7 +80,7 @@ class Tied(Chain):
         return tuple(Modes(after.T, sigma, before, params.active) for after, sigma, before in pairs)
 
     def cut(self, params: TiedParams, keep: Sequence[Bool[Array, " modes"] | None]) -> TiedParams:
-        """Return parameters with some modes alone; see `Network.cut`. Patterns are shared, so Sigmas are set to 0."""
+        """Keep only some modes, see `Network.cut`; patterns are shared by maps, so only Sigmas are set to 0."""
         pairs = zip(params.sigma, keep, strict=True)
         return params._replace(sigma=tuple(s if kept is None else jnp.where(kept, s, 0) for s, kept in pairs))
 
@@ -101,9 +101,9 @@ class Tied(Chain):
 def tied(sizes: Sequence[int | Extent], modes: int | Extent | None, activation: str | Activation = "relu") -> Tied:
     """Make the tied (1L1P) mode network: neighbouring maps share the patterns of the layer between them.
 
-    W^l = patterns[l]^T diag(sigma[l-1]) patterns[l-1], l = 1 ... L. Initial values ~ Normal(0, s^2) with
-    s = (N ln N)^(-1/6): N is the layer's own size for its pattern set (the output's set takes the size of the last
-    hidden layer) and the fan-in for the Sigmas.
+    W^l = patterns[l]^T diag(sigma[l-1]) patterns[l-1], l = 1 ... L. Initial values ~ Normal(0, s^2) with s = (N ln
+    N)^(-1/6): for a pattern set N is the size of its layer (for the output's set, the size of the last hidden layer),
+    for the Sigmas the fan-in.
 
     Args:
         sizes: units in each layer, input and output included; ints or `Extent`s.

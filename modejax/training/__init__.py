@@ -1,8 +1,8 @@
 """Training of one network as pure functions; sweeps vmap them.
 
-Read `loss`, then `optimiser` (any of optax's, with decoupled decay, frozen leaves left out) and `schedule`, then `step`
-(one update and the evaluation on a block of examples), then `widths` (does the learning rate carry over?). Loops over
-batches and epochs live in `modejax.sweep`. Nothing here knows data sets or files.
+Read `loss`, then `optimiser` (any of optax's, with decoupled weight decay, applied to trainable leaves only) and
+`schedule`, then `step` (one update and the evaluation on a block of examples), then `widths` (does the learning rate
+carry over?). Loops over batches and epochs are in `modejax.sweep`. Nothing here depends on data sets or files.
 """
 
 from modejax.training.loss import LOSSES as LOSSES

@@ -1,4 +1,4 @@
-"""Losses of one example, what counts as a right answer, and sums of both over a block."""
+"""Losses of one example, the decision whether an answer is right, and sums of both over a block."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["LOSSES", "Loss", "count_right", "cross_entropy", "squared_error", "s
 
 
 class Loss(NamedTuple):
-    """A loss and its decision.
+    """A loss, and the decision whether an answer is right.
 
     Attributes:
         value: `(outputs, target) -> scalar` for one example.
-        correct: `(outputs, target) -> bool` for one example; None where no answer is right or wrong, as for real
+        correct: `(outputs, target) -> bool` for one example; None if answers are not right or wrong, as for real
             values.
     """
 
@@ -28,8 +28,8 @@ class Loss(NamedTuple):
 def _cross_entropy(logits: Float[Array, " classes"], label: Int[Array, ""]) -> Float[Array, ""]:
     """Return log sum exp(logits) - logits[label], shape (), of logits of shape (classes,).
 
-    As `optax.softmax_cross_entropy_with_integer_labels`, but the logit of the label is taken by a comparison: the
-    gradient of an indexed read is a scatter, for accelerators a kernel of its own or two.
+    As `optax.softmax_cross_entropy_with_integer_labels`, but the logit of the label is selected by a comparison: the
+    gradient of indexing is a scatter, which costs one or two extra kernels on accelerators.
     """
     logits = logits - jax.lax.stop_gradient(jnp.max(logits))
     chosen = jnp.arange(logits.shape[0], dtype=label.dtype) == label
@@ -41,13 +41,13 @@ cross_entropy = Loss(
     # argmax takes the first of equal logits.
     correct=lambda logits, label: jnp.argmax(logits).astype(label.dtype) == label,
 )
-"""Softmax cross-entropy in nats for labels 0 ... classes - 1; the decision is the largest logit."""
+"""Softmax cross-entropy in nats for labels 0 ... classes - 1; the answer is the class of the largest logit."""
 
 squared_error = Loss(
     value=lambda outputs, label: 0.5 * jnp.sum((outputs - label.astype(outputs.dtype)) ** 2),
     correct=lambda outputs, label: jnp.sign(outputs[0]) == label.astype(outputs.dtype),
 )
-"""0.5 (output - label)^2 for labels -1 and +1; the decision is the sign, and an output of exactly 0 is wrong."""
+"""0.5 (output - label)^2 for labels -1 and +1; the answer is the sign, and an output of exactly 0 is wrong."""
 
 LOSSES: dict[str, Loss] = {
     "classes": cross_entropy,
@@ -60,7 +60,7 @@ LOSSES: dict[str, Loss] = {
 def count_right(
     loss: Loss, outputs: Float[Array, "rows outputs"], y: Array, counts: Bool[Array, " rows"]
 ) -> Int[Array, ""]:
-    """Count the right answers on the rows that count; 0 for a loss without decision, shape ()."""
+    """Count the right answers over the rows that are no padding, shape (); 0 for a loss without a decision."""
     if loss.correct is None:
         return jnp.sum(jnp.zeros_like(counts), dtype=jnp.int32)
     return jnp.sum(jax.vmap(loss.correct)(outputs, y) & counts, dtype=jnp.int32)
@@ -69,5 +69,5 @@ def count_right(
 def sum_loss(
     loss: Loss, outputs: Float[Array, "rows outputs"], y: Array, counts: Bool[Array, " rows"]
 ) -> Float[Array, ""]:
-    """Sum the loss over the rows that count, shape ()."""
+    """Sum the loss over the rows that are no padding, shape ()."""
     return jnp.sum(jnp.where(counts, jax.vmap(loss.value)(outputs, y), 0))

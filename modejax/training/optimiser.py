@@ -1,6 +1,7 @@
-"""Optimisers with decoupled decay and penalty, over the trainable leaves only.
+"""Optimisers with decoupled weight decay and penalty, over the trainable leaves only.
 
-Adam and AdaMax are written out, because the update is a fifth of a sweep's step; all others come from optax.
+Adam and AdaMax are implemented here for speed, because the update is a fifth of a sweep's step; all others come from
+optax.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ __all__ = ["AdaMaxState", "AdamState", "Optimiser", "adam", "adamax", "merge", "
 
 
 def split(tree: PyTree, chosen: PyTree) -> tuple[PyTree, PyTree]:
-    """Part a tree into the leaves that are chosen and those that are not.
+    """Split a tree into the leaves that are chosen and those that are not.
 
     Args:
         tree: any pytree of arrays.
-        chosen: bools, of the same structure.
+        chosen: a tree of bools with the same structure.
 
     Returns:
         Two trees of the structure of `tree`; a leaf that belongs to the other one is None, which JAX treats as
@@ -44,11 +45,11 @@ def split(tree: PyTree, chosen: PyTree) -> tuple[PyTree, PyTree]:
 
 
 def merge(one: PyTree, other: PyTree) -> PyTree:
-    """Put together what `split` parted.
+    """Undo `split`: merge two trees into one.
 
     Args:
         one: a tree in which absent leaves are None.
-        other: the tree that holds them.
+        other: the tree that has the leaves absent in `one`.
 
     Returns:
         The full tree.
@@ -60,7 +61,7 @@ def merge(one: PyTree, other: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: b if a is None else a, one, other, is_leaf=lambda leaf: leaf is None)
 
 
-_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8  # of Adam and AdaMax alike
+_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8  # of Adam and AdaMax
 
 
 class AdamState(NamedTuple):
@@ -76,18 +77,17 @@ def adam(
     weight_decay: float | Float[Array, ""] = 0.0,
     penalty: Callable[[PyTree], Float[Array, ""]] | None = None,
 ) -> optax.GradientTransformation:
-    """Make theta <- theta - rate (mhat / (sqrt(vhat) + eps) + decay theta + grad penalty).
+    """Make Adam: theta <- theta - rate (mhat / (sqrt(vhat) + eps) + decay theta + grad penalty).
 
-    beta1 = 0.9, beta2 = 0.999, eps = 1e-8 outside the root, moments bias-corrected, as the reference code of the
-    mode-decomposition paper has them (Utils/nup/optimizers.py of arXiv 2208.09859's code); it is AdamW
-    (Loshchilov and Hutter, arXiv 1711.05101) and agrees with `optax.adamw` to rounding. It is written out because the
-    update is a fifth of a sweep's step: the corrections are folded into two scalars, and the new moments are made
-    once and read once.
+    beta1 = 0.9, beta2 = 0.999, eps = 1e-8 outside the root, moments bias-corrected, as in the reference code of the
+    mode-decomposition paper (Utils/nup/optimizers.py of arXiv 2208.09859's code); it is AdamW (Loshchilov and Hutter,
+    arXiv 1711.05101) and agrees with `optax.adamw` to rounding. It is implemented here because the update is a fifth of
+    a sweep's step: the corrections are folded into two scalars, and the new moments are computed once and read once.
 
     Args:
         learning_rate: the rate of this step, shape (); may be traced.
-        weight_decay: the decoupled decay, shape (); may be traced.
-        penalty: `params -> scalar`, or None.
+        weight_decay: the coefficient of decoupled weight decay, shape (); may be traced.
+        penalty: the penalty, a function `params -> scalar`, or None.
 
     Returns:
         The optax transformation; its `update` needs the parameters.
@@ -111,7 +111,7 @@ def adam(
 
 
 class AdaMaxState(NamedTuple):
-    """Mean of the gradient, its largest size, and the number of steps."""
+    """Mean of the gradient, maximum of its absolute value, and the number of steps."""
 
     count: Int[Array, ""]
     mean: PyTree  # first moment, not corrected
@@ -130,8 +130,8 @@ def adamax(
 
     Args:
         learning_rate: the rate of this step, shape (); may be traced.
-        weight_decay: the decoupled decay, shape (); may be traced.
-        penalty: `params -> scalar`, or None.
+        weight_decay: the coefficient of decoupled weight decay, shape (); may be traced.
+        penalty: the penalty, a function `params -> scalar`, or None.
 
     Returns:
         The optax transformation; its `update` needs the parameters.
@@ -165,7 +165,7 @@ def _with_moments(
     weight_decay: float | Float[Array, ""],
     penalty: Callable[[PyTree], Float[Array, ""]] | None,
 ) -> optax.GradientTransformation:
-    """Make the transformation that keeps a mean m of the gradient and a size, `size <- grow(size, gradient)`.
+    """Make the transformation with a mean m of the gradient and a size, `size <- grow(size, gradient)`.
 
     theta <- theta - rate (direction(m, size, steps) + decay theta + grad penalty); `record(count, mean, size)` is the
     state.
@@ -184,8 +184,8 @@ def _with_moments(
         mean = jax.tree.map(lambda m, g: _BETA1 * m + (1 - _BETA1) * g, mean, gradient)
         size = jax.tree.map(grow, size, gradient)
         if backend() == "cpu":
-            # Without the barrier the compiler makes the moments twice, in place and inside the parameter's update, and
-            # copies the old ones to keep them apart. That of GPUs joins both in one kernel; a barrier would part it.
+            # Without the barrier the compiler computes the moments twice, in place and in the parameter's update, and
+            # copies the old ones. The compiler for GPUs fuses both into one kernel, which a barrier would split.
             mean, size = jax.lax.optimization_barrier((mean, size))
 
         def step(m: Array, s: Array, theta: Array, extra: Array | float) -> Array:
@@ -201,17 +201,18 @@ def _with_moments(
 
 
 Build = Callable[..., optax.GradientTransformation]
-"""An optimiser of the user: `learning_rate`, and `weight_decay` where it takes one, in; a transformation out."""
+"""A function that makes a custom optimiser: it takes `learning_rate`, optionally `weight_decay`, and returns a
+transformation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimiser:
-    """An optimiser whose rate and decay come later, as traced numbers.
+    """An optimiser whose learning rate and weight decay are passed later, as traced numbers.
 
     Attributes:
         kind: adam or adamax (written out here), another name of `modejax.names.OPTIMISERS`, which is taken from optax,
             or a function `learning_rate[, weight_decay] -> optax.GradientTransformation`.
-        options: further keywords of the optax function, sorted by name, such as (("momentum", 0.9),).
+        options: further keyword arguments of the optax function, sorted by name, such as (("momentum", 0.9),).
     """
 
     kind: str | Build = "adam"
@@ -235,7 +236,7 @@ class Optimiser:
 
     @property
     def name(self) -> str:
-        """The name, for messages and tables."""
+        """The name of the optimiser, for messages and tables."""
         return self.kind if isinstance(self.kind, str) else getattr(self.kind, "__name__", repr(self.kind))
 
     def rule(
@@ -246,13 +247,13 @@ class Optimiser:
     ) -> optax.GradientTransformation:
         """Make the transformation theta <- theta - rate (direction + decay theta + grad penalty).
 
-        Decay and penalty are decoupled: they do not pass through the optimiser's state. A function of the user that
-        takes `weight_decay` decays as it sees fit.
+        Decay and penalty are decoupled: they do not pass through the optimiser's state. A custom optimiser that takes
+        `weight_decay` applies it itself.
 
         Args:
             learning_rate: the rate of this step, shape (); may be traced.
-            weight_decay: the decay, shape (); may be traced.
-            penalty: `params -> scalar`, or None.
+            weight_decay: the coefficient of weight decay, shape (); may be traced.
+            penalty: the penalty, a function `params -> scalar`, or None.
 
         Returns:
             The transformation; its `update` needs the parameters.
@@ -289,7 +290,7 @@ def _decoupled(
     weight_decay: float | Float[Array, ""],
     penalty: Callable[[PyTree], Float[Array, ""]] | None,
 ) -> optax.GradientTransformation:
-    """Add decoupled decay and penalty to a transformation that holds its learning rate."""
+    """Add decoupled weight decay and penalty to a transformation that includes its learning rate."""
 
     def update(gradient: PyTree, state: Any, params: PyTree = None) -> tuple[PyTree, Any]:
         with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and Python numbers into floats

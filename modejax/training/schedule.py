@@ -1,4 +1,4 @@
-"""Learning-rate schedules as factors of the rate, from traced numbers."""
+"""Learning-rate schedules as factors of the learning rate, computed from traced numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Moment", "rate_at"]
 
 
 class Moment(NamedTuple):
-    """Where in the training a step stands; all traced."""
+    """The position of a step in the training; all numbers are traced."""
 
     epoch: Int[Array, ""]  # from 0
-    step: Int[Array, ""]  # in the epoch, from 0
+    step: Int[Array, ""]  # within the epoch, from 0
     epochs: Int[Array, ""]  # of the whole training
 
 
@@ -33,11 +33,11 @@ def rate_at(
         schedule: constant; halving, rate 0.5^floor(epoch / every); cosine, rate (1 + cos(pi t)) / 2; linear,
             rate (1 - t). t is the share of all steps that are done, from 0 to below 1.
         rate: the learning rate before the schedule, shape ().
-        moment: the step.
-        steps: steps in an epoch.
-        every: epochs between halvings, shape (); 0 means never. Other schedules do not read it.
-        warm_up: epochs over which the rate rises as (s + 1) / S, with s steps done of S, before anything else acts on
-            it, shape (); None for none.
+        moment: the position of the step in the training.
+        steps: number of steps in an epoch.
+        every: epochs between halvings, shape (); 0 means never. Other schedules ignore it.
+        warm_up: epochs over which the rate is multiplied by (s + 1) / S, where s of S steps are done, in addition to
+            the schedule, shape (); None for no warm-up.
 
     Returns:
         The learning rate, shape ().

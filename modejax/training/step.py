@@ -16,8 +16,9 @@ __all__ = ["LARGEST_LOSS", "Best", "TrainState", "evaluate", "init_state", "keep
 
 
 LARGEST_LOSS = 1e8
-"""The mean loss of a batch from which a network counts as diverged. A learning rate far too large throws a ReLU network
-there in a few steps, and it comes back dead: finite again, at chance."""
+"""The mean loss of a batch from which on a network counts as diverged. With a learning rate far too large a ReLU
+network exceeds it in a few steps; later its loss is finite again, but its units are dead and its accuracy is at
+chance."""
 
 
 class Best(NamedTuple):
@@ -26,16 +27,16 @@ class Best(NamedTuple):
     params: Params
     accuracy: Float[Array, ""]  # share of 1, or minus the loss for real values; minus infinity before the first epoch
     epoch: Int[Array, ""]  # its number, from 1; 0 before the first epoch
-    waited: Int[Array, ""]  # epochs since then
-    stopped: Bool[Array, ""]  # no parameter moves any more
+    waited: Int[Array, ""]  # epochs since the best epoch
+    stopped: Bool[Array, ""]  # whether the network has stopped: no parameter changes any more
 
 
 class TrainState(NamedTuple):
-    """What is carried from batch to batch."""
+    """The state that is carried from batch to batch."""
 
     params: Params
     moments: Any  # the optimiser's state; it has entries for trainable leaves only
-    healthy: Bool[Array, ""]  # False from the first loss that was not below LARGEST_LOSS; no parameter moves any more
+    healthy: Bool[Array, ""]  # False from the first loss that was not below LARGEST_LOSS; no parameter changes then
     best: Best | None = None  # None without early stopping
 
 
@@ -43,13 +44,13 @@ _ADAM = Optimiser()
 
 
 def init_state(network: Network, key: PRNGKeyArray, optimiser: Optimiser = _ADAM, *, early: bool = False) -> TrainState:
-    """Start a network.
+    """Draw the initial state of a network.
 
     Args:
         network: the network.
         key: a scalar PRNG key.
         optimiser: the optimiser.
-        early: whether the best epoch is kept, for early stopping.
+        early: whether to keep the parameters of the best epoch, for early stopping.
 
     Returns:
         The state before the first batch.
@@ -64,7 +65,7 @@ def init_state(network: Network, key: PRNGKeyArray, optimiser: Optimiser = _ADAM
 
 
 def start_state(network: Network, params: Params, optimiser: Optimiser = _ADAM, *, early: bool = False) -> TrainState:
-    """Start a network from given parameters; arguments as in `init_state`."""
+    """Make the initial state from given parameters; other arguments as in `init_state`."""
     moving, _ = split(params, network.trainable(params))
     best = None
     if early:
@@ -83,10 +84,10 @@ def train_step(
     optimiser: Optimiser = _ADAM,
     penalty: Literal["decoupled", "loss"] = "decoupled",
 ) -> tuple[TrainState, Float[Array, ""]]:
-    """Make one step of the optimiser on one batch.
+    """Take one step of the optimiser on one batch.
 
-    A loss that is not finite, or not below `LARGEST_LOSS`, stops the network for good: its parameters stay as they
-    are, as they do after early stopping. The moments go on, because nothing reads them any more.
+    A loss that is not finite, or not below `LARGEST_LOSS`, stops the network for good: its parameters no longer change,
+    as after early stopping. The moments are still updated, but no longer used.
 
     Args:
         network: the network.
@@ -95,9 +96,9 @@ def train_step(
         batch: inputs and targets.
         learning_rate: shape ().
         weight_decay: shape ().
-        optimiser: the one with which the state was started.
+        optimiser: the optimiser with which the state was made.
         penalty: `decoupled`: the gradient of the network's penalty is added to the step, as decoupled weight decay is;
-            `loss`: it is added to the gradient of the loss and passes through the moments, as Keras has it.
+            `loss`: it is added to the gradient of the loss and passes through the moments, as in Keras.
 
     Returns:
         The state after the step, and the mean loss of the batch before it, shape ().
@@ -128,7 +129,7 @@ def train_step(
     gradient, value = jax.grad(objective, has_aux=True)(moving)
     rule = optimiser.rule(learning_rate, weight_decay, own_penalty if penalty == "decoupled" else None)
     updates, moments = rule.update(gradient, state.moments, moving)
-    healthy = state.healthy & (jnp.abs(value) < LARGEST_LOSS)  # False for a loss that is not a number, too
+    healthy = state.healthy & (jnp.abs(value) < LARGEST_LOSS)  # also False for a NaN loss
     free = healthy if state.best is None else healthy & ~state.best.stopped
     moved = jax.tree.map(lambda old, step: jnp.where(free, old + step, old), moving, updates)
     return TrainState(merge(moved, frozen), moments, healthy, state.best), value
@@ -142,15 +143,15 @@ def keep_best(
     patience: int,
     least: float,
 ) -> TrainState:
-    """Note the best epoch on validation data, and go back to it when the network stops.
+    """Record the best epoch on validation data, and restore its parameters when the network stops.
 
     Args:
         state: the state after an epoch, started with `early=True`.
-        accuracy: on the validation data, share of 1, or another number of which more is better, shape ().
+        accuracy: accuracy on the validation data, a share of 1, or another score for which larger is better, shape ().
         epoch: the number of the epoch, from 1, shape ().
         last: whether it is the last one, shape ().
-        patience: epochs without a better accuracy after which the network stops.
-        least: an epoch counts as better when it is so by more than this, share of 1.
+        patience: number of epochs without a better accuracy after which the network stops.
+        least: an epoch counts as better only if it improves the accuracy by more than this, a share of 1.
 
     Returns:
         The state; when the network stops, and after the last epoch, its parameters are those of the best epoch.
@@ -200,10 +201,10 @@ def evaluate(
         params: the network's parameters.
         x: the inputs.
         y: the labels.
-        counts: False on the rows that only fill up the block.
+        counts: bool for each row; False on the rows that only pad the block.
 
     Returns:
-        The sum of the losses and the number of right answers over the rows that count; both of shape ().
+        The sum of the losses and the number of right answers over the rows that are no padding; both of shape ().
 
     Example:
         >>> from modejax import layers, networks, training

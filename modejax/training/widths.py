@@ -1,4 +1,4 @@
-"""Does a learning rate carry over between widths? Sizes of what a network computes, and of how far a step moves it."""
+"""Does a learning rate carry over between widths? Sizes of the outputs of maps, and of their changes in a step."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from modejax.training.step import init_state, train_step
 __all__ = ["FLAT", "WidthCheck", "check_widths", "power_text"]
 
 FLAT = 0.15
-"""The largest |power of the width| that counts as none: a factor of 1.7 over widths that differ by a factor of 32."""
+"""The largest |power of the width| that counts as 0: a factor of 1.7 over widths that differ by a factor of 32."""
 
 _ADAM = Optimiser()
 
 
 def power_text(power: float) -> str:
-    """Write a power of the width.
+    """Return a power of the width as text.
 
     Example:
         >>> power_text(0.5), power_text(-1e-9)
@@ -35,10 +35,10 @@ def power_text(power: float) -> str:
 
 
 class WidthCheck(NamedTuple):
-    """Sizes of the maps' outputs z in the first steps, for networks that differ in width alone.
+    """Sizes of the maps' outputs z in the first steps, for networks that differ only in width.
 
     A size is the root mean square over probe examples and units. A power is the slope of ln size against ln width by
-    least squares: 0 where the width has no influence, 1/2 where the size grows as the root of the width.
+    least squares: 0 if the width has no influence, 1/2 if the size grows as the square root of the width.
     """
 
     widths: np.ndarray  # (widths,)
@@ -49,19 +49,18 @@ class WidthCheck(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """The number of steps made."""
+        """The number of steps taken."""
         return self.size.shape[2] - 1
 
     def powers(self, what: str = "update", step: int = -1) -> tuple[np.ndarray, np.ndarray]:
-        """Return the powers of the width with which sizes go.
+        """Return the powers of the width with which sizes scale.
 
         Args:
             what: `"update"`, or `"size"`.
-            step: index of the step; the last one by default, 0 for the start.
+            step: index of the step; by default the last one; 0 for the initial values.
 
         Returns:
-            The mean over seeds and its standard error, one number a map, shape (maps,) each; the error is not a number
-            with one seed.
+            The mean over seeds and its standard error for each map, shape (maps,) each; with one seed the error is NaN.
 
         Raises:
             InputError: if `what` is neither.
@@ -76,7 +75,7 @@ class WidthCheck(NamedTuple):
         if what not in ("size", "update"):
             raise InputError(f"unknown size {what!r}; allowed: size, update")
         x = np.log(self.widths) - np.log(self.widths).mean()
-        with np.errstate(divide="ignore", invalid="ignore"):  # what did not move has no logarithm
+        with np.errstate(divide="ignore", invalid="ignore"):  # a size of 0 has no logarithm
             slopes = np.einsum("w,swm->sm", x, np.log(getattr(self, what)[:, :, step])) / (x @ x)
             seeds = len(slopes)
             error = slopes.std(axis=0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full(slopes.shape[1], np.nan)
@@ -89,14 +88,14 @@ class WidthCheck(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the powers mean for the learning rate, in a sentence."""
+        """A sentence that says what the powers mean for the learning rate."""
         powers, errors = self.powers()
         if not np.isfinite(powers).all():
             return "not decided: a network diverged or did not move; give another learning rate"
         if self.width_free:
             return "width-free: the updates of all maps are alike at all widths, so one learning rate should serve them"
         moving = np.abs(powers) > FLAT
-        clear = moving & ~(np.abs(powers) < 2 * errors)  # one seed has no error
+        clear = moving & ~(np.abs(powers) < 2 * errors)  # one seed gives no error
         parts = [
             f"{name} {'grow' if power > 0 else 'shrink'} as {power_text(power)}"
             for name, power, each in zip(self.map_names, powers, clear, strict=True)
@@ -123,22 +122,22 @@ def check_widths(
     seeds: int = 3,
     optimiser: Optimiser = _ADAM,
 ) -> WidthCheck:
-    """Measure how the outputs of all maps move in the first steps, at several widths.
+    """Measure how much the outputs of all maps change in the first steps, at several widths.
 
-    The networks see the same batches. Each map's output z, before the activation, is taken on the examples of the last
-    batch, which none has been trained on before the last step. In a parametrisation in which the best learning rate
-    does not depend on the width, updates of z have one size at all widths; the size of z at the start may shrink
-    with the width, as that of the outputs does there.
+    The networks see the same batches. Each map's output z, before the activation, is evaluated on the examples of the
+    last batch, which no network has been trained on before the last step. In a parametrisation in which the best
+    learning rate does not depend on the width, updates of z have one size at all widths; the size of z at the start may
+    shrink with the width, as that of the outputs does there.
 
     Args:
-        network: makes the network of a width.
+        network: function that makes the network of a width.
         widths: the widths, increasing, at least two.
-        data: inputs of shape (examples, features) and targets of shape (examples,) or, for real values,
-            (examples, outputs); parted into `steps` batches in their order.
+        data: inputs of shape (examples, features) and targets of shape (examples,) or, for real values, (examples,
+            outputs); split into `steps` batches in their order.
         loss: the loss.
         learning_rate: the rate of all steps.
         steps: the number of steps.
-        seeds: the number of networks a width.
+        seeds: the number of networks of each width.
         optimiser: the optimiser.
 
     Returns:
@@ -215,7 +214,7 @@ def _measure(
 
 
 def _outputs(network: Network, params: Params, x: Float[Array, "rows features"]) -> list[Array]:
-    """Return the output of each map before what follows it."""
+    """Return the output z of each map, before normalisation and activation."""
     if not isinstance(network, Chain):
         return [network.apply(params, x)]
     h, found = network.enter(x), []
