@@ -1,10 +1,10 @@
-"""The folders that commands write: claimed, locked, put in place whole, marked, and checked when they are read.
+"""The folders that commands write: locked, marked, put in place atomically, and checked when they are read.
 
-`folder` is for writing: `output` gives a command the folder in which it works and puts it in place when it is
-finished, `new_folder` a numbered name. `reader` is for reading: every file of a finished folder is checked against
-the marker, and all that is malformed ends in one kind of error. `_marker` and `_lock` hold the marker file and the
-lock of a name. `networks` keeps trained networks as arrays by name, `run` is a finished run in memory or in a folder,
-and `sweep` trains one and puts it there. The first three files are free of JAX; they serve every command.
+`folder` is for writing: `output` gives a command a folder to work in and puts it in place when it is finished,
+`new_folder` returns a numbered name. `reader` is for reading: every file of a finished folder is checked against the
+marker, and malformed files raise `InputError`. `_marker` and `_lock` are the marker file and the lock of a name.
+`networks` stores trained networks as arrays by name, `run` is a finished run in memory or in a folder, and `sweep`
+trains a run and stores it. `folder`, `reader` and `_marker` do not import JAX; every command uses them.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""How a finished folder takes its name: by renames, so that a kill at any moment loses no earlier result.
+"""Putting a finished folder in place, by renames, so that a kill at any moment loses no earlier result.
 
-Beside a folder NAME there may be, for as long as a command works or after it was killed,
+While a command works, or after it was killed, there may be beside a folder NAME:
 
 - `NAME.unfinished`: long work that shall replace a finished NAME and can be resumed,
 - `.NAME.new`: short work, or the same for a NAME that is missing,
@@ -25,11 +25,11 @@ from modejax.runs._marker import MARKER, PART, Marker, is_blank, load_marker
 __all__ = ["UNFINISHED", "Names", "foreign", "is_mark", "look", "names_of", "put_in_place", "recover", "remove"]
 
 UNFINISHED = ".unfinished"
-"""What is added to the name of a folder for long work that shall replace it."""
+"""Suffix of the folder for long work that will replace a finished folder."""
 
 
 class Names(NamedTuple):
-    """A folder and what may lie beside it."""
+    """The path of a folder and the paths of the temporary folders and the lock beside it."""
 
     folder: Path
     unfinished: Path
@@ -39,10 +39,10 @@ class Names(NamedTuple):
 
 
 def names_of(folder: Path) -> Names:
-    """Return a folder and the names of what may lie beside it.
+    """Return the path of a folder and the paths of the temporary folders and the lock beside it.
 
     Args:
-        folder: the folder; a link to one, `.` and `..` become the folder that is meant.
+        folder: the folder; links, `.` and `..` are resolved.
 
     Returns:
         The names.
@@ -67,16 +67,16 @@ def names_of(folder: Path) -> Names:
 
 
 def look(folder: Path) -> Marker | None:
-    """Return what the marker of a folder says; None where the folder is missing or empty.
+    """Return the marker of a folder; None if the folder is missing or empty.
 
     Args:
-        folder: where a command shall write.
+        folder: the folder in which a command will write.
 
     Returns:
         The marker.
 
     Raises:
-        InputError: if it is a file, a folder of something else, or its marker is malformed.
+        InputError: if it is a file or a folder that modejax did not make, or its marker is malformed.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"the output folder {folder} is a file; name a new folder or an empty one")
@@ -87,7 +87,7 @@ def look(folder: Path) -> Marker | None:
 
 
 def foreign(folder: Path) -> InputError:
-    """Return the refusal of a folder that no command of modejax made."""
+    """Return the error for a folder that no command of modejax made."""
     return InputError(
         f"the folder {folder} exists and was not made by modejax (it has no {MARKER}); nothing in it is changed: "
         "name a new folder or an empty one"
@@ -95,18 +95,18 @@ def foreign(folder: Path) -> InputError:
 
 
 def is_mark(name: str) -> bool:
-    """Say whether a file is a marker, or one that is being written."""
+    """Return whether a file is a marker, or a marker that is being written."""
     return name in (MARKER, PART)
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of ours, the marker last, so that what a kill leaves is still known to be ours.
+    """Remove a folder of modejax; the marker is removed last, so that after a kill the rest can still be recognised.
 
     Args:
         folder: the folder; it may be missing.
 
     Raises:
-        InputError: if it is not ours.
+        InputError: if modejax did not make it.
         OSError: if something in it cannot be removed.
     """
     look(folder)
@@ -125,15 +125,15 @@ def remove(folder: Path) -> None:
 
 
 def put_in_place(names: Names, ready: Path) -> None:
-    """Give finished work its name; an earlier folder of that name goes.
+    """Rename finished work to its final name; an earlier folder of that name is removed.
 
     Args:
-        names: of the folder.
-        ready: the finished work beside it.
+        names: the names of the folder, see `names_of`.
+        ready: the folder of finished work beside it.
 
     Raises:
-        InputError: if something else has taken a name meanwhile.
-        OSError: if it cannot be renamed; the earlier folder is back at its name then.
+        InputError: if one of the names has been taken by something else meanwhile.
+        OSError: if it cannot be renamed; then the earlier folder has its name again.
     """
     if look(names.folder) is None:
         remove(names.folder)
@@ -146,18 +146,18 @@ def put_in_place(names: Names, ready: Path) -> None:
     except OSError:
         names.old.rename(names.folder)
         raise
-    with contextlib.suppress(OSError):  # The result is in place; what is left of the earlier one goes next time.
+    with contextlib.suppress(OSError):  # The result is in place; the rest of the earlier one is removed next time.
         remove(names.old)
 
 
 def recover(names: Names) -> None:
-    """Bring a name to one whole folder after a kill; the caller holds its lock.
+    """Restore one complete folder at a name after a kill; the caller must hold the lock.
 
     Args:
-        names: of the folder.
+        names: the names of the folder, see `names_of`.
 
     Raises:
-        InputError: if a folder beside it is not ours, or holds something else than the folder.
+        InputError: if modejax did not make a folder beside it, or that folder is of another kind.
         OSError: if something cannot be renamed or removed.
     """
     here, beside = look(names.folder), {path: look(path) for path in (names.unfinished, names.new, names.old)}

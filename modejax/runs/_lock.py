@@ -14,13 +14,13 @@ __all__ = ["held"]
 
 @contextlib.contextmanager
 def held(path: Path, folder: Path) -> Iterator[None]:
-    """Hold a lock file against other processes on the same machine; the system lets go when this one ends.
+    """Hold a lock file against other processes on this machine; the system releases it when the process ends.
 
     The folder itself cannot carry the lock, because it changes its name while a result is put in place.
 
     Args:
         path: the lock file beside the folder; it is made, and removed at the end.
-        folder: the folder, for the message.
+        folder: the folder, for the error message.
 
     Yields:
         Nothing.
@@ -33,7 +33,7 @@ def held(path: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held: who opened it before and gets it now, sees that it has gone and makes a new one.
+        # Removed while it is held: a process that opened it before and locks it now sees this and makes a new file.
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(handle)
@@ -64,5 +64,5 @@ def _lock(handle: int, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InputError(f"another process is writing {folder}; wait for it, or name another folder") from None
-    except OSError:  # Some file systems on clusters have no locks; refusing them would help nobody.
+    except OSError:  # Some file systems on clusters have no locks; the work goes on without one.
         return

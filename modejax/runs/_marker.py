@@ -1,4 +1,4 @@
-"""The marker file of an output folder: whose folder it is, in what state, and the checksum of each file of data."""
+"""The marker file of an output folder: the command that made it, its state, and the checksum of each file of data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 KINDS = ("sweep", "decompose", "svr", "interpolate", "online", "study")
-"""What a folder may hold; the command that made it."""
+"""The kinds of folders, named after the command that made them."""
 
 MARKER = ".modejax.json"
 """Name of the marker file."""
@@ -49,22 +49,22 @@ class Record(NamedTuple):
 
 
 class Marker(NamedTuple):
-    """What a marker file says."""
+    """The content of a marker file."""
 
     kind: str  # one of KINDS
     state: str  # "running" or "finished"
-    version: str  # of modejax, which wrote it
+    version: str  # version of modejax that wrote it
     files: Mapping[str, Record]  # by path below the folder, with slashes; empty while running
     entries: tuple[str, ...]  # names in the folder when it was finished, so that later ones can be told apart
 
 
 def version() -> str:
-    """Return the version of modejax that is installed."""
+    """Return the installed version of modejax."""
     return importlib.metadata.version("modejax")
 
 
 def is_blank(folder: Path) -> bool:
-    """Say whether a folder is missing, empty, or holds only a marker that was never finished."""
+    """Return whether a folder is missing, empty, or holds only a marker that was not written completely."""
     try:
         return all(name == PART for name in os.listdir(folder))
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def is_blank(folder: Path) -> bool:
 
 
 def record_of(path: Path) -> Record:
-    """Return checksum and size of a file, and ask the system to put it on the disk.
+    """Return checksum and size of a file, and flush it to disk.
 
     Args:
         path: the file.
@@ -88,17 +88,17 @@ def record_of(path: Path) -> Record:
         while block := file.read(_BYTES):
             digest.update(block)
             size += len(block)
-        with contextlib.suppress(OSError):  # not every system does so for a file that is only read
+        with contextlib.suppress(OSError):  # not every system can flush a file opened for reading
             os.fsync(file.fileno())
     return Record(digest.hexdigest(), size)
 
 
 def save_marker(folder: Path, marker: Marker) -> None:
-    """Write the marker of a folder, whole or not at all; the caller holds the lock of its name.
+    """Write the marker of a folder atomically; the caller must hold the lock of its name.
 
     Args:
         folder: an existing folder.
-        marker: what to write.
+        marker: the content.
 
     Raises:
         OSError: if it cannot be written; an earlier marker stays.
@@ -113,13 +113,13 @@ def save_marker(folder: Path, marker: Marker) -> None:
 
 
 def load_marker(folder: Path) -> Marker | None:
-    """Read the marker of a folder; None where it has none.
+    """Read the marker of a folder; None if it has none.
 
     Args:
         folder: the folder; it may be missing.
 
     Returns:
-        What the marker says.
+        The content of the marker.
 
     Raises:
         InputError: if there is a marker that cannot be read or is malformed.
@@ -137,11 +137,11 @@ def parse_marker(data: bytes, where: Path) -> Marker:
     """Read a marker from its bytes.
 
     Args:
-        data: the content of the file.
-        where: the file, for messages.
+        data: the bytes of the file.
+        where: the path of the file, for messages.
 
     Returns:
-        What the marker says.
+        The content of the marker.
 
     Raises:
         InputError: if it is malformed.

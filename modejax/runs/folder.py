@@ -1,4 +1,4 @@
-"""The folder that a command writes: claimed before anything is computed, put in place whole when it is finished."""
+"""The folder that a command writes: locked before anything is computed, put in place atomically when it is finished."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from modejax.runs._marker import KINDS, MARKER, Marker, is_blank, load_marker, r
 __all__ = ["Output", "has_unfinished", "new_folder", "output", "release_folder", "unfinished"]
 
 _LONG = ("sweep", "study")
-"""Kinds whose work can be resumed, so that it stays where it is when it ends early."""
+"""Kinds whose work can be resumed; their folder is kept if the work ends early."""
 
 _REMADE = ("figures", "report.html", "table.csv")
-"""What is drawn or written anew from a finished result, at any later time."""
+"""Files that may be drawn or written again from a finished result at any later time."""
 
 _reserved: set[Path] = set()
-"""Folders that `new_folder` made in this process; they go where nothing was written to them."""
+"""Folders that `new_folder` made in this process; those that stay empty are removed."""
 
 
 class Output:
     """A folder that is being written.
 
     Attributes:
-        folder: the name at which the result will be.
-        path: the folder in which to write now; the same as `folder` once it is finished.
-        kind: what it holds, such as `sweep`.
-        resumed: whether it holds earlier work to go on with.
+        folder: the final path of the result.
+        path: the folder to write in; the same as `folder` once the output is finished.
+        kind: the kind of the output, such as `sweep`.
+        resumed: whether it holds earlier work that is to be resumed.
         finished: whether it is finished and in place.
     """
 
@@ -46,20 +46,21 @@ class Output:
         self.resumed = resumed
         self.finished = False
         self._names = names
-        self._stays = stays  # whether the folder was there, empty, before
+        self._stays = stays  # whether the folder existed before, empty
 
     def finish(self, files: Iterable[str] | None = None) -> Path:
-        """Record the checksum of each file of data, mark the folder as finished and put it in place whole.
+        """Record the checksum of each file of data, mark the folder as finished and put it in place.
 
         Args:
-            files: the files that hold data, by their path below the folder; None for all files outside of
-                `checkpoint`, of folders with a marker of their own, and of what starts with a dot.
+            files: the files that hold data, by their path below the folder; None for all files, except those in
+                `checkpoint`, in folders with a marker of their own, and with names that start with a dot.
 
         Returns:
-            The folder at its name.
+            The final path of the folder.
 
         Raises:
-            InputError: if a file is missing, or the folder cannot be put in place; an earlier result stays whole then.
+            InputError: if a file is missing, or the folder cannot be put in place; then an earlier result stays
+                unchanged.
         """
         try:
             names = _data(self.path) if files is None else sorted(set(files))
@@ -78,7 +79,7 @@ class Output:
         return self.folder
 
     def _leave(self) -> None:
-        """Remove what is not worth keeping: short work, and long work that has not written anything."""
+        """Remove unfinished work that is not worth keeping: short work, and long work that has not written anything."""
         if self.finished:
             return
         with contextlib.suppress(OSError, InputError):
@@ -99,20 +100,20 @@ def output(
 ) -> Iterator[Output]:
     """Hold a folder for the output of a command, from before it computes anything until it has finished.
 
-    A folder that modejax did not make, and one of another kind, is never written to. A finished folder is replaced only
-    when told so, and stays whole and readable until its successor is. Short work is done in a hidden folder beside it
-    and goes when it ends early; sweeps and studies work in the folder, or in `FOLDER.unfinished` where `FOLDER` exists,
-    and can be resumed.
+    A folder that modejax did not make, or that is of another kind, is never written to. A finished folder is replaced
+    only with `overwrite`, and stays complete and readable until its successor is finished. Short work is done in a
+    hidden folder beside it, which is removed if the work ends early. Sweeps and studies work in the folder itself, or
+    in `FOLDER.unfinished` if `FOLDER` exists, and can be resumed.
 
     Args:
-        folder: where the result shall be; it may be missing or empty. None for a new numbered folder in `runs`.
-        kind: what the folder holds: sweep, decompose, svr, interpolate, online or study.
-        overwrite: replace an earlier result, or unfinished work, of the same kind.
-        resume: go on with unfinished work at this name; only for sweeps and studies.
-        stem: of the numbered name, as in `new_folder`.
+        folder: path of the result; it may be missing or empty. None for a new numbered folder in `runs`.
+        kind: kind of the folder: sweep, decompose, svr, interpolate, online or study.
+        overwrite: whether to replace an earlier result, or unfinished work, of the same kind.
+        resume: whether to resume unfinished work at this path; only for sweeps and studies.
+        stem: stem of the numbered name, as in `new_folder`.
 
     Yields:
-        The output. Call `finish` when all files are written; without, the work counts as unfinished.
+        The output. Call its `finish` when all files are written; otherwise the work counts as unfinished.
 
     Raises:
         InputError: if the folder is refused, cannot be written, or another process holds it; nothing is left behind.
@@ -152,13 +153,13 @@ def output(
 
 
 def new_folder(kind: str, stem: str = "") -> Path:
-    """Make a numbered folder in `runs`, empty, that no other process is given.
+    """Make an empty numbered folder in `runs`, with a name that no other process gets.
 
-    It is removed at the end of the process where nothing was written to it. Of several processes that run a sweep
-    together, only the first may ask.
+    It is removed at the end of the process if nothing was written to it. If several processes run a sweep together,
+    only the first may call this.
 
     Args:
-        kind: what it shall hold, as in `output`.
+        kind: kind of the folder, as in `output`.
         stem: its name without the number; for all kinds but sweep and study the kind is put before it.
 
     Returns:
@@ -182,14 +183,14 @@ def new_folder(kind: str, stem: str = "") -> Path:
                 runs.mkdir(exist_ok=True)
                 names.folder.mkdir()
                 break
-        except (FileExistsError, FileNotFoundError):  # another process was here at the same time
+        except (FileExistsError, FileNotFoundError):  # another process took this name at the same time
             if runs.is_dir() or not os.path.lexists(runs):
                 continue
             raise InputError(f"the output folder {runs} is a file; name another with --out") from None
         except OSError as error:
             raise InputError(f"{names.folder} cannot be made ({error.strerror}); name another with --out") from None
         number += 1
-    # The working folder may be another one at the end.
+    # The working folder may have changed by then.
     folder = names.folder.absolute()
     _reserved.add(folder)
     atexit.register(release_folder, folder)
@@ -197,14 +198,14 @@ def new_folder(kind: str, stem: str = "") -> Path:
 
 
 def has_unfinished(folder: str | Path, kind: str = "sweep") -> bool:
-    """Say whether there is unfinished work at a name that `output(..., resume=True)` would go on with.
+    """Return whether there is unfinished work at a path that `output(..., resume=True)` would resume.
 
     Args:
-        folder: the name of the result.
-        kind: what it must hold.
+        folder: the path of the result.
+        kind: the kind that it must have.
 
     Returns:
-        Whether there is.
+        Whether there is such work.
 
     Example:
         >>> has_unfinished("runs/none")
@@ -218,11 +219,11 @@ def has_unfinished(folder: str | Path, kind: str = "sweep") -> bool:
 
 
 def unfinished(folder: str | Path, kind: str = "sweep") -> Path:
-    """Return the folder that holds the unfinished work of a name, to read its config before it is resumed.
+    """Return the folder with the unfinished work of a result, to read its config before it is resumed.
 
     Args:
-        folder: the name of the result.
-        kind: what it must hold.
+        folder: the path of the result.
+        kind: the kind that it must have.
 
     Returns:
         `folder` itself or `FOLDER.unfinished`.
@@ -255,7 +256,7 @@ def _resumed(names: Names, kind: str) -> Output:
     path = unfinished(names.folder, kind)
     _try(path)
     for each in path.iterdir():
-        if is_part(each):  # of a process that was killed while it wrote
+        if is_part(each):  # left by a process that was killed while it wrote
             each.unlink()
     return Output(names, path, kind, resumed=True)
 
@@ -294,7 +295,7 @@ def _begun(names: Names, kind: str, *, overwrite: bool) -> Output:
 
 
 def _check_entries(folder: Path, marker: Marker) -> None:
-    """Refuse to replace a finished folder to which something else was added, since that would be lost."""
+    """Refuse to replace a finished folder to which other files were added, since these would be lost."""
     if marker.state != "finished":
         return
     known = {*marker.entries, *_REMADE, ".DS_Store"}
@@ -307,7 +308,7 @@ def _check_entries(folder: Path, marker: Marker) -> None:
 
 
 def _check_exchange(folder: Path) -> None:
-    """Refuse a folder that cannot give its name to another."""
+    """Refuse a folder that cannot be replaced by a rename."""
     if folder.is_mount() or Path.cwd().is_relative_to(folder.resolve()):
         what = "a mount point" if folder.is_mount() else "the current folder, or holds it"
         raise InputError(f"the output folder {folder} is {what}, and cannot be exchanged; name a folder in it")
@@ -325,7 +326,7 @@ def _try(folder: Path) -> None:
 
 
 def _data(folder: Path) -> list[str]:
-    """Return the files of a folder that hold data, by their path below it."""
+    """Return the files of data in a folder, as paths relative to it."""
     found = []
     for top, folders, files in os.walk(folder):
         here = Path(top)
@@ -349,7 +350,7 @@ def _refusing(folder: Path) -> Iterator[None]:
 
 
 def release_folder(folder: Path) -> None:
-    """Remove a folder that `new_folder` made, where nothing was written to it; any other is left as it is.
+    """Remove a folder that `new_folder` made if nothing was written to it; any other folder is left unchanged.
 
     Args:
         folder: the folder.

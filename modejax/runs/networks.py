@@ -1,4 +1,4 @@
-"""The trained networks of a run: in memory, or in a run folder as arrays by name, without any program."""
+"""The trained networks of a run: in memory, or in a run folder as named arrays, without any program."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MEMBERS = "members.json"
 
 
 class Networks(Protocol):
-    """Where trained networks come from."""
+    """Protocol of a source of trained networks."""
 
     def read(self, arm: str, wanted: Mapping[str, Any]) -> Iterator[Trained]:
         """Yield the networks of an arm whose axes have the wanted values, in the order of the grid."""
@@ -38,14 +38,14 @@ class Networks(Protocol):
 
 
 def matches(at: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Say whether a member is among those wanted.
+    """Return whether a member is among the wanted ones.
 
     Args:
-        at: the values of its axes.
-        wanted: for some axes a value, or a list of values.
+        at: the value of the member on each axis, by the name of the axis.
+        wanted: for some axes, by name, a value or a list of values.
 
     Returns:
-        Whether all of them agree, numbers to within rounding.
+        Whether all these axes agree; numbers are compared to within rounding.
 
     Raises:
         InputError: if there is no such axis.
@@ -58,7 +58,7 @@ def matches(at: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         if name not in at:
             raise InputError(f"networks have no axis {name!r}; allowed: {', '.join(at)}")
         values, own = np.atleast_1d(np.asarray(value)).tolist(), at[name]
-        # Integers are compared as such: seeds have more digits than a float.
+        # Integers are compared as integers: seeds have more digits than a float.
         whole = isinstance(own, int)
         if not any(each == own if whole else math.isclose(each, own, rel_tol=1e-9) for each in values):
             return False
@@ -70,7 +70,7 @@ def _facts(trained: Trained, dataset: Mapping[str, Any]) -> Trained:
 
 
 def data_facts(dataset: Dataset) -> dict[str, Any]:
-    """Return what of a data set its networks need: sizes, scale and what the targets are."""
+    """Return the facts of a data set that its networks need: sizes, scale and the kind of the targets."""
     return {
         "name": dataset.name,
         "hash": dataset.content_hash,
@@ -97,7 +97,7 @@ class InMemory:
 
 
 def _leaves(params: Any) -> dict[str, np.ndarray]:
-    """Return the arrays of a tree by their path, such as [0].sigma; those without entries carry nothing."""
+    """Return the arrays of a tree by their path, such as [0].sigma; empty arrays are left out."""
     pairs = jax.tree_util.tree_leaves_with_path(params)
     named = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in pairs}
     return {name: leaf for name, leaf in named.items() if leaf.size}
@@ -113,10 +113,10 @@ def _digest(named: Mapping[str, np.ndarray]) -> str:
 
 
 class NetworkWriter:
-    """Writes the networks of each launch as it is done: one file of arrays a launch, and one list of members.
+    """Writer for the networks of each launch when it is done: one file of arrays per launch, and one list of members.
 
     Args:
-        folder: where to write.
+        folder: the folder to write in.
         plan: the plan that runs.
         dataset: its data.
     """
@@ -133,8 +133,8 @@ class NetworkWriter:
         """Write the networks of a launch.
 
         Args:
-            launch: its number, from 0.
-            states: its states on the host.
+            launch: the index of the launch, from 0.
+            states: the states of the launch, on the host.
 
         Raises:
             InputError: if the file cannot be written.
@@ -188,7 +188,7 @@ class Stored:
 
     Args:
         folder: the folder.
-        custom: network and layer of the user's, where the run was made with some.
+        custom: the custom network and layer with which the run was made, if any.
 
     Raises:
         InputError: if the list of members cannot be used.

@@ -1,4 +1,4 @@
-"""A bar of epochs on the terminal or in a notebook."""
+"""A progress bar over epochs, on the terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["progress_bar", "progress_is_seen"]
 
 
 def progress_is_seen() -> bool:
-    """Say whether somebody can see a bar: on a terminal, or in a notebook."""
+    """Return whether a progress bar would be visible: on a terminal, or in a notebook."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 @contextlib.contextmanager
 def progress_bar(networks: int, epochs: int, *, shown: bool) -> Iterator[Any]:
-    """Yield a function that moves a bar of epochs on stderr.
+    """Yield a function that updates a progress bar over epochs on stderr.
 
     Args:
-        networks: networks that are trained, for the text while the program compiles.
-        epochs: of the run.
-        shown: whether there is a bar at all.
+        networks: number of networks that are trained, for the text while the program compiles.
+        epochs: number of epochs of the run.
+        shown: whether to show a bar.
 
     Yields:
-        The function, called with a `modejax.sweep.execute.Progress`; None without a bar.
+        The function, to be called with a `modejax.sweep.execute.Progress`; None if no bar is shown.
     """
     if not shown:
         yield None

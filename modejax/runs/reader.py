@@ -1,4 +1,4 @@
-"""Read the files of a finished folder: checked against its marker first, and one error for all that is malformed."""
+"""Read the files of a finished folder, checked against its marker; anything malformed raises `InputError`."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["check_config", "kind_of", "read_bytes", "read_json", "read_marker", "read_netcdf"]
 
 _PATIENCE = 2.0
-"""Seconds to wait for a process that is just putting a result in place."""
+"""Seconds to wait for another process that is putting a result in place."""
 
 
 def read_marker(folder: str | Path, kind: str | None = None) -> Marker:
-    """Read what a folder of modejax holds; after a kill in the middle of an exchange the result is put back first.
+    """Read the marker of a folder; if a process was killed while it replaced the folder, the result is restored first.
 
     Args:
         folder: the folder.
-        kind: what it must hold, such as `sweep`; None for anything.
+        kind: the kind that it must have, such as `sweep`; None for any kind.
 
     Returns:
         Its marker.
@@ -54,7 +54,7 @@ def read_marker(folder: str | Path, kind: str | None = None) -> Marker:
 
 
 def kind_of(folder: str | Path) -> str | None:
-    """Return what a folder holds by its marker, such as `sweep`; None for a file and for a folder without a marker.
+    """Return the kind of a folder by its marker, such as `sweep`; None for a file and for a folder without a marker.
 
     Args:
         folder: a path, which may be missing.
@@ -74,7 +74,7 @@ def kind_of(folder: str | Path) -> str | None:
 
 
 def _recovered(folder: Path) -> Marker | None:
-    """Return the marker of a folder that is, or was at a kill, between two names; None where it is not."""
+    """Return the marker of a folder, after an exchange of folders that is under way, or was interrupted, has ended."""
     names, until = names_of(folder), time.monotonic() + _PATIENCE
     while (names.old.is_dir() or _is_ready(names.new)) and time.monotonic() < until:
         with contextlib.suppress(InputError, OSError), held(names.lock, folder):
@@ -97,9 +97,9 @@ def read_bytes(folder: str | Path, name: str, *, marker: Marker | None = None) -
 
     Args:
         folder: the folder.
-        name: the file, by its path below the folder.
-        marker: of the folder, as `read_marker` gave it; files that are read with one marker belong together, even where
-            another process replaces the folder meanwhile. By default it is read first.
+        name: the path of the file, relative to the folder.
+        marker: the marker of the folder, as returned by `read_marker`; by default it is read first. Files that are read
+            with the same marker belong to the same result, even if another process replaces the folder meanwhile.
 
     Returns:
         Its content.
@@ -115,7 +115,7 @@ def read_bytes(folder: str | Path, name: str, *, marker: Marker | None = None) -
         try:
             return _checked(folder, name, marker)
         except InputError:
-            # Where another process has just replaced the folder, the file and the marker are of different results.
+            # If another process has just replaced the folder, the file and the marker belong to different results.
             before, marker = marker, read_marker(folder)
             if marker == before:
                 raise
@@ -147,11 +147,11 @@ def _read(path: Path) -> bytes:
 
 
 def read_json(folder: str | Path, name: str = "config.json", *, marker: Marker | None = None) -> dict[str, Any]:
-    """Read a JSON file of a folder; of unfinished work, too, which has no checksums yet.
+    """Read a JSON file of a folder; the folder may also be unfinished work, which has no checksums yet.
 
     Args:
         folder: a folder that a command of modejax made.
-        name: the file, by its path below the folder.
+        name: the path of the file, relative to the folder.
         marker: as for `read_bytes`.
 
     Returns:
@@ -177,15 +177,15 @@ def _object(data: bytes | str, what: str) -> dict[str, Any]:
 
 
 def read_netcdf(folder: str | Path, name: str = "result.nc", *, marker: Marker | None = None) -> xarray.DataTree:
-    """Read a NetCDF file of a finished folder into memory, following nothing out of the file.
+    """Read a NetCDF file of a finished folder into memory; links to other files are refused.
 
     Args:
         folder: the folder.
-        name: the file, by its path below the folder.
+        name: the path of the file, relative to the folder.
         marker: as for `read_bytes`.
 
     Returns:
-        Its groups of labelled arrays; of a file without groups, `to_dataset()` gives the one data set.
+        Its groups of labelled arrays; for a file without groups, `to_dataset()` returns its data set.
 
     Raises:
         InputError: as for `read_bytes`; or if it is no NetCDF-4 file, or points to other files or to itself.
@@ -204,7 +204,7 @@ def read_netcdf(folder: str | Path, name: str = "result.nc", *, marker: Marker |
 
 
 def _check_closed(data: bytes, path: Path) -> None:
-    """Refuse a file of which a part lies elsewhere, before anything follows it there."""
+    """Refuse a file with parts in other files, before these are opened."""
     import h5py
 
     try:
@@ -236,18 +236,18 @@ def _check_group(group: Any, path: Path, seen: list[Any]) -> None:
                 raise InputError(f"{path}: the group {name} has two names; allowed: one")
             seen.append(item)
             _check_group(item, path, seen)
-        # Attributes are read here, so that a malformed one is told before it is used.
+        # Attributes are read here, so that a malformed one is reported before it is used.
         for key in item.attrs:
             item.attrs[key]
 
 
 def check_config(stored: Any, config: Mapping[str, Any], folder: str | Path, ignore: Collection[str] = ()) -> None:
-    """Refuse a result that was not made with the config beside it.
+    """Refuse a result that was not made with the config stored beside it.
 
     Args:
         stored: the attribute `config` of the result: JSON text.
-        config: what `config.json` holds, as `read_json` gives it.
-        folder: the folder, for the message.
+        config: the content of `config.json`, as `read_json` returns it.
+        folder: the folder, for the error message.
         ignore: fields that may differ, since they do not change the result.
 
     Raises:

@@ -1,6 +1,6 @@
 """Accuracy with modes removed from trained networks: least important first, most important first, or at random.
 
-The curves are those of the compiled step, called once more for no epochs with another order of the modes.
+The curves are computed by the compiled step, which is called once more for 0 epochs with another order of the modes.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ def removal_curves(
     Args:
         run: a finished run of a layer with modes, or its folder; its first arm is measured.
         removals: names of `REMOVALS`.
-        score: by which modes are more or less important: importance (tau), weight (|Sigma|) or size (gauge-free).
-        draws: random orders over which `random` is averaged.
+        score: the score by which modes are ranked: importance (tau), weight (|Sigma|) or size (gauge-free).
+        draws: number of random orders over which `random` is averaged.
         kept: numbers of modes kept; by default all from 0 on.
-        dataset: the data in memory with which the run was made, if it was.
-        custom: network, layer and loss of the user's with which it was made, if it was.
+        dataset: the data set in memory with which the run was made, if it was made with one.
+        custom: the custom network, layer and loss with which the run was made, if any.
 
     Returns:
         `accuracy` (grid, removal, layer, kept) with one map cut and `accuracy_all` with all maps cut, shares of 1, NaN
-        where k is beyond a network's modes and where it diverged; `loss` and `loss_all` instead where the targets are
+        where `kept` exceeds a network's modes and where it diverged; `loss` and `loss_all` instead if the targets are
         real values; `spread` and `spread_all`, the standard deviation over random orders, 0 for the orders that are not
         random.
 
@@ -105,7 +105,7 @@ def removal_curves(
             draws=draws,
             kept=kept,
             truncate_every=0,
-            epochs=1,  # none is run
+            epochs=1,  # no epoch is run
             mask_after=0,
             prune=(),
             arms=(),
@@ -125,7 +125,7 @@ def removal_curves(
 
 
 def _measure(plan: Plan, dataset: Dataset, trained: Sequence[Trained]) -> xarray.Dataset:
-    """Call the compiled step for no epochs and label the curves of the first arm."""
+    """Call the compiled step for 0 epochs and label the curves of the first arm."""
     import xarray
 
     config, arm = plan.config, plan.arms[0]

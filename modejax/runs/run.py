@@ -1,4 +1,4 @@
-"""A run: what a sweep was asked, what it measured and what it trained, from memory or from a folder."""
+"""A run: the config, the results and the trained networks of a sweep, from memory or from a folder."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Run:
     """A finished run.
 
     Attributes:
-        config: what the sweep was asked.
-        result: what it measured: a tree of labelled arrays with a node for each arm (see `modejax.sweep.label`).
+        config: the config of the sweep.
+        result: the measurements: a tree of labelled arrays with a node for each arm (see `modejax.sweep.label`).
         folder: the run folder; None for a run in memory.
     """
 
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def first(self) -> xarray.Dataset:
-        """What was measured of the first arm."""
+        """The measurements of the first arm."""
         return self[self.arms[0]]
 
     def __repr__(self) -> str:
@@ -66,11 +66,12 @@ class Run:
         return f"Run{where} of {self.result.attrs.get('dataset', self.config.dataset)}: {arms}"
 
     def table(self) -> pandas.DataFrame:
-        """Return one row a network: its arm, its place in the grid, and what was measured at the end.
+        """Return one row per network: its arm, its coordinates in the grid, and its final measurements.
 
         Returns:
             Columns: arm, the axes of the grid, num_parameters, test_accuracy, test_loss, train_loss after the last
-            epoch, with held-out data best_epoch and the validation value there, and status. Accuracies are shares of 1.
+            epoch, status, and with held-out data also best_epoch and the validation value at that epoch. Accuracies are
+            shares of 1.
         """
         return member_table(self.result)
 
@@ -79,14 +80,14 @@ class Run:
 
         Args:
             arm: the name of an arm; the first one by default.
-            **selection: for some axes of the grid a value, or a list of values, such as width=64, seed=[0, 1].
+            **selection: for some axes of the grid a value or a list of values, such as width=64, seed=[0, 1].
 
         Returns:
-            One record a network, in the order of the grid; `predict` computes outputs for raw inputs.
+            One record per network, in the order of the grid; `predict` computes outputs for raw inputs.
 
         Raises:
-            InputError: if there is no such arm or axis, a file is damaged, or the run was made with a network or layer
-                of the user's that was not given to `open_run`.
+            InputError: if there is no such arm or axis, a file is damaged, or the run was made with a custom network or
+                layer that was not passed to `open_run`.
 
         Example:
             >>> from modejax import SweepConfig, run_sweep
@@ -109,18 +110,20 @@ class Run:
         """Choose the best value of an axis for every cell of the grid, on held-out data.
 
         Args:
-            over: the axis, or several, such as `("learning_rate", "weight_decay")`.
-            by: the variable to choose by, averaged over seeds: an accuracy is best when largest, a loss when smallest.
-                With held-out data the value at each network's best epoch counts, whose parameters it keeps. A cell with
-                a network that diverged is chosen only where all of them have one.
+            over: name of the axis to choose on, or of several axes, such as `("learning_rate", "weight_decay")`.
+            by: name of the variable to choose by, averaged over seeds; the largest accuracy or the smallest loss is
+                best. With held-out data the value at each network's best epoch is used, whose parameters the network
+                keeps. A cell with a diverged network is chosen only if every cell has one.
             arm: the name of an arm; the first one by default.
-            allow_test: allow a variable of the test set, which then flatters the result that it reports.
+            allow_test: whether `by` may be a variable of the test set; the reported test results are then biased
+                upwards.
 
         Returns:
-            The result of the arm without the axes chosen over; they are coordinates that say what was chosen.
+            The result of the arm without the axes in `over`; they become coordinates that hold the chosen values.
 
         Raises:
-            InputError: if there is no such arm, axis or variable, or it is one of the test set.
+            InputError: if there is no such arm, axis or variable, or the variable is one of the test set and
+                `allow_test` is False.
 
         Example:
             >>> from modejax import SweepConfig, run_sweep
@@ -133,7 +136,7 @@ class Run:
 
 
 def member_table(result: xarray.DataTree) -> pandas.DataFrame:
-    """Return one row a network; see `Run.table`."""
+    """Return one row per network; see `Run.table`."""
     import pandas
 
     tables = []
@@ -161,19 +164,18 @@ def member_table(result: xarray.DataTree) -> pandas.DataFrame:
 
 
 def open_run(folder: str | Path, *, network: Any = None, layer: Family | None = None) -> Run:
-    """Open a finished run, whatever JAX, backend or devices are there; nothing is planned or compiled.
+    """Open a finished run, with any version of JAX, backend and devices; nothing is planned or compiled.
 
     Args:
         folder: the run folder, as `modejax sweep` or `run_sweep(out=...)` wrote it; it may have been moved.
-        network: the factory of networks with which the run was made, if it was one of the user's; needed for
-            `networks` only.
-        layer: the family of layers with which it was made, likewise.
+        network: the factory of the custom network with which the run was made, if any; only `networks` needs it.
+        layer: the custom family of layers with which the run was made, likewise.
 
     Returns:
         The run.
 
     Raises:
-        InputError: if the folder is not a finished run, or a file of it is missing, damaged or of another run.
+        InputError: if the folder is not a finished run, or a file of it is missing, damaged or from another run.
 
     Example:
         >>> import tempfile
@@ -193,7 +195,7 @@ def open_run(folder: str | Path, *, network: Any = None, layer: Family | None = 
     stored = read_json(folder, "config.json", marker=marker)
     result = read_netcdf(folder, "result.nc", marker=marker)
     check_config(result.attrs.get("config"), stored, folder, ignore=GUARDS_NOTHING)
-    # As it was asked for: config.json also holds the launches that memory made necessary.
+    # The config as the user gave it: config.json also holds the number of launches that memory made necessary.
     config = SweepConfig.from_json(result.attrs["config"])
     if set(result.children) != {arm.name for arm in config.all_arms}:
         raise InputError(f"the result in {folder} has other arms than its config; restore the folder from a copy")
@@ -201,14 +203,14 @@ def open_run(folder: str | Path, *, network: Any = None, layer: Family | None = 
 
 
 def combine(runs: Sequence[Run]) -> Run:
-    """Join runs that extend one another: the same settings with other seeds, widths, rates or other axes.
+    """Join runs with the same settings and different seeds, widths, learning rates or values of other axes.
 
     Args:
         runs: two runs or more with the same arms.
 
     Returns:
-        One run whose result holds the values of all axes; cells that no run has are not a number. Its config is that of
-        the first run, with the axes of all.
+        One run whose result holds the values of all axes; cells that no run has are NaN. Its config is that of the
+        first run, with the values of the axes of all runs.
 
     Raises:
         InputError: if they differ in anything but the values of their axes, or have a network in common.

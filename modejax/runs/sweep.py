@@ -1,4 +1,4 @@
-"""Run a sweep from Python: plan, train, and keep what came out in a run folder."""
+"""Run a sweep from Python: plan, train, and store the results in a run folder."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ Existing = Literal["refuse", "resume", "overwrite"]
 
 @dataclasses.dataclass(frozen=True)
 class Keep:
-    """Where a run is kept and how.
+    """Where and how a run is stored.
 
     Attributes:
         out: the run folder; None keeps the run in memory.
-        resume: go on with an unfinished run of this name, of the same config.
-        overwrite: replace an earlier run of this name; it stays whole until the new one is finished.
+        resume: whether to resume an unfinished run in this folder, with the same config.
+        overwrite: whether to replace an earlier run in this folder; it stays complete until the new one is finished.
     """
 
     out: str | Path | None = None
@@ -57,17 +57,17 @@ class Keep:
 
 
 def custom_config(config: SweepConfig, custom: Custom) -> SweepConfig:
-    """Return the config with `custom` where the user brings something of their own.
+    """Return the config with `custom` as the name of each part that the user passes from Python.
 
     Args:
         config: the sweep.
-        custom: what the user brings.
+        custom: network, layer, optimiser and loss that the user passes.
 
     Returns:
-        The config; of a network of the user's without a dense baseline, which would be no fair rival.
+        The config; with a custom network it has no dense baseline, which would be no fair comparison.
 
     Raises:
-        InputError: if a class or a function stands where a family or a factory is meant.
+        InputError: if a class is given instead of a family, or something else instead of a factory.
     """
     changes: dict[str, Any] = {}
     if custom.layer is not None:
@@ -105,33 +105,32 @@ def run_sweep(
     start: Sequence[Params] | None = None,
     progress: bool | None = None,
 ) -> Run:
-    """Train a grid of networks as one compiled program and return what was measured, labelled.
+    """Train a grid of networks as one compiled program and return the labelled results.
 
     Args:
         config: the sweep; by default a small grid on digits.
-        dataset: data in memory instead of `config.dataset`.
-        network: a function that makes the networks of the first arm instead of `config.network`. It is called with what
-            it names of `width` and `modes` (`Extent`s), `features`, `outputs`, `image_shape` and the number axes, such
-            as `lambda width, modes: networks.residual([64, width, width, 10], layers.Mode(), modes)`. There is no
-            dense baseline then.
-        layer: a family of the user's for the first arm, instead of `config.layer`: a frozen dataclass with `init` and
-            `kernel`.
-        optimiser: a function of `learning_rate`, and `weight_decay` where it takes one, that makes an
+        dataset: data set in memory, instead of `config.dataset`.
+        network: a function that makes the networks of the first arm, instead of `config.network`. Its arguments are
+            those it needs of `width` and `modes` (`Extent`s), `features`, `outputs`, `image_shape` and the axes of
+            numbers, such as `lambda width, modes: networks.residual([64, width, width, 10], layers.Mode(), modes)`.
+            There is no dense baseline then.
+        layer: a custom family for the first arm, instead of `config.layer`: a frozen dataclass with `init` and
+            `kernel`, see `layers.Family`.
+        optimiser: a function of `learning_rate`, and optionally `weight_decay`, that makes an
             `optax.GradientTransformation` for the first arm, such as `optax.lion`.
-        loss: the loss of all arms, instead of that of the kind of targets.
+        loss: the loss of all arms, instead of the default for the kind of targets.
         out: a run folder for config, result, table and networks; None keeps the run in memory.
-        existing: what to do with a run of that name: refuse; resume, go on with one that was stopped; overwrite,
-            replace it as soon as the new one is finished.
-        start: parameters from which the networks of the first arm start instead of drawn ones, one tree a network at
-            its own size, in the order of the grid.
-        progress: show a bar on stderr; by default on a terminal and in a notebook.
+        existing: what to do if there is a run in `out`: `refuse`; `resume` a run that was stopped; `overwrite`: replace
+            it as soon as the new one is finished.
+        start: initial parameters of the networks of the first arm, instead of drawn ones: one tree per network, at the
+            network's own size, in the order of the grid.
+        progress: whether to show a progress bar on stderr; by default on a terminal and in a notebook.
 
     Returns:
         The run: `.result`, `.table()`, `.best()`, `.networks()`.
 
     Raises:
-        InputError: if the config, the data, the folder, or something of the user's is not sound; nothing is written
-            then.
+        InputError: if the config, the data, the folder or a custom part is invalid; then nothing is written.
 
     Example:
         >>> run = run_sweep(SweepConfig(widths=(8,), modes=(2,), seeds=2, epochs=1, baseline="none"))
@@ -158,15 +157,15 @@ def perform(
     watch: Watch | None = None,
     compile_cache: bool = True,
 ) -> Run:
-    """Do what `run_sweep` does, with a watch instead of a bar.
+    """Do the work of `run_sweep`, with callbacks instead of a progress bar.
 
     Args:
         config: the sweep.
-        dataset: data in memory instead of `config.dataset`.
-        custom: what the user brings.
-        keep: where the run is kept; None for in memory.
+        dataset: data set in memory, instead of `config.dataset`.
+        custom: network, layer, optimiser and loss that the user passes.
+        keep: where and how the run is stored; None to keep it in memory.
         start: see `run_sweep`.
-        watch: what is called with the progress, and what may stop the run; None for neither.
+        watch: callbacks that get the progress and may stop the run; None for none.
         compile_cache: whether compiled programs are kept on disk; see `modejax.sweep.cache.use_compile_cache`.
 
     Returns:
@@ -174,7 +173,7 @@ def perform(
 
     Raises:
         InputError: see `run_sweep`.
-        Interrupted: if the watch said stop; a run in a folder can be resumed.
+        Interrupted: if `watch.stop` returned True; a run in a folder can be resumed.
     """
     custom, keep, watch = custom or Custom(), keep or Keep(), watch or Watch()
     config = custom_config(config, custom)
@@ -189,7 +188,7 @@ def perform(
     with contextlib.ExitStack() as held:
         held.enter_context(use_compile_cache(compile_cache))
         claimed = _claimed(held, plan, keep)
-        # Only the first process of a run writes; the others name the folder and touch nothing in it.
+        # Only the first process of a run writes; the others know the folder but do not touch it.
         path = claimed.path if claimed else None if keep.out is None else Path(keep.out)
         writer = NetworkWriter(claimed.path, plan, dataset) if claimed else None
         outcome = execute(
@@ -211,15 +210,15 @@ def perform(
 
 
 def check_custom(config: SweepConfig, dataset: Dataset, custom: Custom) -> None:
-    """Test what the user brings on small sizes before a sweep trusts it.
+    """Test a custom layer and network on small sizes before a sweep uses them.
 
     Args:
         config: the sweep.
         dataset: its data.
-        custom: what the user brings.
+        custom: network, layer, optimiser and loss that the user passes.
 
     Raises:
-        InputError: if a family or a network is not sound; the message says all that is wrong.
+        InputError: if a family or a network fails the tests; the message lists all failures.
     """
     found: list[str] = []
     if custom.layer is not None:
@@ -242,11 +241,11 @@ def check_custom(config: SweepConfig, dataset: Dataset, custom: Custom) -> None:
 
 
 def _stored(config: SweepConfig, keep: Keep) -> SweepConfig:
-    """Return the config with which an unfinished run goes on, which must be the one given."""
+    """Return the config with which an unfinished run is resumed; it must agree with the given one."""
     if keep.out is None:
         raise InputError("a run that is resumed needs its folder; give out=...")
     stored = SweepConfig.from_fields(read_json(unfinished(keep.out), "config.json"))
-    # Memory decides on launches when a run begins, and not again; where it runs is told anew.
+    # The number of launches is chosen by memory when a run begins, not again on resuming; devices may be other ones.
     same = {name: getattr(config, name) for name in ("devices", "memory_limit", "data_dir")}
     stored = dataclasses.replace(stored, **same)
     if dataclasses.replace(config, launches=stored.launches) != stored:
@@ -255,7 +254,7 @@ def _stored(config: SweepConfig, keep: Keep) -> SweepConfig:
 
 
 def _claimed(held: contextlib.ExitStack, plan: Plan, keep: Keep) -> Output | None:
-    """Hold the run folder in the process that writes; all processes fail together."""
+    """Hold the lock of the run folder in the process that writes; if that fails, all processes fail."""
     claimed, problem = None, None
     if keep.out is not None and is_lead():
         try:
@@ -274,7 +273,7 @@ def _claimed(held: contextlib.ExitStack, plan: Plan, keep: Keep) -> Output | Non
 
 
 def _save(claimed: Output, writer: NetworkWriter, result: xarray.DataTree) -> Path:
-    """Write result, table and networks, let go of the checkpoints, and put the folder in place."""
+    """Write result, table and networks, remove the checkpoints, and put the folder in place."""
     path = claimed.path
     try:
         with replaced(path / "result.nc") as part:
