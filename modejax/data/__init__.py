@@ -1,8 +1,8 @@
-"""Data sets: what they are, the embedded ones, the prepared ones, and your own.
+"""Data sets: the common class, the embedded sets, the prepared sets, and your own arrays.
 
-Read `dataset` first (what every set is once it is loaded), then `catalog` (the names), then where they come from:
-`digits`, `mixture`, `arrays` (a user's `.npz`), `prepared` with `cache` (sets of tensorflow-datasets),
-and `preparation` with `originals` (how such a set is made). `checks` holds the conditions on features and labels.
+Read `dataset` first (the class of every loaded set), then `catalog` (the names), then the sources: `digits`, `mixture`,
+`arrays` (a user's `.npz`), `prepared` with `cache` (sets of tensorflow-datasets), and `preparation` with `originals`
+(how such a set is made). `checks` holds the conditions on features and labels.
 
 NumPy only: nothing here imports JAX, networks or training, and what imports slowly (scikit-learn,
 tensorflow-datasets, Pillow) is imported inside the function that needs it, because the command line imports

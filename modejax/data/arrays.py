@@ -26,29 +26,28 @@ def from_arrays(
     source: str = "arrays in memory",
     targets: Literal["classes", "signs", "values"] | None = None,
 ) -> Dataset:
-    """Make a data set of arrays, with scale, classes and image shape taken from the arrays themselves.
+    """Make a data set from arrays; scale, classes and image shape are inferred from the arrays.
 
-    8-bit integers are taken as images of range 0..255 (scale 1/255), floats are used as they are (scale 1); a warning
-    says so, and what to type, where they are much larger than 1 (floats of 0..255) or their scales differ by more than
-    10 times, as weights start, and learning rates are usual, for features of about 1.
-    Integer labels that are all -1 or +1, with both present, are signs; integers 0..C-1, each present, are C classes;
-    floats are real values.
+    8-bit integers are taken as images of range 0..255 (scale 1/255), floats are not scaled (scale 1). A warning with
+    advice is given if floats are much larger than 1 (such as 0..255) or the scales of the features differ by more than
+    10 times, because initial weights and usual learning rates suit features of about 1. Integer labels that are all -1
+    or +1, with both present, are signs; integers 0..C-1, each present, are C classes; floats are real values.
 
     Args:
         x_train: training features, `(n_train, ...)`, uint8 or floats; more than two axes are an image each
             and are flattened.
         y_train: training labels, `(n_train,)` integers; or real targets, `(n_train,)` or `(n_train, outputs)` floats.
         x_test: test features, `(n_test, ...)`, of the same type and shape an example.
-        y_test: test labels or targets, likewise.
+        y_test: test labels or targets, as for `y_train`.
         name: short name of the data set.
         source: where the arrays come from, for reports.
-        targets: what the labels are, where their type does not say it: whole numbers that are real values.
+        targets: kind of the targets, needed if it cannot be inferred: for whole numbers that are real values.
 
     Returns:
         The checked data set.
 
     Raises:
-        InputError: arrays that are no data set; the message says which and why.
+        InputError: the arrays are no valid data set; the message says which array and why.
 
     Example:
         >>> images = np.zeros((4, 8, 8), dtype=np.uint8)
@@ -107,10 +106,10 @@ def from_arrays(
 
 
 def _are_values(*targets: np.ndarray) -> bool:
-    """Say whether targets are real values: floats that are not all whole numbers.
+    """Return whether targets are real values: floats that are not all whole numbers.
 
     Raises:
-        InputError: if they are floats that could be the numbers of classes.
+        InputError: if they are whole numbers stored as floats, which could also be class labels.
     """
     if not all(np.issubdtype(each.dtype, np.floating) for each in targets):
         return False
@@ -128,9 +127,9 @@ def load_npz(path: str | Path) -> Dataset:
     """Load a user's data set from an `.npz` file.
 
     Args:
-        path: a file made by `np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)`, with the
-            arrays as `from_arrays` takes them, and `targets` where it is needed. Pickled objects are refused: reading
-            them can run code.
+        path: a file made by `np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)`, with the arrays that
+            `from_arrays` takes, and `targets` if needed. Pickled objects are refused, because reading them can run
+            code.
 
     Returns:
         The checked data set, named after the file.
@@ -183,14 +182,14 @@ def load_npz(path: str | Path) -> Dataset:
 
 
 def _flat(features: np.ndarray) -> np.ndarray:
-    """Flatten examples of more than one axis; leave everything else for the checks."""
+    """Flatten examples with more than one axis; anything invalid is left to the checks."""
     if features.ndim <= 2:
         return features
     return features.reshape(len(features), int(np.prod(features.shape[1:])))
 
 
 def _image_shape(example_shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the shape of an image, without a lone last channel; None for plain features."""
+    """Return the shape of an image, without a channel axis of size 1; None for features that are no image."""
     if len(example_shape) < 2:
         return None
     if len(example_shape) == 3 and example_shape[-1] == 1:

@@ -1,8 +1,8 @@
 """Decoded arrays kept on disk, so that a set of images is decoded only once.
 
-Decoding 70,000 images takes seconds, reading them uncompressed a fraction of one. The cache is only ever a
-copy: it is used if it was made from exactly the files that are there now and if every byte of it is sound
-(the zip format of `.npz` keeps a checksum of each array), and made again otherwise.
+Decoding 70,000 images takes seconds, reading them uncompressed a fraction of one. The cache is only a copy: it is used
+if it was made from exactly the present files and is undamaged (the zip format of `.npz` has a checksum of each array),
+and made again otherwise.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import platformdirs
 
 __all__ = ["cached_arrays", "user_folder"]
 
-# Raise it when the meaning of the cached arrays changes.
+# To be increased when the meaning of the cached arrays changes.
 FORMAT = 1
 FILE_NAME = "modejax_decoded.npz"
 TEMPORARY = ".modejax-"
@@ -33,12 +33,12 @@ Arrays = dict[str, np.ndarray]
 def cached_arrays(folder: Path, decode: Callable[[], Arrays]) -> Arrays:
     """Return decoded arrays from the cache, or decode and fill the cache.
 
-    The cache lies in the folder itself if it can be written, else in the user's cache folder. Where
-    neither can be written the arrays are decoded at every start, with a warning.
+    The cache is in the folder itself if that is writable, else in the user's cache folder. If neither is writable, the
+    arrays are decoded at every start, with a warning.
 
     Args:
-        folder: the prepared set the arrays are decoded from.
-        decode: makes the arrays.
+        folder: the folder of the prepared set from which the arrays are decoded.
+        decode: function that decodes the arrays.
 
     Returns:
         The arrays by name.
@@ -71,7 +71,7 @@ def cached_arrays(folder: Path, decode: Callable[[], Arrays]) -> Arrays:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Return what tells one state of the folder from another: name, size and time of each of its files."""
+    """Return a fingerprint of the state of a folder: name, size and time of each of its files."""
     files = sorted(
         (file.name, file.stat().st_size, file.stat().st_mtime_ns)
         for file in folder.iterdir()
@@ -81,22 +81,22 @@ def _fingerprint(folder: Path) -> str:
 
 
 def user_folder() -> Path:
-    """Return the folder of the user that holds decoded data sets, where their own folders cannot be written."""
+    """Return the user's folder for decoded data sets whose own folders are not writable."""
     return Path(platformdirs.user_cache_dir("modejax")) / "datasets"
 
 
 def _user_file(folder: Path) -> Path:
-    """Return where the cache of this folder lies if it cannot lie in the folder."""
+    """Return the path of the cache of this folder in the user's folder."""
     where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
     return user_folder() / f"{folder.parent.name}-{folder.name}-{where}.npz"
 
 
 def _meant_to_be_written(folder: Path) -> bool:
-    """Tell whether anybody may write into the folder; the superuser could write into a read-only one too."""
+    """Return whether the folder has write permission for anybody; the superuser could write even without it."""
     return bool(folder.stat().st_mode & 0o222)
 
 
-# What NumPy raises for archives that are cut or altered; NotImplementedError stands for an unknown compression.
+# Errors of NumPy for truncated or altered archives; NotImplementedError is for an unknown compression.
 _DAMAGED = (
     OSError,
     ValueError,
@@ -125,7 +125,7 @@ def _read(place: Path, fingerprint: str) -> Arrays | None:
 
 
 def _write(place: Path, arrays: Arrays, fingerprint: str) -> bool:
-    """Write the cache in one step; tell whether that was possible."""
+    """Write the cache atomically; return whether that was possible."""
     temporary = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -24,10 +24,10 @@ class DatasetEntry:
     """One line of the list of data sets.
 
     Attributes:
-        name: what `load_dataset` takes.
+        name: the name that `load_dataset` takes.
         available: whether it can be loaded now.
-        where: the folder it lies in, the folder it was looked for in, or that it needs none.
-        description: what it is and how many training and test examples it has.
+        where: the folder of the set, or the folder in which it was looked for, or a note that it needs none.
+        description: a short description with the numbers of training and test examples.
     """
 
     name: str
@@ -52,17 +52,16 @@ def load_dataset(name: str, *, data_dir: str | Path | None = None, seed: int = 0
     Args:
         name: `"digits"`, `"gaussian_mixture"`, `"mnist"`, `"fashion_mnist"`, `"cifar10"`, or a path that ends
             in `.npz` (arrays `x_train, y_train, x_test, y_test`).
-        data_dir: where the prepared sets of tensorflow-datasets lie; None means the environment variable
+        data_dir: the folder of the prepared sets of tensorflow-datasets; None means the environment variable
             `MODEJAX_DATA_DIR`, else the default of tensorflow-datasets. Other sets do not need it.
-        seed: chooses the split of `digits` and the points of `gaussian_mixture`; the other sets come with a
-            fixed split.
+        seed: seed of the split of `digits` and of the points of `gaussian_mixture`; the other sets have a fixed split.
 
     Returns:
         The data set, checked, in memory.
 
     Raises:
-        InputError: an unknown name, a set that is not there (the message says how to get it), or arrays that
-            are no data set.
+        InputError: an unknown name, a missing set (the message says how to get it), or arrays that are no valid data
+            set.
 
     Example:
         >>> load_dataset("digits")
@@ -85,13 +84,13 @@ def load_dataset(name: str, *, data_dir: str | Path | None = None, seed: int = 0
 
 
 def list_datasets(data_dir: str | Path | None = None) -> list[DatasetEntry]:
-    """List the data sets and tell which can be loaded now.
+    """List the data sets, and whether each can be loaded now.
 
     Args:
         data_dir: as in `load_dataset`.
 
     Returns:
-        One entry a data set.
+        One entry for each data set.
 
     Example:
         >>> [entry.name for entry in list_datasets("nowhere") if entry.available]

@@ -1,4 +1,4 @@
-"""What features and labels may look like, and the error that says what to do when they do not."""
+"""Checks of features and labels, with errors that say what to do."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def check_features(name: str, given: np.ndarray) -> np.ndarray:
     """Return features that training can use: `(examples, features)`, uint8 or finite float32.
 
     Args:
-        name: what the array is called in an error message, such as `"x_train"`.
+        name: the name of the array in error messages, such as `"x_train"`.
         given: the features, `(examples, features)`, 8-bit integers or floats.
 
     Returns:
@@ -58,10 +58,10 @@ def check_features(name: str, given: np.ndarray) -> np.ndarray:
 
 
 def check_integers(name: str, given: np.ndarray) -> np.ndarray:
-    """Return labels as a one-dimensional array of integers, in the integer type they came in.
+    """Return labels as a one-dimensional array of integers, without a change of their integer type.
 
     Args:
-        name: what the array is called in an error message, such as `"y_train"`.
+        name: the name of the array in error messages, such as `"y_train"`.
         given: the labels, `(examples,)`, integers.
 
     Returns:
@@ -88,10 +88,10 @@ def check_integers(name: str, given: np.ndarray) -> np.ndarray:
 
 
 def check_label_range(name: str, labels: np.ndarray, allowed: Sequence[int], described: str) -> np.ndarray:
-    """Return the labels as int32 after a look at their range.
+    """Check the range of the labels and return them as int32.
 
     Args:
-        name: what the array is called in an error message, such as `"y_train"`.
+        name: the name of the array in error messages, such as `"y_train"`.
         labels: integers, `(examples,)`.
         allowed: the values that may occur.
         described: the allowed values in words, such as `"0..9"`.
@@ -121,7 +121,7 @@ def check_values(name: str, given: np.ndarray) -> np.ndarray:
     """Return real targets as float32.
 
     Args:
-        name: what the array is called in an error message, such as `"y_train"`.
+        name: the name of the array in error messages, such as `"y_train"`.
         given: the targets, `(examples,)` or `(examples, outputs)`, finite numbers.
 
     Returns:
@@ -151,13 +151,13 @@ def check_values(name: str, given: np.ndarray) -> np.ndarray:
 
 
 def check_same_length(x_name: str, x: np.ndarray, y_name: str, y: np.ndarray) -> None:
-    """Raise if features and labels are not of the same number of examples.
+    """Raise if features and labels do not have the same number of examples.
 
     Args:
-        x_name: what the features are called in an error message.
-        x: the features, examples first.
-        y_name: what the labels are called in an error message.
-        y: the labels, examples first.
+        x_name: the name of the features in error messages.
+        x: the features, with examples on the first axis.
+        y_name: the name of the labels in error messages.
+        y: the labels, with examples on the first axis.
 
     Raises:
         InputError: two different numbers of examples.
@@ -176,7 +176,7 @@ def check_seed(seed: object) -> int:
     """Return a seed as a plain integer.
 
     Args:
-        seed: what the caller gave.
+        seed: the value to check.
 
     Returns:
         The seed, at least 0.

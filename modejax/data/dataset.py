@@ -1,4 +1,4 @@
-"""`Dataset`: what every data set is once it is loaded, however it came in."""
+"""`Dataset`: the class of all loaded data sets, from any source."""
 
 import dataclasses
 import hashlib
@@ -19,11 +19,11 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A training set and a test set in memory, checked when they are put together.
+    """A training set and a test set in memory, checked on construction.
 
-    The features stay as small as they came (8-bit images stay 8-bit) and are multiplied by `scale` inside the
-    training step, so that a set takes four times less memory on the device. The arrays are read-only views.
-    Two data sets are equal when their `content_hash` is.
+    The features keep their type (8-bit images stay 8-bit) and are multiplied by `scale` inside the training step, so
+    that images take four times less memory on the device. The arrays are read-only views. Two data sets are equal when
+    their `content_hash` is.
 
     Attributes:
         x_train: training features, `(n_train, features)`, uint8 or float32.
@@ -33,11 +33,11 @@ class Dataset:
         num_classes: number of classes (2 for signs, 1 for values).
         name: short name, as given to `load_dataset`.
         source: where the data come from, for reports.
-        scale: what the features are multiplied by inside the training step: 1/255 for 8-bit images, 1/16 for
+        scale: factor by which the features are multiplied inside the training step: 1/255 for 8-bit images, 1/16 for
             digits, 1 for floats.
-        targets: `"classes"` (labels 0..num_classes-1, softmax cross-entropy) or `"signs"` (labels -1 and +1,
-            one output, squared error), or `"values"` (real numbers, one output or several, squared error; there are no
-            right answers, so accuracies are not a number).
+        targets: `"classes"` (labels 0..num_classes-1, softmax cross-entropy) or `"signs"` (labels -1 and +1, one
+            output, squared error), or `"values"` (real numbers, one output or several, squared error; answers are not
+            right or wrong, so accuracies are NaN).
         image_shape: the shape an example had before it was flattened, such as `(28, 28)`; None if the
             features are no image.
 
@@ -91,7 +91,7 @@ class Dataset:
 
     @property
     def num_outputs(self) -> int:
-        """Number of outputs a network for these labels needs: one a class, 1 for signs, and those of values."""
+        """Number of outputs that a network needs: one for each class, 1 for signs, and one for each target value."""
         if self.targets == "classes":
             return self.num_classes
         return int(self.y_train.shape[1]) if self.y_train.ndim == 2 else 1
@@ -114,7 +114,7 @@ def validate(dataset: Dataset) -> dict[str, Any]:
     """Check the fields of a data set and return them in the types a `Dataset` promises.
 
     Args:
-        dataset: the data set, with its fields as they were given.
+        dataset: the data set, with unconverted fields.
 
     Returns:
         The fields that change type: the four arrays, `num_classes`, `scale`, `image_shape`.
@@ -187,7 +187,7 @@ def _check_scale(scale: float) -> float:
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """Return what there is to know about a data set, as plain values that JSON can hold.
+    """Return a summary of a data set as JSON-compatible values.
 
     Args:
         dataset: a loaded data set.
@@ -224,7 +224,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def _label_counts(dataset: Dataset, labels: np.ndarray) -> dict[int, int]:
-    """Count every label the data set allows, also those that do not occur; nothing for values."""
+    """Count every allowed label, also those that do not occur; empty for values."""
     if dataset.targets == "values":
         return {}
     allowed = (-1, 1) if dataset.targets == "signs" else range(dataset.num_classes)

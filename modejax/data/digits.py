@@ -1,4 +1,4 @@
-"""`digits`: the 1,797 handwritten 8x8 digits that scikit-learn carries, split by seed."""
+"""`digits`: the 1,797 handwritten 8x8 digits included in scikit-learn, split by seed."""
 
 import importlib.metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ def load_digits(seed: int = 0) -> Dataset:
     """Load the embedded digits: 8x8 images of values 0..16 in ten classes, 1,438 for training, 359 for tests.
 
     Args:
-        seed: chooses the split; the same seed gives the same split on every machine.
+        seed: seed of the split; the same seed gives the same split on every machine.
 
     Returns:
         The data set; features uint8, `scale` 1/16.
@@ -57,11 +57,11 @@ def stratified_split(labels: np.ndarray, test_share: float, seed: int) -> tuple[
 
     Args:
         labels: class of each example, `(examples,)`.
-        test_share: share of the examples of each class that are for tests, between 0 and 1.
-        seed: chooses the split, a non-negative integer.
+        test_share: share of the examples of each class in the test set, between 0 and 1.
+        seed: seed of the split, a non-negative integer.
 
     Returns:
-        The indices of the training and of the test examples, both in rising order.
+        The indices of the training and of the test examples, both in increasing order.
 
     Raises:
         InputError: a negative seed or one that is not an integer.

@@ -18,12 +18,12 @@ MEANS = SEPARATION * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
 def gaussian_mixture(seed: int = 0, *, n_train: int = 100_000, n_test: int = 10_000) -> Dataset:
     """Draw the Gaussian mixture: means (+-1/2, +-1/2), covariance 0.05 I, label = sign of the means' product.
 
-    Example number i belongs to cluster i modulo 4, so that every run of four examples holds each cluster once.
-    No network without biases and with fewer than four ReLU units can solve it: a unit is active on at
-    most one of two opposite means.
+    Example i belongs to cluster i modulo 4, so that any four consecutive examples have each cluster once. No network
+    without biases and with fewer than four ReLU units can solve it: a unit is active on at most one of two opposite
+    means.
 
     Args:
-        seed: chooses the noise, a non-negative integer.
+        seed: seed of the noise, a non-negative integer.
         n_train: number of training points.
         n_test: number of test points.
 

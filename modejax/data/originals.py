@@ -1,4 +1,4 @@
-"""The published files of the image sets: download them, check them, read them."""
+"""The published files of the image sets: download, check and read them."""
 
 import dataclasses
 import gzip
@@ -28,7 +28,7 @@ ATTEMPTS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """A published file and what it must be.
+    """A published file, with the size and checksum that it must have.
 
     Attributes:
         url: its address.
@@ -52,9 +52,9 @@ def download(original: Original, folder: Path, progress: Progress) -> Path:
     A transfer that breaks off is tried again twice; an address that cannot be reached is not.
 
     Args:
-        original: what to download and what it must be.
+        original: the file to download.
         folder: an existing folder for the file.
-        progress: called with the file's name, the bytes so far and all bytes.
+        progress: function that is called with the file's name, the bytes so far and the total bytes.
 
     Returns:
         The path of the checked file.
@@ -73,7 +73,7 @@ def download(original: Original, folder: Path, progress: Progress) -> Path:
         with response, path.open("wb") as file:
             digest, done = hashlib.sha256(), 0
             try:
-                # One block more than promised is enough to know that the file is not the right one.
+                # One block more than expected is enough to know that the file is not the right one.
                 while done <= original.size and (block := response.read(BLOCK)):
                     file.write(block)
                     digest.update(block)
@@ -105,7 +105,7 @@ def read_idx(path: Path) -> np.ndarray:
         The values, uint8, in the shape the file states.
 
     Raises:
-        ValueError: another type, or more or fewer values than the shape says.
+        ValueError: the type is another one, or the number of values does not fit the shape.
 
     References:
         Y. LeCun, C. Cortes, C. Burges, *The MNIST database*, section on file formats.

@@ -1,8 +1,8 @@
 """`prepare`: download a set and write it in the form that `load_dataset` reads, without TensorFlow.
 
-tensorflow-datasets knows the addresses and checksums and writes the set; only its unpacking of the published
-files needs TensorFlow, so that part is done here. What comes out is the set that tensorflow-datasets would have
-written itself, in the same order, since the order depends on the number of each example only.
+tensorflow-datasets knows the addresses and checksums and writes the set; only its unpacking of the published files
+needs TensorFlow, so that part is done here. The result is the set that tensorflow-datasets would have written itself,
+in the same order, since the order depends only on the index of each example.
 """
 
 import contextlib
@@ -33,13 +33,13 @@ CIFAR10_FILES = ("cifar-10-binary.tar.gz",)
 def prepare(name: str, *, data_dir: str | Path | None = None, progress: Progress | None = None) -> Path:
     """Download a set, check it against the checksums of tensorflow-datasets, and write it for `load_dataset`.
 
-    A set that is there already is left as it is. Everything is built in a temporary folder beside the result and
-    moved in one step, so that a failure or an interruption leaves nothing behind.
+    An existing set is left unchanged. Everything is built in a temporary folder beside the result and moved in one
+    step, so that a failure or an interruption leaves nothing behind.
 
     Args:
         name: `"mnist"`, `"fashion_mnist"` or `"cifar10"`.
-        data_dir: where prepared sets lie; None means `MODEJAX_DATA_DIR`, else the default of tensorflow-datasets.
-        progress: called with what is being done, how much of it is done, and how much there is.
+        data_dir: the folder of prepared sets; None means `MODEJAX_DATA_DIR`, else the default of tensorflow-datasets.
+        progress: function that is called with the name of the current task, the amount done, and the total amount.
 
     Returns:
         The folder of the prepared set.
@@ -95,7 +95,7 @@ def _silent(what: str, done: int, total: int) -> None:
 
 @contextlib.contextmanager
 def _folders(folder: Path) -> Iterator[None]:
-    """Make a folder and its parents; take away what was made if it is still empty after an error."""
+    """Make a folder and its parents; after an error remove those that were made and are still empty."""
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -140,7 +140,7 @@ def _build(name: str, root: Path, temporary: Path, progress: Progress) -> Path:
     try:
         os.rename(built, target)
     except OSError:
-        # Somebody else was faster: their set is as good as this one.
+        # Another process was faster; its set is equivalent.
         there = find_prepared(name, root)
         if there is None:
             raise
@@ -192,7 +192,7 @@ def _write(builder: Any, examples: dict[str, list[dict[str, Any]]], temporary: P
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.utils import tqdm_utils
 
-    # Its generator would unpack the published files with TensorFlow; this one hands out what is unpacked already.
+    # Its generator would unpack the published files with TensorFlow; this one yields examples unpacked already.
     builder._split_generators = lambda *_: {part: iter(enumerate(one)) for part, one in examples.items()}
     total = sum(len(one) for one in examples.values())
     progress("writing the set", 0, total)

@@ -1,4 +1,4 @@
-"""Sets that tensorflow-datasets prepared: where they lie, and how they are read without TensorFlow."""
+"""Sets prepared by tensorflow-datasets: how they are found, and how they are read without TensorFlow."""
 
 import dataclasses
 import io
@@ -25,9 +25,9 @@ class PreparedSet:
     """A set of tensorflow-datasets that can be loaded by name.
 
     Attributes:
-        name: its name there and here.
+        name: its name, in tensorflow-datasets and in modejax.
         description: one line for lists.
-        image_shape: shape of an image, without a lone last channel.
+        image_shape: shape of an image, without a channel axis of size 1.
         num_classes: number of classes.
         download: size of what `prepare` downloads, for messages.
     """
@@ -92,7 +92,7 @@ def find_prepared(name: str, data_dir: str | Path | None = None) -> Path | None:
 
 
 def unreadable_set(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """Return the folder of a set that is there, in a format that only TensorFlow reads, or None.
+    """Return the folder of a set that exists, but in a format that only TensorFlow reads; else None.
 
     Args:
         name: name of the set in tensorflow-datasets.
@@ -110,7 +110,7 @@ def unreadable_set(name: str, data_dir: str | Path | None = None) -> Path | None
 
 
 def load_prepared(name: str, data_dir: str | Path | None = None) -> Dataset:
-    """Load a prepared set; the first time its images are decoded, later they come from the cache.
+    """Load a prepared set; its images are decoded the first time, and later read from the cache.
 
     Args:
         name: a name of `PREPARED_SETS`.
@@ -196,7 +196,7 @@ def _decode(folder: Path, prepared: PreparedSet) -> Arrays:
         sources: Any = builder.as_data_source(decoders={"image": tfds.decode.SkipDecoding()})
         for part in ("train", "test"):
             arrays[f"x_{part}"], arrays[f"y_{part}"] = _decode_part(sources[part], prepared)
-    except Exception as error:  # whatever a damaged file makes the readers raise
+    except Exception as error:  # any error that the readers raise for a damaged file
         raise InputError(
             f"data set {prepared.name!r} in {folder} cannot be read ({type(error).__name__}: {error}); allowed: a "
             f"whole array_record set. Remove that folder and run `modejax data prepare {prepared.name}` again."

@@ -1,4 +1,4 @@
-"""How large features are: what is said of data on which networks train slowly, and what to type."""
+"""The scales of features: advice for data on which networks would train slowly."""
 
 import math
 
@@ -7,10 +7,10 @@ import numpy as np
 __all__ = ["scale_advice"]
 
 _USUAL_SIZE = 5.0
-"""The largest root mean square of features that goes without a word; scaled images and features have 1 or less."""
+"""The largest root mean square of features without advice; scaled images and features have 1 or less."""
 
 _USUAL_RATIO = 10.0
-"""The largest ratio between the scales of two features that goes without a word."""
+"""The largest ratio between the scales of two features without advice."""
 
 _PIXELS = 64  # from this many features on, those that share their smallest value are taken for images
 _STANDARDISE = (
@@ -20,17 +20,17 @@ _STANDARDISE = (
 
 
 def scale_advice(features: np.ndarray, *, images: bool = False) -> str:
-    """Say what is unusual about the scales of features that are used as they are, and what to type.
+    """Describe unusual scales of features that are not scaled, and give advice.
 
-    Weights start, and learning rates are usual, for features of about 1 that are of one scale. Pixels are of one scale
-    by their nature, however dark the edge of all images is, and so are features of two values.
+    Initial weights and usual learning rates suit features of about 1 and of equal scale. Pixels count as features of
+    equal scale, even if the edges of all images are dark, and so do features with two values.
 
     Args:
         features: training features, shape (examples, features), finite floats.
-        images: whether they are pixels; features that look like pixels are taken for some, too.
+        images: whether they are pixels; features that look like pixels are also taken as pixels.
 
     Returns:
-        One or two sentences; empty where there is nothing unusual.
+        One or two sentences; empty if nothing is unusual.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(50, 3)) * [1.0, 1.0, 0.01]
@@ -70,7 +70,7 @@ def scale_advice(features: np.ndarray, *, images: bool = False) -> str:
 
 
 def _look_like_pixels(features: np.ndarray) -> bool:
-    """Say whether there are many features and nearly all of them have the same smallest value, as dark pixels do."""
+    """Return whether there are many features of which nearly all have the same smallest value, as dark pixels do."""
     if features.shape[1] < _PIXELS:
         return False
     lowest = features.min(axis=0)

@@ -1,10 +1,10 @@
-"""What the modes of trained networks mean: how important they are, how many are needed, and what they span.
+"""Analysis of the modes of trained networks: their importance, the number needed, and the spaces that they span.
 
 Read `importance` first (measures of a mode and their ranks), then `fits` (power laws of ranked curves), `least` (the
-least number of modes at each width), `growth` (how it moves with the width), `rates` (the best learning rate against
+least number of modes at each width), `growth` (how it depends on the width), `rates` (the best learning rate against
 the width) and `subspaces` (dimensions, overlaps, disentangling); `bootstrap` makes the intervals. Everything takes
-arrays, parameters or the labelled result of a sweep, and works on NumPy in float64. Training, sweeps and pictures do
-not belong here; accuracy with modes removed is measured by `modejax.runs.removal`.
+arrays, parameters or the labelled result of a sweep, and works on NumPy in float64. Training, sweeps and figures are
+elsewhere; accuracy with modes removed is measured by `modejax.runs.removal`.
 """
 
 from typing import TYPE_CHECKING

@@ -13,15 +13,15 @@ __all__ = ["interval", "resamples"]
 
 
 def resamples(seeds: int, count: int = 2000, *, rng_seed: int = 0) -> Int[np.ndarray, "count seeds"]:
-    """Draw which seeds make up each resample, with replacement.
+    """Draw the seeds of each resample, with replacement.
 
     Args:
         seeds: the number of seeds.
         count: the number of resamples.
-        rng_seed: of the draws.
+        rng_seed: seed of the draws.
 
     Returns:
-        Indices from 0 to seeds - 1.
+        Indices from 0 to seeds - 1, shape (count, seeds).
 
     Raises:
         InputError: if there is less than one seed or resample.
@@ -40,20 +40,21 @@ def interval(
 ) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]] | None:
     """Return the expanded percentile interval of a statistic, from its values on resampled seeds.
 
-    With n seeds the plain percentile interval is too short by a factor of about sqrt((n - 1) / n) and takes normal
-    quantiles where Student's are due; the percentiles are moved out so that for a mean of normal numbers both are made
-    good (Hesterberg 2015). Infinite replicates are larger or smaller than all others and may be an end.
+    With n seeds the plain percentile interval is too short by a factor of about sqrt((n - 1) / n), and uses normal
+    quantiles where Student's are correct. The percentiles are moved outwards so that both are corrected for a mean of
+    normal numbers (Hesterberg 2015). Infinite replicates are ranked above or below all others and may be an end of the
+    interval.
 
     Args:
-        replicates: the statistic, resamples leading.
+        replicates: values of the statistic, with resamples on the first axis.
         seeds: the number of seeds n.
         level: the share of intervals that should hold the true value.
 
     Returns:
-        The two ends, or None with one seed: it says nothing about the spread.
+        The two ends, or None with one seed, which has no spread.
 
     Raises:
-        InputError: if the level is not between 0 and 1 or a replicate is not a number.
+        InputError: if the level is not between 0 and 1 or a replicate is NaN.
 
     References:
         T. Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 371 (2015).
@@ -74,7 +75,7 @@ def interval(
         raise InputError("a statistic of resampled seeds is not a number; take out what diverged first")
     student = stats.t.ppf(0.5 + level / 2, seeds - 1) * math.sqrt(seeds / (seeds - 1))
     tail = float(stats.norm.cdf(-student))
-    # Order statistics, not interpolation: between a number and infinity there is nothing.
+    # Order statistics without interpolation, since there is no value between a number and infinity.
     low = np.quantile(replicates, tail, axis=0, method="lower")
     high = np.quantile(replicates, 1 - tail, axis=0, method="higher")
     return low, high

@@ -1,6 +1,7 @@
-"""Fits of ranked curves: piecewise power laws with the break given or found, and what else describes the curve as well.
+"""Fits of ranked curves: piecewise power laws with a given or free break, and alternative forms to compare.
 
-All fits are least squares of ln y, so that a factor counts the same at every rank, and all of them work on batches.
+All fits are least squares of ln y, so that relative errors count equally at every rank. All of them take batches of
+curves.
 """
 
 from __future__ import annotations
@@ -62,15 +63,16 @@ def _lines(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 def segmented_fit(
     curves: Float[np.ndarray, "... ranks"], last: int | None = None, *, least_points: int = 3
 ) -> SegmentedFit:
-    """Fit two power laws to ranked curves, y = exp(a) rank^b on ranks 1 ... `last` and on those behind it.
+    """Fit two power laws to ranked curves, y = exp(a) rank^b on ranks 1 ... `last` and on the ranks after it.
 
-    The pieces need not meet, as in the code released with the paper. A free break is searched exactly: every rank that
-    leaves `least_points` on both sides is tried, and the least squared error of ln y wins, the smaller rank of equals.
+    The pieces need not be continuous at the break, as in the code released with the paper. A free break is searched
+    exactly: every rank that leaves `least_points` on both sides is tried, and the rank with the least squared error of
+    ln y is chosen (of equal errors, the smaller rank).
 
     Args:
         curves: positive values at ranks 1, 2, ... along the last axis.
         last: the last rank of the first piece; None to find it.
-        least_points: fewest ranks of a piece; with 2 a piece may run through its points, so 3 or more.
+        least_points: smallest number of ranks in a piece; 3 or more, since 2 ranks are fitted exactly.
 
     Returns:
         The fits, with the leading axes of `curves`.
@@ -116,7 +118,7 @@ def segmented_fit(
 
 
 class CurveFit(NamedTuple):
-    """One description of ranked curves."""
+    """The fit of one form to ranked curves."""
 
     name: str
     parameters: int  # without the variance
@@ -127,20 +129,20 @@ class CurveFit(NamedTuple):
 
 
 def compare_fits(curves: Float[np.ndarray, "... ranks"], last: int | None = 10) -> list[CurveFit]:
-    """Describe ranked curves by power laws and exponentials, and compare them by AIC.
+    """Fit power laws and exponentials to ranked curves, and compare the fits by AIC.
 
-    One power law, an exponential exp(a - b r), a stretched exponential exp(a - b r^c), two power laws with the break
-    given and with it free. AIC = n ln(squared error / n) + 2 (parameters + 1), for independent normal residuals of
-    ln y. Neighbouring ranks of a sorted curve are not independent: differences of AIC rank the descriptions, but their
-    weights are far too sure. The search for the free break counts as one parameter, which is too little: in pure noise
-    around one power law it often wins.
+    The forms are: one power law, an exponential exp(a - b r), a stretched exponential exp(a - b r^c), and two power
+    laws, with the break given and with the break free. AIC = n ln(squared error / n) + 2 (parameters + 1), for
+    independent normal residuals of ln y. Neighbouring ranks of a sorted curve are not independent: differences of AIC
+    rank the forms, but Akaike weights are far too confident. The free break counts as one parameter, which is too
+    little: for pure noise around one power law it often wins.
 
     Args:
         curves: positive values at ranks 1, 2, ... along the last axis.
-        last: the given break; None leaves that fit out.
+        last: the given break; None omits that fit.
 
     Returns:
-        One record a description.
+        One record for each form.
 
     Raises:
         InputError: as `segmented_fit`.
@@ -171,7 +173,7 @@ def compare_fits(curves: Float[np.ndarray, "... ranks"], last: int | None = 10) 
         found.append((f"two power laws, break at {last}", 4, np.log(fit.predicted(count)), fit.squared_error))
     fit = segmented_fit(curves)
     found.append(("two power laws, free break", 5, np.log(fit.predicted(count)), fit.squared_error))
-    # A perfect fit is as good as rounding.
+    # The squared error of a perfect fit is limited by rounding.
     scale = (y**2).sum(-1) + count
     floor = count * np.finfo(float).eps ** 2 * scale
     aic = np.stack([count * np.log(np.maximum(e, floor) / count) + 2 * (k + 1) for _, k, _, e in found])
@@ -201,19 +203,19 @@ class PowerLaw(NamedTuple):
     mean: Float[np.ndarray, "... ranks"]
     seeds: int
     slopes_interval: tuple[np.ndarray, np.ndarray] | None  # each (..., 2)
-    last_interval: tuple[np.ndarray, np.ndarray] | None  # each (...); both the break itself where it was given
+    last_interval: tuple[np.ndarray, np.ndarray] | None  # each (...); both equal the break if it was given
 
 
 def power_law(
     curves: Float[np.ndarray, "... seeds ranks"], last: int | None = None, *, count: int = 2000, level: float = 0.95
 ) -> PowerLaw:
-    """Fit two power laws to the mean over seeds of ranked curves, with intervals by resampling seeds.
+    """Fit two power laws to the mean over seeds of ranked curves, with confidence intervals by resampling seeds.
 
     Args:
-        curves: sorted positive values (see `ranked_curves`), seeds on the last axis but one.
-        last: the last rank of the first piece; None to find it, anew in each resample.
-        count: resamples.
-        level: of the intervals.
+        curves: sorted positive values (see `ranked_curves`), shape (..., seeds, ranks).
+        last: the last rank of the first piece; None to find it, in each resample separately.
+        count: number of resamples.
+        level: confidence level of the intervals.
 
     Returns:
         The fit and its intervals.

@@ -1,4 +1,4 @@
-"""How the least number of modes moves with the width: four forms fitted, and how well each describes the points."""
+"""How the least number of modes depends on the width: fits of four forms, and how well each describes the points."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = ["GrowthFit", "growth_fits"]
 
 
 class GrowthFit(NamedTuple):
-    """One form of the least number of modes against the width."""
+    """The fit of one form to the least number of modes against the width."""
 
     name: str
     formula: str
     parameters: tuple[float, ...]
     chi_square: float
-    p_value: float  # chance of a larger chi_square if the form is true and the errors are right
+    p_value: float  # probability of a larger chi_square if the form is true and the errors are right
     aic: float  # chi_square + 2 parameters
     weight: float  # Akaike weight among the forms fitted
     aicc: float  # aic with the correction for few points; infinite where the points are no more than parameters + 1
     corrected_weight: float  # weight by aicc
-    intervals: tuple[tuple[float, float], ...] | None  # of the parameters, where they could be made
+    intervals: tuple[tuple[float, float], ...] | None  # of the parameters, if they could be computed
 
     def predicted(self, widths: np.ndarray) -> np.ndarray:
-        """Return the least number of modes of the fit at some widths."""
+        """Return the least number of modes that the fit predicts at some widths."""
         return _FORMS[self.name](np.asarray(widths, float), *self.parameters)
 
 
@@ -55,26 +55,26 @@ _POWER_RESAMPLES = 400  # a power is fitted by iteration, the others in closed f
 
 
 def growth_fits(found: LeastModes, *, least_error: float = 0.03, confidence: float = 0.95) -> list[GrowthFit]:
-    """Fit the least number of modes against the width: constant, logarithm, power and logarithm that stops at N0.
+    """Fit the least number of modes against the width: constant, logarithm, power, and logarithm up to N0.
 
     Weighted least squares; the error of a width is the standard deviation of its resamples, but at least `least_error`
-    of the value, for the interpolation between numbers of modes. A chi^2 far above the number of widths less that of
-    the parameters says that a form does not describe the points, whatever its weight; `p_value` says it as a
-    probability. AIC = chi^2 + 2 parameters is right where the errors are known. AICc adds 2 k (k + 1) / (n - k - 1) for
-    k parameters and n widths, and was derived for errors that are estimated from the residuals (Hurvich and Tsai,
-    Biometrika 76, 297, 1989). Errors from a few seeds lie between, so both weights are given.
+    of the value, for the interpolation between numbers of modes. If chi^2 is far above the number of widths minus the
+    number of parameters, a form does not describe the points, even if its weight is large; `p_value` is the
+    corresponding probability. AIC = chi^2 + 2 parameters is correct if the errors are known. AICc adds 2 k (k + 1) / (n
+    - k - 1) for k parameters and n widths, and was derived for errors that are estimated from the residuals (Hurvich
+    and Tsai, Biometrika 76, 297, 1989). Errors from a few seeds are between the two cases, so both weights are given.
 
-    Widths that never reach the target are left out, and so are resamples in which one of the others does not: where an
-    interval is open at the top, the error is too small. A form is fitted if more widths are left than it has
+    Widths that never reach the target are left out, and so are resamples in which one of the others does not: so the
+    error is too small for a width whose interval has no upper end. A form is fitted if more widths are left than it has
     parameters.
 
     Args:
-        found: what `least_modes` returned, with two seeds or more.
+        found: the record of `least_modes`, with at least two seeds.
         least_error: smallest relative error.
-        confidence: of the parameters' intervals, by the same resamples.
+        confidence: confidence level of the intervals of the parameters, from the same resamples.
 
     Returns:
-        The forms that could be fitted, with weights among them.
+        One record for each form that could be fitted, with weights relative to each other.
 
     Raises:
         InputError: if there is one seed only, or fewer than three widths reach the target.
@@ -92,7 +92,7 @@ def growth_fits(found: LeastModes, *, least_error: float = 0.03, confidence: flo
 
     if found.replicates is None:
         raise InputError("one seed says nothing about the errors of a fit; sweep with two seeds or more")
-    # A width whose resamples now and then fail to reach the target has no finite error.
+    # A width of which some resamples do not reach the target has no finite error.
     keep = np.isfinite(found.value)
     if keep.sum() < 3:
         raise InputError(

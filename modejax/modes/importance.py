@@ -1,4 +1,4 @@
-"""How large the modes of trained networks are, by measures that depend on the gauge and by one that does not."""
+"""Measures of the size of the modes of trained networks, gauge-dependent ones and a gauge-free one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["MEASURES", "ModeMember", "mode_measures", "rank_correlations", "ranked_curves"]
 
 MEASURES = ("importance", "weight", "size")
-"""What `rank_correlations` compares: tau, |Sigma| and the gauge-free size, one value a mode."""
+"""The measures that `rank_correlations` compares: tau, |Sigma| and the gauge-free size, one value per mode."""
 
 
 class ModeMember(Protocol):
-    """A trained network, as `modejax.Run.networks` gives it."""
+    """A trained network, as `modejax.Run.networks` returns it."""
 
     @property
     def network(self) -> Network:
@@ -39,16 +39,16 @@ def mode_measures(members: Iterable[ModeMember]) -> xarray.Dataset:
     """Measure every mode of trained networks.
 
     `importance` is tau = gamma (||xi_out|| + ||xi_in||) + |Sigma| and `weight` |Sigma|: both change when a mode's scale
-    moves between its factors. `size` = |Sigma| ||xi_out|| ||xi_in||, the norm of the mode's own matrix, and
+    is moved between its factors. `size` = |Sigma| ||xi_out|| ||xi_in||, the norm of the mode's own matrix, and
     `singular_value` do not; singular values belong to the kernel, not to single modes, as modes are not orthogonal.
     `out_norm` and `in_norm` are the lengths of the patterns.
 
     Args:
-        members: the networks; maps without modes are left out as NaN, but every network needs one with modes.
+        members: the networks; maps without modes are NaN, but every network needs at least one map with modes.
 
     Returns:
         Dimensions `member`, `layer` (from 1, next to the input) and `mode`; NaN beyond a map's number of modes.
-        Singular values stand in descending order, the others in the order of the parameters. float64.
+        Singular values are in descending order, the other measures in the order of the parameters. float64.
 
     Raises:
         InputError: if there are no members, their depths differ, or one has no modes.
@@ -110,7 +110,7 @@ def _of_member(member: ModeMember) -> list[dict[str, np.ndarray]]:
                 "size": np.abs(weight) * out_norm * in_norm,
                 "out_norm": out_norm,
                 "in_norm": in_norm,
-                # The kernel's rank is at most the number of modes; what is beyond is rounding.
+                # The kernel's rank is at most the number of modes; further singular values are rounding errors.
                 "singular_value": values[: min(values.size, weight.size)],
             }
         )
@@ -121,7 +121,7 @@ def ranked_curves(values: Float[np.ndarray, "... modes"]) -> Float[np.ndarray, "
     """Sort each curve in descending order, NaN last: rank 1 is the leading mode of each network.
 
     Args:
-        values: one value a mode.
+        values: one value per mode, on the last axis.
 
     Returns:
         The same values, sorted along the last axis.
@@ -139,14 +139,14 @@ def rank_correlations(measures: xarray.Dataset, names: tuple[str, ...] = MEASURE
     Equal values share the mean of their ranks.
 
     Args:
-        measures: what `mode_measures` returned.
+        measures: the result of `mode_measures`.
         names: the measures to compare.
 
     Returns:
         Dimensions `member`, `layer`, `first`, `second`; NaN for a map without modes.
 
     Raises:
-        InputError: if a measure is unknown, or is the same for all modes of a map, where no rank is above another.
+        InputError: if a measure is unknown, or is equal for all modes of a map, so that there are no ranks.
 
     Example:
         >>> import xarray

@@ -27,7 +27,7 @@ DEFINITIONS: dict[str, str] = {
 
 
 class LeastModes(NamedTuple):
-    """The least number of modes at each width; infinite where no number that was tried reaches the target."""
+    """The least number of modes at each width; infinite if none of the numbers in the sweep reaches the target."""
 
     definition: str
     level: float
@@ -49,16 +49,17 @@ class LeastModes(NamedTuple):
 def crossing(
     modes: Float[np.ndarray, " modes"], accuracy: Float[np.ndarray, "... modes"], target: Float[np.ndarray, ...]
 ) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
-    """Find where accuracy against modes first reaches a target.
+    """Find the number of modes at which the accuracy first reaches a target.
 
     Args:
         modes: numbers of modes, increasing.
-        accuracy: one value a number of modes.
-        target: what is to be reached.
+        accuracy: one value for each number of modes.
+        target: the accuracy to reach.
 
     Returns:
-        The smallest number that reaches it, and the place on the straight line in ln P to it from the number before;
-        both infinite where none does, both the first number where that does already.
+        The smallest number P that reaches the target, and the crossing point, interpolated linearly in ln P from the
+        number before. Both are infinite if no number reaches the target, and both are the first number if that reaches
+        it.
 
     Example:
         >>> grid, place = crossing(np.array([1.0, 4.0]), np.array([0.5, 0.9]), np.array(0.7))
@@ -75,7 +76,7 @@ def crossing(
     low, high = at(before), at(first)
     share = np.where(first > 0, (target - low) / np.where(high > low, high - low, 1.0), 1.0)
     place = np.exp(np.log(modes)[before] * (1 - share) + np.log(modes)[first] * share)
-    place = np.minimum(place, modes[first])  # the exponential of a logarithm may lie one rounding above
+    place = np.minimum(place, modes[first])  # the exponential of a logarithm may exceed the number by rounding
     return np.where(some, modes[first], np.inf), np.where(some, place, np.inf)
 
 
@@ -93,19 +94,18 @@ def least_modes(
 
     The test accuracy is averaged over seeds and compared with a target: the dense network's mean at that width less
     `level` points (`dense`), `level` percent (`fixed`), or the largest mean over the numbers of modes at that width
-    less `level` points (`best`, which the luck of the best number raises a little). Resamples draw seeds, the same for
-    all numbers of modes and the dense network. A network whose status says that it diverged counts as accuracy
-    0: it did not reach the target.
+    less `level` points (`best`; this maximum is biased upwards a little by the noise of the seeds). Resamples draw
+    seeds, the same for all numbers of modes and the dense network. The accuracy of a diverged network counts as 0.
 
     Args:
-        result: a run over widths and modes or its result (the first arm and the baseline are taken), or the data
-            set of one arm; with one value of every axis besides width, modes and seed.
+        result: a run over widths and modes or its result (its first arm and its baseline are used), or the data set of
+            one arm; with a single value of every axis besides width, modes and seed.
         definition: a name of `DEFINITIONS`.
-        level: points below (dense, best) or percent (fixed).
-        dense: the data set of dense networks of the same widths and seeds, beside that of one arm.
-        epoch: index of the epoch whose accuracy counts.
-        count: resamples.
-        confidence: of the intervals.
+        level: percentage points below the reference (dense, best) or percent (fixed).
+        dense: the data set of dense networks of the same widths and seeds, if `result` is the data set of one arm.
+        epoch: index of the epoch whose accuracy is used.
+        count: number of resamples.
+        confidence: confidence level of the intervals.
 
     Returns:
         The record.
@@ -166,7 +166,7 @@ def least_modes(
 
 
 def _arms(result: Any, dense: xarray.Dataset | None) -> tuple[xarray.Dataset, xarray.Dataset | None]:
-    """Return the arm with modes and the dense networks, each with one value of every axis but the sizes."""
+    """Return the arm with modes and the dense networks, without axes that have a single value, except the sizes."""
     from modejax.sweep.select import BASELINE, arm_data, arm_names
 
     data, names = arm_data(result), arm_names(result)
@@ -188,7 +188,7 @@ def _arms(result: Any, dense: xarray.Dataset | None) -> tuple[xarray.Dataset, xa
 
 
 def _accuracies(data: xarray.Dataset, epoch: int, dims: tuple[str, ...], what: str) -> np.ndarray:
-    """Return accuracies as an array, those of networks that diverged as 0."""
+    """Return accuracies as an array, with 0 for diverged networks."""
     last = data.test_accuracy.isel(epoch=epoch)
     if "status" in data:
         last = last.where(data.status != 1, 0.0)

@@ -1,4 +1,4 @@
-"""The best learning rate of each width, between the rates tried, and how it moves with the width."""
+"""The best learning rate at each width, interpolated between the rates tried, and how it depends on the width."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from modejax.modes.bootstrap import interval, resamples
 
 __all__ = ["BestRates", "best_rates"]
 
-_REACH = 2  # rates on either side of the best one tried that the parabola is laid through
+_REACH = 2  # number of rates on either side of the best one that the parabola is fitted to
 
 
 class BestRates(NamedTuple):
-    """The learning rate of the smallest error at each width."""
+    """The learning rate with the smallest error at each width."""
 
     widths: np.ndarray  # (widths,)
     rate: np.ndarray  # (widths,), between the rates tried
     low: np.ndarray | None  # (widths,), ends of the interval; None with one seed
     high: np.ndarray | None
-    at_end: np.ndarray  # (widths,), True where the best rate tried is the first or last one, so that it is no minimum
+    at_end: np.ndarray  # (widths,), True if the best rate tried is the first or last one, so that it is no minimum
     power: float  # slope of ln rate against ln width
     power_interval: tuple[float, float] | None
 
@@ -45,19 +45,19 @@ def best_rates(
     count: int = 2000,
     confidence: float = 0.95,
 ) -> BestRates:
-    """Find the rate of the smallest error at each width, and the power of the width with which it goes.
+    """Find the learning rate with the smallest error at each width, and the power of the width with which it scales.
 
     The logarithm of the error, averaged over seeds, is fitted by a parabola in ln rate through the best rate tried and
-    two on either side; its minimum is the best rate, kept within the rates of the fit. Resamples draw
-    seeds, the same for all widths and rates.
+    two rates on either side; its minimum, limited to the range of these rates, is the best rate. Resamples draw seeds,
+    the same for all widths and rates.
 
     Args:
         rates: learning rates, increasing, at least three.
         widths: widths, increasing, at least two.
-        error: positive numbers, for example the share of wrong answers on held-out data; infinite, or not a number,
-            where a network diverged.
-        count: resamples.
-        confidence: of the intervals.
+        error: positive numbers, for example the share of wrong answers on held-out data; infinite or NaN where a
+            network diverged.
+        count: number of resamples.
+        confidence: confidence level of the intervals.
 
     Returns:
         The record.
@@ -110,7 +110,8 @@ def _minima(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return where parabolas around the smallest values on the last axis of y have their minimum, within their points.
 
     x has shape (rates,) and is increasing, y (..., rates); the result has the leading axes of y. Infinite values are
-    left out; where fewer than three points or no upward bend are left, it is the smallest value's own place.
+    left out; if fewer than three points remain, or the parabola has no minimum, the result is the x of the smallest
+    value.
     """
     places = np.argmin(y, axis=-1)
     found = x[places]

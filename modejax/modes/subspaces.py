@@ -1,4 +1,4 @@
-"""How compact and how far apart the spaces are that patterns and hidden activities span.
+"""Dimensions, overlaps and separation of the spaces that patterns and hidden activities span.
 
 Linear algebra in float64 on the host. Rows are samples or patterns, columns are units.
 """
@@ -38,13 +38,14 @@ def _rows(x: Any, name: str = "x") -> np.ndarray:
 
 
 def participation_dimension(x: Float[np.ndarray, "... rows units"], *, centred: bool = True) -> Float[np.ndarray, ...]:
-    """Return D = (tr C)^2 / tr C^2 of rows: the number of directions among which their variance is shared out.
+    """Return the participation dimension D = (tr C)^2 / tr C^2 of rows.
 
-    D is between 1 and the rank; it is the dimension for a variance that is equal in all directions.
+    It is the number of directions over which their variance is spread: D is between 1 and the rank, and equals the
+    dimension if the variance is equal in all directions.
 
     Args:
         x: the rows; patterns as rows, activities with examples as rows.
-        centred: C is the covariance; without, the second moment. A matrix W itself uncentred gives that of W W^T.
+        centred: True: C is the covariance; False: the second moment, which for a matrix W gives the dimension of W W^T.
 
     Returns:
         The dimension, one for each matrix of a stack.
@@ -59,7 +60,7 @@ def participation_dimension(x: Float[np.ndarray, "... rows units"], *, centred: 
     x = _rows(x)
     if centred:
         x = x - x.mean(axis=-2, keepdims=True)
-    # The smaller of both Gram matrices has the same trace and the same squares.
+    # The smaller of the two Gram matrices has the same trace and the same trace of its square.
     gram = x @ np.swapaxes(x, -1, -2) if x.shape[-2] < x.shape[-1] else np.swapaxes(x, -1, -2) @ x
     trace, squares = np.trace(gram, axis1=-2, axis2=-1), (gram**2).sum(axis=(-2, -1))
     if (squares <= 0).any():
@@ -87,7 +88,7 @@ def principal_angles(
         b: the other, with as many columns.
 
     Returns:
-        As many angles as the smaller span has dimensions.
+        The angles; their number is the dimension of the smaller span.
 
     Raises:
         InputError: if the numbers of columns differ or a set spans nothing.
@@ -140,15 +141,15 @@ def subspace_overlap(a: Float[np.ndarray, "rows units"], b: Float[np.ndarray, "o
 def second_moment_overlap(
     a: Float[np.ndarray, "rows units"], b: Float[np.ndarray, "others units"]
 ) -> tuple[float, float]:
-    """Return the overlap of two weighted sets of rows, and its mean if one of them were turned at random.
+    """Return the overlap of two weighted sets of rows, and its mean over random rotations of one of them.
 
-    With A = a^T a and B = b^T b it is tr(A B) / sqrt(tr A^2 tr B^2): 1 where they agree, 0 where they are orthogonal.
-    Unlike that of spans it counts each direction as much as it is used. The mean over rotations of B is
-    tr A tr B / (N sqrt(tr A^2 tr B^2)).
+    With A = a^T a and B = b^T b it is tr(A B) / sqrt(tr A^2 tr B^2): 1 if they agree, 0 if they are orthogonal. Unlike
+    the overlap of spans it weights each direction by its variance. The mean over rotations of B is tr A tr B / (N
+    sqrt(tr A^2 tr B^2)).
 
     Args:
         a: rows, scaled by their weights.
-        b: the others.
+        b: the other set of rows, likewise.
 
     Returns:
         The overlap and the random value.
@@ -172,7 +173,7 @@ def second_moment_overlap(
 
 
 class Alignment(NamedTuple):
-    """How the two pattern sets of one hidden layer lie to each other: Xi_out of its map and Xi_in of the next."""
+    """Comparison of the two pattern sets of a hidden layer: Xi_out of the map before it, Xi_in of the map after it."""
 
     overlap: float  # of the spans
     overlap_random: float
@@ -191,7 +192,7 @@ def alignment(network: Network, params: Any) -> list[Alignment]:
         params: its parameters.
 
     Returns:
-        One record a hidden layer.
+        One record for each hidden layer.
 
     Raises:
         InputError: if a map has no modes, or there is no hidden layer.
@@ -236,7 +237,7 @@ def hidden_activity(network: Network, params: Any, x: Any) -> list[Float[np.ndar
         x: inputs as the network takes them, (examples, features).
 
     Returns:
-        One array a hidden layer.
+        One array for each hidden layer.
 
     Example:
         >>> import jax
@@ -262,7 +263,7 @@ def hidden_activity(network: Network, params: Any, x: Any) -> list[Float[np.ndar
 def class_overlap(
     activity: Float[np.ndarray, "examples units"], labels: Int[np.ndarray, " examples"], directions: int = 5
 ) -> float:
-    """Return how much the classes share their directions of variance: 1 all of them, 0 none.
+    """Return the share of the directions of variance that the classes have in common: 1 all of them, 0 none.
 
     Mean over pairs of classes of ||U_a^T U_b||_F^2 / k, with the k leading principal directions of each class, centred
     on its own mean. Lower is more disentangled; random directions give k / N.
@@ -270,7 +271,7 @@ def class_overlap(
     Args:
         activity: activities of a layer.
         labels: the class of each example.
-        directions: k.
+        directions: the number k of leading directions.
 
     Returns:
         The mean overlap.
