@@ -1,4 +1,4 @@
-"""What the modules share: a family of `modejax.layers` whose arrays live in NNX variables."""
+"""The base of all modules: a family of `modejax.layers` whose arrays are NNX variables."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Frozen(nnx.Variable):
     """An array of a layer that is not trained: an eigenvector, a fixed factor, a mask of padding.
 
-    It is no `nnx.Param`, so `nnx.Optimizer(model, tx, wrt=nnx.Param)` and `nnx.grad` leave it alone and keep no state
-    for it.
+    It is no `nnx.Param`, so `nnx.Optimizer(model, tx, wrt=nnx.Param)` and `nnx.grad` ignore it and keep no state for
+    it.
     """
 
 
 class Options(TypedDict, total=False):
-    """Options of every module, those of `nnx.Linear` by name.
+    """Options of every module, with the names that `nnx.Linear` uses.
 
     Attributes:
         use_bias: whether a bias is added; True by default.
-        dtype: the type of the computation; by default that of input and parameters together.
-        param_dtype: the type of the parameters; float32 by default.
-        precision: of the products, a name or `jax.lax.Precision`.
-        promote_dtype: the function that brings input and parameters to one type.
-        factor_init: initialisers `(key, shape, dtype)` by the name of a factor, such as {"sigma": ones}; all others
-            start as the family does.
-        bias_init: that of the bias; zeros by default.
-        factor_metadata: keywords of the variables by the name of a factor, such as
-            {"xi_in": {"out_sharding": (None, "data")}}.
-        bias_metadata: those of the bias.
+        dtype: the dtype of the computation; by default the promoted dtype of input and parameters.
+        param_dtype: the dtype of the parameters; float32 by default.
+        precision: the precision of matrix products, a name or `jax.lax.Precision`.
+        promote_dtype: the function that promotes input and parameters to one dtype.
+        factor_init: initialisers `(key, shape, dtype)` by the name of a factor, such as {"sigma": ones}; all other
+            factors are initialised by the family.
+        bias_init: the initialiser of the bias; zeros by default.
+        factor_metadata: keyword arguments of the variables by the name of a factor, such as {"xi_in": {"out_sharding":
+            (None, "data")}}.
+        bias_metadata: keyword arguments of the variable of the bias.
     """
 
     use_bias: bool
@@ -59,12 +59,12 @@ class Options(TypedDict, total=False):
 
 
 class LayerModule(nnx.Module):
-    """A family as an NNX module: one `nnx.Param` a trained array, one `Frozen` a fixed one, by the field's name.
+    """A family as an NNX module: each trained array is a `nnx.Param`, each fixed one a `Frozen`, named as the field.
 
     Attributes:
         family: the family that the module applies, bias included.
-        modes: the padded number of modes; None for a family without.
-        bias: the bias, None without.
+        modes: the padded number of modes; None for a family without modes.
+        bias: the bias; None without a bias.
         structure: shapes of the functional parameters.
     """
 
@@ -89,7 +89,7 @@ class LayerModule(nnx.Module):
         params: LayerParams | None = None,
         rngs: nnx.Rngs | None,
     ) -> None:
-        # With `params` nothing is drawn, the bias included.
+        # With `params` nothing is drawn, not even the bias.
         n_in, n_out = as_extent(in_features), as_extent(out_features)
         self.in_features, self.out_features = n_in.capacity, n_out.capacity
         self.family, self.use_bias = family, use_bias
@@ -148,7 +148,7 @@ class LayerModule(nnx.Module):
             params: parameters of `family`, of the module's sizes.
 
         Raises:
-            InputError: if they are those of another layer or of other sizes, or their types are mixed.
+            InputError: if the parameters belong to another layer or have other sizes, or their dtypes are mixed.
         """
         wanted = {name: shape for name, shape in _named(self.structure) if shape is not None}
         given = {name: value for name, value in _named(params) if value is not None}
@@ -169,7 +169,7 @@ class LayerModule(nnx.Module):
         return self.family.num_parameters(self.in_features, self.out_features, self.modes)
 
     def kernel(self) -> Float[Array, "*window in_features out_features"]:
-        """Return the dense kernel that the module stands for, in the layout of `nnx.Linear` or `nnx.Conv`."""
+        """Return the dense kernel that the module represents, in the layout of `nnx.Linear` or `nnx.Conv`."""
         dense = self.family.kernel(self.params())
         return jnp.moveaxis(dense, (0, 1), (-1, -2))
 
@@ -189,12 +189,12 @@ class LayerModule(nnx.Module):
             return self.family.apply(params, self._prepared(inputs))
 
     def _prepared(self, inputs: Array) -> Array:
-        """Return what the family is applied to; a convolution adds what paddings of Flax ask for."""
+        """Return the input of the family; a convolution adds the padding of Flax's padding modes."""
         return inputs
 
 
 def _precision_name(precision: PrecisionLike) -> str | None:
-    """Return the name under which JAX's context of precision knows it."""
+    """Return the name of a precision for `jax.default_matmul_precision`."""
     if isinstance(precision, tuple):
         if precision[0] != precision[1]:
             raise InputError(f"precision must be one for both sides of a product here, got {precision!r}")

@@ -1,4 +1,4 @@
-"""Convolutions in the place of `nnx.Conv`, by modes or by eigenvalues of the channels.
+"""Convolutions that replace `nnx.Conv`, by modes or by eigenvalues of the channels.
 
 Examples have their channels last, as in Flax and in the families.
 """
@@ -124,7 +124,7 @@ class ModeConv(_Conv):
 
 
 class SpectralConv(_Conv):
-    """A convolution whose channels carry eigenvalues, K_oi = (lambda_in_i - lambda_out_o) phi_oi.
+    """A convolution whose channels have eigenvalues, K_oi = (lambda_in_i - lambda_out_o) phi_oi.
 
     Variables: `lambda_in` (in_features,), `lambda_out` (out_features,), `phi` (out_features, in_features, *window),
     `Frozen` unless trained, `bias`.
@@ -134,7 +134,7 @@ class SpectralConv(_Conv):
         out_features: output channels, likewise.
         kernel_size: the window, an integer for one dimension of space.
         strides: as in `nnx.Conv`.
-        eigenvectors: `trained` to train phi, too.
+        eigenvectors: `trained` to also train phi.
         padding: as in `ModeConv`.
         input_dilation: as in `nnx.Conv`.
         kernel_dilation: as in `nnx.Conv`.

@@ -38,10 +38,10 @@ def canonical_kernel(module: nnx.Linear | nnx.Conv) -> Float[np.ndarray, "out_fe
     """Return the kernel of a dense module as (out_features, in_features, *window), on the host.
 
     Raises:
-        InputError: if the module is another one, has a product of its own, groups or a mask, its kernel has another
-            shape than its sizes say (as in a stack of layers made by `nnx.vmap`), or kernel and bias differ in type.
+        InputError: if the module is another one, has a custom product, groups or a mask, its kernel has another shape
+            than its sizes say (as in a stack of layers made by `nnx.vmap`), or kernel and bias differ in type.
     """
-    if type(module) not in (nnx.Linear, nnx.Conv):  # a subclass may do more than its kernel says, as LoRALinear does
+    if type(module) not in (nnx.Linear, nnx.Conv):  # a subclass may compute more than its kernel, as LoRALinear does
         raise InputError(f"only nnx.Linear and nnx.Conv can be turned into modes, got {type(module).__name__}")
     product = module.conv_general_dilated if isinstance(module, nnx.Conv) else module.dot_general
     if product not in (lax.dot_general, lax.conv_general_dilated) or module.preferred_element_type is not None:
@@ -88,18 +88,18 @@ def from_dense(
 
     `mode` and `low_rank` keep the P leading singular values of the kernel, the best matrix of rank P, in the balanced
     gauge of `modejax.layers.from_kernel`; at full rank the function is that of the dense module up to rounding.
-    `spectral` stands for the kernel exactly, with phi = W / (lambda_in - lambda_out).
+    `spectral` represents the kernel exactly, with phi = W / (lambda_in - lambda_out).
 
     Args:
         module: the dense module; it is not changed.
         family: `mode`, `low_rank` (no convolutions) or `spectral`.
         modes: the number of modes P; None for `energy`, or for the rank.
         energy: keep the least number of modes with this share of sum s^2, above 0 and up to 1.
-        variant: of the spectral layer.
-        eigenvectors: `trained` to train phi, too.
+        variant: variant of the spectral layer.
+        eigenvectors: `trained` to also train phi.
         lambda_in: see `layers.spectral_from_kernel`.
         lambda_out: see `layers.spectral_from_kernel`.
-        found: the decomposition of the kernel where it is known already.
+        found: the decomposition of the kernel, if it is already known.
 
     Returns:
         `ModeLinear`, `ModeConv`, `LowRankLinear`, `SpectralLinear` or `SpectralConv`, with the bias, the types, the
@@ -107,7 +107,7 @@ def from_dense(
 
     Raises:
         InputError: if the family is unknown, `modes` is above the rank, an option belongs to another family, or the
-            module cannot be turned (see `canonical_kernel`).
+            module cannot be converted (see `canonical_kernel`).
 
     Example:
         >>> dense = nnx.Linear(8, 4, rngs=nnx.Rngs(0))
@@ -118,7 +118,7 @@ def from_dense(
     if family not in FAMILIES:
         raise InputError(f"unknown family {family!r}; allowed: {', '.join(FAMILIES)}")
     kernel = canonical_kernel(module)
-    bias = None if module.bias is None else jnp.copy(module.bias[...])  # of its own, should buffers be donated
+    bias = None if module.bias is None else jnp.copy(module.bias[...])  # a copy, in case buffers are donated
     common: dict[str, Any] = {
         "use_bias": bias is not None,
         "dtype": module.dtype,
@@ -158,7 +158,7 @@ def from_dense(
 
 
 def to_dense(module: LayerModule) -> nnx.Linear | nnx.Conv:
-    """Turn a module of modes or eigenvalues into the dense module that it stands for.
+    """Turn a module of modes or eigenvalues into the dense module that it represents.
 
     Args:
         module: a module of `modejax.nnx`; it is not changed.
@@ -205,5 +205,5 @@ def to_dense(module: LayerModule) -> nnx.Linear | nnx.Conv:
 
 
 def _made(kind: type[LayerModule], params: LayerParams, n_in: int, n_out: int, **options: Any) -> Any:
-    """Make a module of known parameters without drawing its start."""
+    """Make a module with known parameters, without drawing initial values."""
     return kind(n_in, n_out, params=params, rngs=None, **options)

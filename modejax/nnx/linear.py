@@ -1,4 +1,4 @@
-"""Linear maps over the last axis in the place of `nnx.Linear`, by modes, two factors or eigenvalues."""
+"""Linear maps over the last axis that replace `nnx.Linear`, by modes, two factors or eigenvalues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Linear(LayerModule):
         """Apply the map over the last axis.
 
         Args:
-            inputs: any number of leading axes.
+            inputs: shape (..., in_features), any number of leading axes.
 
         Returns:
             The same leading axes.
@@ -32,7 +32,7 @@ class _Linear(LayerModule):
 
 
 class ModeLinear(_Linear):
-    """The mode layer y = xi_out (sigma * (xi_in x)) + b, computed in mode space or by its kernel, whichever is cheaper.
+    """The mode layer y = xi_out (sigma * (xi_in x)) + b, computed mode by mode or by its kernel, whichever is cheaper.
 
     Variables: `xi_out` (out_features, modes), `sigma` (modes,), `xi_in` (modes, in_features), `bias` (out_features,);
     frozen `active` (modes,), False on padding, and `scale` in the gauges `scaled` and `width_free`.
@@ -125,8 +125,8 @@ class SpectralLinear(_Linear):
         in_features: inputs; an `Extent` for padded widths under `nnx.vmap`.
         out_features: outputs, likewise.
         variant: a name of `layers.SPECTRAL_VARIANTS`.
-        eigenvectors: `trained` to train the matrix phi, too.
-        start: a name of `layers.SPECTRAL_STARTS`; None for the variant's own.
+        eigenvectors: `trained` to also train the matrix phi.
+        start: a name of `layers.SPECTRAL_STARTS`; None for the default of the variant.
         rngs: as in `ModeLinear`.
         **options: see `Options`.
 
@@ -162,5 +162,5 @@ class SpectralLinear(_Linear):
 
 
 def with_bias(family: layers.Family, bias: bool) -> layers.Family:
-    """Add a bias to a family without one, where it is asked for."""
+    """Add a bias to a family without one, if requested."""
     return layers.Biased(family) if bias else family

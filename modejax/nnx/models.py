@@ -20,7 +20,7 @@ Filter = str | Sequence[str] | Callable[[str], bool] | None
 
 
 class LayerReport(NamedTuple):
-    """What became of one dense layer."""
+    """The result of the conversion of one dense layer."""
 
     path: str  # such as blocks/0/query
     kind: str  # Linear or Conv
@@ -35,18 +35,18 @@ class LayerReport(NamedTuple):
 
 
 class Decomposed(NamedTuple):
-    """A decomposed model and what was done to it."""
+    """A decomposed model, with a report of its layers."""
 
     model: Any
     layers: tuple[LayerReport, ...]
     left: tuple[tuple[str, str], ...]  # path and reason of the chosen layers that stayed dense
 
     def table(self) -> str:
-        """Return the report as text, a line a layer."""
+        """Return the report as text, with one line per layer."""
         return report_table(self.layers, self.left)
 
     def __repr__(self) -> str:
-        """Say in a line what was done; the arrays are in `model`.
+        """Return a summary in one line; the arrays are in `model`.
 
         Example:
             >>> decompose(nnx.Sequential(nnx.Linear(8, 4, rngs=nnx.Rngs(0))), 2)
@@ -59,7 +59,7 @@ class Decomposed(NamedTuple):
         return f"<Decomposed {name}: {count} layer{'s' * (count != 1)} replaced{stayed}, {numbers}>"
 
     def __str__(self) -> str:
-        """Return the same and the table."""
+        """Return the summary and the table."""
         return f"{self!r}\n{self.table()}"
 
 
@@ -77,18 +77,19 @@ def decompose(
 
     Args:
         model: any NNX module; it is not changed.
-        modes: the number of modes of each layer, cut to the layer's rank where that is smaller; or a number for each
-            path pattern, which must not pass the rank; None for `energy`, or for all.
+        modes: the number of modes of each layer, reduced to the layer's rank if that is smaller; or a mapping from path
+            patterns to numbers, which must not exceed the rank; None to use `energy`, or to keep all.
         energy: keep for each layer the least number of modes with this share of sum s^2.
         family: see `from_dense`.
-        only: which layers: a shell pattern of paths such as `blocks/*/query`, several, or `path -> bool`.
-        variant: of spectral layers.
-        eigenvectors: of spectral layers.
+        only: the layers to convert: one or several shell patterns of paths such as `blocks/*/query`, or a function
+            `path -> bool`.
+        variant: variant of spectral layers.
+        eigenvectors: `trained` to also train phi of spectral layers.
 
     Returns:
-        A copy of the model with the layers replaced, a report, and the chosen layers that cannot be replaced
-        (groups, masks, stacks, kernels of zeros, parameters shared with another layer, other modules with a kernel)
-        with the reason. A layer that is used at several places stays one.
+        A copy of the model with the layers replaced, a report, and the chosen layers that cannot be replaced (groups,
+        masks, stacks, kernels of zeros, parameters shared with another layer, other modules with a kernel) with the
+        reason. A layer that is used in several places stays a single layer.
 
     Raises:
         InputError: if nothing matches `only` or a pattern, `modes` is above the rank of every layer, or an option is
@@ -118,7 +119,7 @@ def decompose(
                     holders.setdefault(id(each), []).append(name)
         return node
 
-    # Both walks go the same way, so a layer that is used at several places has one path.
+    # Both walks have the same order, so a layer that is used in several places has one path.
     nnx.recursive_map(collect, model)
     if not dense:
         raise InputError(f"this {type(model).__name__} has no nnx.Linear and no nnx.Conv to decompose")
@@ -161,15 +162,15 @@ def decompose(
 def layer_report(
     path: str, shape: tuple[int, ...], found: SingularModes, modes: int, biased: bool, parameters: int | None = None
 ) -> LayerReport:
-    """Return what became of one layer.
+    """Return the report of one layer.
 
     Args:
-        path: of the layer.
-        shape: of the kernel as its network stores it.
+        path: path of the layer.
+        shape: shape of the kernel as its network stores it.
         found: the decomposed kernel.
-        modes: the number of modes kept; 0 for a layer without modes, which stands for the kernel exactly.
+        modes: the number of modes kept; 0 for a layer without modes, which represents the kernel exactly.
         biased: whether there is a bias.
-        parameters: trained ones, bias included; None for those of `modes` modes of three factors.
+        parameters: number of trained parameters, bias included; None for that of `modes` modes of three factors.
 
     Returns:
         The report.
@@ -195,9 +196,10 @@ def layer_report(
 
 
 def report_table(layers: Sequence[LayerReport], left: Sequence[tuple[str, str]] = ()) -> str:
-    """Return reports as aligned text: a line a layer, the sums, and the layers that stayed dense.
+    """Return reports as aligned text: one line per layer, the sums, and the layers that stayed dense.
 
-    FLOPs have no sum where there is a convolution: its own are for one place, and a kernel does not tell how many.
+    FLOPs have no sum if there is a convolution: its FLOPs are for one position, and a kernel does not tell the number
+    of positions.
 
     Example:
         >>> print(report_table([LayerReport("head", "Linear", (8, 6), 6, 2, 0.9, 54, 36, 96, 56)]))
@@ -236,7 +238,7 @@ def _filter(only: Filter) -> Callable[[str], bool]:
 
 
 def _check_untied(path: str, module: nnx.Module, holders: Mapping[int, Sequence[str]]) -> None:
-    """Refuse a layer whose kernel or bias another module holds, too: modes of its own would untie them."""
+    """Refuse a layer that shares its kernel or bias with another module, since a conversion would untie them."""
     for name, each in vars(module).items():
         others = [other for other in holders.get(id(each), ()) if other != path]
         if others:

@@ -1,9 +1,9 @@
-"""Trained weights as they come: files and trees of arrays in, named arrays and kernels with known axes out.
+"""Reading trained weights: from files and trees of arrays to named arrays and kernels with known axes.
 
 Read `arrays` first (named arrays, and what a file says of them), then `files` and the readers beside it (safetensors,
 npz, PyTorch, ONNX, Keras, Orbax) and `trees` (Flax NNX, Linen, nested dictionaries). `inventory` says what each array
 is: `roles` sorts out what is no weight, `stacks`, `evidence` and `groups` tell kinds and axes, `axes` and `derived`
-bring kernels into one order. What is done with the weights belongs elsewhere.
+bring kernels into one order. The analysis of the weights is in other packages.
 """
 
 from modejax.weights.arrays import Weights as Weights

@@ -1,4 +1,4 @@
-"""Named arrays whose shapes are known and whose values are read when asked for."""
+"""Named arrays whose shapes are known and whose values are read on demand."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ WRAPPERS = (
     *("params", "batch_stats", "state_dict", "model_state_dict", "model_state", "net_state_dict", "network_state_dict"),
     *("model", "module", "net", "network", "state", "weights", "model_weights", "_orig_mod", "variables"),
 )
-"""Names that files put around a whole network; they are left out of names where nothing else stands beside them."""
+"""Names that files put around a whole network; they are removed from names if nothing else is beside them."""
 
 BESIDE = (
     *("optimizer", "optimizer_state", "optimizer_state_dict", "optimizers", "optim", "opt_state", "opt", "scheduler"),
     *("lr_scheduler", "lr_schedulers", "optimizer_states", "scaler", "ema", "ema_state_dict", "model_ema", "epoch"),
     *("step", "rng", "rngs", "hyper_parameters", "callbacks", "args", "config", "loops", "global_step"),
 )
-"""Names that files put beside a network."""
+"""Names of other entries that files have beside a network."""
 
 
 class Fact(NamedTuple):
-    """What a file itself says of an array, in words of its own types: stronger than any name."""
+    """Information about an array that the file itself has, from its types; it overrides evidence from names."""
 
     kind: str  # a kind of `weights.kinds`: linear, conv, transposed, depthwise, heads, heads_out, table, norm, other
     layout: str  # order of the axes, see `weights.kernels.Layout`; "" where the kind has none
@@ -38,7 +38,7 @@ class Fact(NamedTuple):
 
 
 class Topology(NamedTuple):
-    """Who reads from whom, as a file's graph says it; layers by the names of their arrays, in order of execution."""
+    """The graph of a network from its file: its layers, by the names of their arrays, in order of execution."""
 
     order: tuple[str, ...]
     pairs: tuple[tuple[str, str, int], ...]  # writer, reader, positions that a flattening makes units of
@@ -47,16 +47,16 @@ class Topology(NamedTuple):
 
 
 class Weights(Mapping[str, np.ndarray]):
-    """Named arrays of which shapes are known and values are read when asked for.
+    """Named arrays whose shapes are known and whose values are read on demand.
 
     Attributes:
         shapes: for each name the shape of the array.
-        source: where they come from, for messages.
-        stored: for each name that in the file.
-        dtypes: for each name the name of its type, where the file says it.
-        skipped: names of what is no array of numbers, with the reason.
-        facts: what the file says of arrays.
-        topology: what the file says of the network's graph; None where it says nothing.
+        source: the source of the arrays, for messages.
+        stored: for each name the name of the array in the file.
+        dtypes: for each name the name of its dtype, if the file has it.
+        skipped: names of entries that are no arrays of numbers, each with the reason.
+        facts: information about arrays from the file, by name.
+        topology: the network's graph from the file; None if the file has none.
         ordered: whether the order of the arrays is that in which the network defines them.
     """
 
@@ -110,7 +110,7 @@ class Weights(Mapping[str, np.ndarray]):
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], source: str, facts: Mapping[str, Fact] | None = None) -> Weights:
-        """Return arrays that are in memory.
+        """Make `Weights` of arrays in memory.
 
         Example:
             >>> Weights.of({"fc.weight": np.zeros((2, 3))}, "doctest")
@@ -152,7 +152,7 @@ def _renamed(topology: Topology, plain: Mapping[str, str]) -> Topology:
 
 
 def unwrapped(names: Sequence[str]) -> dict[str, str]:
-    """Return names without what stands around the whole network.
+    """Return names without the prefixes that are around the whole network.
 
     Args:
         names: parts separated by dots.
@@ -177,7 +177,7 @@ def unwrapped(names: Sequence[str]) -> dict[str, str]:
 
 
 def no_numbers(array: Any) -> str:
-    """Return why something is no array of real numbers, or nothing for one that is.
+    """Return the reason why a value is no array of real numbers; empty if it is one.
 
     Example:
         >>> no_numbers(np.ones(2)), no_numbers(np.ones(2, complex))
@@ -218,8 +218,8 @@ def as_numbers(array: Any, name: str) -> np.ndarray:
     """Return an array in the byte order of this machine, long doubles as float64, all values kept exactly.
 
     Args:
-        array: of real numbers.
-        name: for messages.
+        array: an array of real numbers.
+        name: the name of the array, for messages.
 
     Raises:
         InputError: a long double has values that float64 does not hold.

@@ -1,4 +1,4 @@
-"""Orders of axes in which networks keep their kernels, and the one in which they are worked with."""
+"""The orders of axes in which networks store kernels, and the canonical order (out, in, *window)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels that stand in a file as several arrays: put together, and taken apart again."""
+"""Kernels that a file stores as several arrays: composing them, and decomposing them again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def composed_shape(derived: Derived, shapes: Mapping[str, tuple[int, ...]]) -> t
 
 
 def compose(derived: Derived, arrays: Mapping[str, Any]) -> np.ndarray:
-    """Return the kernel that several arrays stand for, in their order of axes, float64.
+    """Return the kernel that several arrays represent, in their order of axes, float64.
 
     Args:
         derived: the kernel.
@@ -102,7 +102,7 @@ def _product(parts: tuple[str, ...], arrays: Mapping[str, Any]) -> np.ndarray:
 
 
 def reason_to_leave(derived: Derived) -> str:
-    """Return why a kernel cannot be written back as modes; empty where it can.
+    """Return the reason why a kernel cannot be written back as modes; empty if it can.
 
     Example:
         >>> reason_to_leave(Derived("fc", "weight_norm", ("g", "v")))
@@ -119,12 +119,12 @@ def reason_to_leave(derived: Derived) -> str:
 
 
 def decompose_into(derived: Derived, kernel: np.ndarray, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return new values of the arrays that stand for a kernel.
+    """Return new values of the arrays that represent a kernel.
 
     Args:
         derived: a kernel of weight_norm, lora or lora_merged.
-        kernel: what it shall be, in the order of axes of `compose`.
-        arrays: the values so far.
+        kernel: the new kernel, in the order of axes of `compose`.
+        arrays: the present values, by name.
 
     Returns:
         The arrays that change; their product is the kernel to rounding. Factors of LoRA keep their rank, with zeros.

@@ -1,4 +1,4 @@
-"""What one array is and how its axes lie: facts of the file first, then lengths, then siblings, and names last."""
+"""The kind and axes of one array, decided by evidence: facts of the file, then lengths, siblings, and names last."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRANSPOSED = re.compile(r"(deconv|conv_?\d*d?_?t(ranspose)?\d*$|transpose|tconv
 
 
 class Reading(NamedTuple):
-    """How an array is read."""
+    """The kind and axes with which an array is read."""
 
     kind: str
     layout: Layout
@@ -36,13 +36,13 @@ class Reading(NamedTuple):
 
 
 class Undecided(NamedTuple):
-    """Why an array is not read, and what would settle it."""
+    """The reason why an array is not read, and the information that would decide it."""
 
     why: str
 
 
 def convention(last: str, axes: int) -> str:
-    """Return the convention that the last part of a name belongs to: torch, flax, lens, open, or nothing.
+    """Return the convention to which the last part of a name belongs: torch, flax, lens, open, or an empty text.
 
     Example:
         >>> convention("weight", 2), convention("kernel", 4), convention("arr_0", 2)
@@ -94,16 +94,16 @@ def read_shape(
     """Decide what an array is.
 
     Args:
-        key: its name.
-        shape: of one layer.
-        bias: the shape of its bias, where it has one.
-        layout: what the user said of all arrays.
-        kind: what the user said of this one.
-        fact: what the file says of it.
+        key: the name of the array.
+        shape: the shape of the array of one layer.
+        bias: the shape of its bias, if it has one.
+        layout: the layout that the user gave for all arrays.
+        kind: the kind that the user gave for this array.
+        fact: the information about this array from the file.
         siblings: shapes of arrays with the same last part in modules beside its own, by module.
 
     Returns:
-        How it is read, or why not.
+        The kind and axes, or the reason why it cannot be decided.
     """
     name, last = split(key)
     module = name.rsplit(".", 1)[-1]

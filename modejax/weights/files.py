@@ -1,4 +1,4 @@
-"""Weight files as mappings from names to arrays, read when asked for; nothing is written to them or run."""
+"""Weight files as mappings from names to arrays, read on demand; no file is changed and no code in it is run."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
             checkpoint, or a folder with sharded safetensors.
 
     Returns:
-        The arrays by name. Parts of a name are separated by dots, and what stands around the whole network
-        (`params`, `state_dict`, `model`) is left out. PyTorch, ONNX and NumPy files keep the order in which they were
-        written, the others sort the names.
+        The arrays by name. Parts of a name are separated by dots, and prefixes around the whole network (`params`,
+        `state_dict`, `model`) are removed. PyTorch, ONNX and NumPy files keep the order in which they were written, the
+        others sort the names.
 
     Raises:
-        InputError: the file is missing, damaged, encrypted, or has another format. Pickles are taken apart without
-            running what they name.
+        InputError: the file is missing, damaged, encrypted, or has another format. Pickles are parsed without running
+            the code that they name.
 
     Example:
         >>> import tempfile
@@ -70,7 +70,7 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def _opened(path: Path, reader: Callable[[Path], Weights]) -> Weights:
-    """Read a file; whatever a damaged one raises becomes one error that says so."""
+    """Read a file; any exception for a damaged file becomes one `InputError`."""
     try:
         return reader(path)
     except InputError:
@@ -237,7 +237,7 @@ def _npz(path: Path) -> Weights:
 
 
 def metadata_of(path: Path) -> Mapping[str, str] | None:
-    """Return the texts that a safetensors file keeps beside its arrays; None without any.
+    """Return the metadata texts of a safetensors file; None if it has none.
 
     Raises:
         InputError: the file cannot be read.

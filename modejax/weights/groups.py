@@ -1,4 +1,4 @@
-"""Convolutions in groups, which a file shows by the widths around them only."""
+"""Grouped convolutions, which can only be recognised by the widths of the layers around them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["find_groups"]
 
 
 def find_groups(kernels: Sequence[Kernel], weights: Weights) -> list[Kernel]:
-    """Tell depthwise and grouped convolutions from others.
+    """Find depthwise and grouped convolutions among the kernels.
 
-    A convolution of one input channel is depthwise where others write as many channels as it has and read them, and
-    the network begins elsewhere. One of more is grouped where no layer writes as few channels as it reads, and the
-    layer before it in its block writes a multiple.
+    A convolution with one input channel is depthwise if other layers write and read as many channels as it has, and the
+    network begins elsewhere. A convolution with more input channels is grouped if no layer writes as few channels as it
+    reads, and the layer before it in its block writes a multiple.
 
     Args:
-        kernels: of a network.
+        kernels: the kernels of a network.
         weights: the file, for the order of its arrays.
 
     Returns:
-        The kernels, with groups where they were found.
+        The kernels, with the number of groups where groups were found.
 
     Example:
         >>> shapes = {"a": (16, 3, 3, 3), "d": (16, 1, 3, 3), "b": (32, 16, 1, 1)}

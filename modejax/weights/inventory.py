@@ -1,4 +1,4 @@
-"""The inventory of a file: reads every array by its evidence, then settles what is open by what stands around it."""
+"""The inventory of a file: each array is read by its own evidence, then open cases by the arrays around it."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def inventory(
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> Inventory:
-    """Find the kernels and norms of a network, and say of everything else why it is none.
+    """Find the kernels and norms of a network, and give the reason why other arrays are left out.
 
     Args:
         weights: arrays by name.
-        layout: the order of the axes where nothing else tells it; with it every array of at least two axes may be a
-            kernel, whatever its name.
-        kinds: for names or shell patterns of arrays or modules their kind, a key of `KINDS`.
+        layout: the order of the axes if nothing else tells it; if given, every array of at least two axes may be a
+            kernel, with any name.
+        kinds: a mapping from names or shell patterns of arrays or modules to their kind, a key of `KINDS`.
         only: shell patterns of arrays or modules; all others are left out.
-        exclude: likewise those that are left out.
+        exclude: shell patterns of arrays or modules to leave out.
 
     Returns:
-        What the file holds; kernels in the order of the arrays, layers of a stack one behind the other. Its arrays
-        have the names that they have in `weights`.
+        What the file holds; kernels in the order of the arrays, layers of a stack one after another. Its arrays have
+        the names that they have in `weights`.
 
     Raises:
         InputError: no kernel is left; an option is unknown or matches nothing.
@@ -134,7 +134,7 @@ class _Taken:
         return shape[1:] if key in self.stacks else shape
 
     def kernels(self) -> tuple[list[Kernel], dict[str, str]]:
-        """Return kernels and what is none, and collect the vectors that may belong to norms."""
+        """Return the kernels and the arrays that are no kernels, and collect the vectors that may belong to norms."""
         biases = {bias_name(key, self.shapes) for key in self.rest if len(self._one(key)) > 1}
         biases |= {self.weights.facts[key].bias for key in self.rest if key in self.weights.facts}
         found: list[Kernel] = []
@@ -254,7 +254,7 @@ class _Taken:
 
 
 def _layer_by_layer(kernels: list[Kernel], stacks: Mapping[str, tuple[int, str, str]]) -> list[Kernel]:
-    """Put kernels of one stack in the order of its layers."""
+    """Sort the kernels of a stack in the order of its layers."""
     out: list[Kernel] = []
     for scope, run in itertools.groupby(kernels, key=lambda k: stacks[k.key][2] if k.index is not None else None):
         some = list(run)
@@ -263,7 +263,7 @@ def _layer_by_layer(kernels: list[Kernel], stacks: Mapping[str, tuple[int, str, 
 
 
 def _by_family(kernels: list[Kernel], weights: Weights) -> list[Kernel]:
-    """Read square matrices as their relatives are read whose lengths tell."""
+    """Read square matrices with the layout of related arrays whose lengths decide it."""
 
     def relatives(kernel: Kernel, how: Any) -> set[str]:
         some = [each for each in kernels if each.sure and each.kind == "linear" and how(each) == how(kernel)]
@@ -292,7 +292,7 @@ def _by_family(kernels: list[Kernel], weights: Weights) -> list[Kernel]:
 
 
 def _by_neighbours(kernels: list[Kernel]) -> list[Kernel]:
-    """Read numbered layers of one sequence the other way round where only that makes their widths follow."""
+    """Transpose numbered layers of a sequence if only then the widths of consecutive layers fit."""
     runs: dict[Any, list[int]] = {}
     for place, each in enumerate(kernels):
         parent, last = split(each.name)
@@ -368,7 +368,7 @@ def find_norms(
 
 
 def find_kernels(weights: Mapping[str, Any], layout: UserLayout | None = None) -> list[Kernel]:
-    """Return the kernels of `inventory` alone.
+    """Return only the kernels of `inventory`.
 
     Example:
         >>> find_kernels({"fc.weight": np.zeros((2, 3)), "fc.bias": np.zeros(2)})[0].bias

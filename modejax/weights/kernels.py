@@ -1,4 +1,4 @@
-"""What a network is made of, from evidence: kernels with known axes, norms, and what is neither."""
+"""The parts of a network found in a file: kernels with known axes, norms, and arrays that are neither."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS = {
     "gates": "maps of several gates of a recurrent layer in one matrix",
     "table": "no map: numbers that are looked up",
 }
-"""Kinds of arrays that a user can name."""
+"""Kinds of arrays that a user can specify."""
 
 
 class Kernel(NamedTuple):
@@ -48,7 +48,7 @@ class Kernel(NamedTuple):
 
 
 class Norm(NamedTuple):
-    """One normalisation: names of its arrays, of one number a channel each; None where it has none."""
+    """One normalisation: names of its arrays, each with one number per channel; None for an array that it lacks."""
 
     name: str
     scale: str | None
@@ -60,7 +60,7 @@ class Norm(NamedTuple):
 
 
 class Inventory(NamedTuple):
-    """What a file holds."""
+    """The contents of a file."""
 
     kernels: tuple[Kernel, ...]
     norms: tuple[Norm, ...]
@@ -68,10 +68,10 @@ class Inventory(NamedTuple):
     notes: tuple[str, ...]
 
     def with_names(self, names: Mapping[str, str]) -> Inventory:
-        """Return the same inventory of arrays that have other names.
+        """Return the same inventory with other names of the arrays.
 
         Args:
-            names: for each name the other one.
+            names: for each name the new name.
         """
 
         def other(name: str | None) -> str | None:
@@ -91,7 +91,7 @@ class Inventory(NamedTuple):
         return Inventory(tuple(renamed(each) for each in self.kernels), tuple(norms), left, self.notes)
 
     def lines(self) -> list[str]:
-        """Return what was inferred from what, one line a kernel, and what is left out."""
+        """Return what was inferred from which evidence, one line per kernel, and what is left out."""
         rows = [["kernel", "kind", "axes", "(out, in, window)", "inferred from"]]
         for each in self.kernels:
             kind = each.kind + (f" / {each.groups} groups" if each.groups > 1 else "")
@@ -103,7 +103,7 @@ class Inventory(NamedTuple):
 
 
 def left_lines(left: Mapping[str, str], most: int = 12) -> list[str]:
-    """Return one line a reason for what is left out, with the names that have it.
+    """Return one line for each reason to leave arrays out, with the names of these arrays.
 
     Example:
         >>> left_lines({"a": "a mask", "b": "a mask"})
@@ -121,7 +121,7 @@ def left_lines(left: Mapping[str, str], most: int = 12) -> list[str]:
 
 
 def natural(name: str) -> tuple[Any, ...]:
-    """Return a key that sorts names with their numbers as numbers.
+    """Return a sort key for names that compares the numbers in them as numbers.
 
     Example:
         >>> sorted(["conv10", "conv9"], key=natural)
@@ -135,7 +135,7 @@ def check_choice(layout: str | None, kinds: Mapping[str, str]) -> None:
     """Refuse an unknown layout or kind.
 
     Raises:
-        InputError: with what is allowed.
+        InputError: if it is unknown; the message lists the allowed ones.
     """
     if layout is not None and layout not in get_args(UserLayout):
         raise InputError(f"unknown layout {layout!r}; allowed: {', '.join(get_args(UserLayout))}")
@@ -161,7 +161,7 @@ def parse_kinds(words: Sequence[str]) -> dict[str, str]:
 
 
 def picked(name: str, patterns: Sequence[str]) -> bool:
-    """Return whether a name, or a module that holds it, matches one of some shell patterns.
+    """Return whether a name, or a module that contains it, matches one of several shell patterns.
 
     Example:
         >>> picked("blocks.0.fc.weight", ["blocks.0"]), picked("fc.weight", ["f*"])
@@ -173,11 +173,11 @@ def picked(name: str, patterns: Sequence[str]) -> bool:
 
 
 def read_kernel(weights: Mapping[str, Any], kernel: Kernel) -> np.ndarray:
-    """Return a kernel of a file with the axes (out, in, *window); groups stay as they are.
+    """Return a kernel of a file with the axes (out, in, *window); groups are not expanded.
 
     Args:
-        weights: the file.
-        kernel: of its inventory.
+        weights: the arrays of the file.
+        kernel: a kernel of its inventory.
     """
     array = compose(kernel.derived, weights) if kernel.derived else np.asarray(weights[kernel.key])
     if kernel.index is not None:
@@ -197,13 +197,13 @@ def write_kernel(arrays: dict[str, np.ndarray], kernel: Kernel, value: np.ndarra
     """Put a kernel of axes (out, in, *window) and its bias into arrays of a file, in their types and order of axes.
 
     Args:
-        arrays: by name; changed.
-        kernel: of the inventory of the file.
+        arrays: arrays by name; changed in place.
+        kernel: a kernel of the inventory of the file.
         value: the kernel.
-        bias: shape (out,), or None to leave it.
+        bias: shape (out,), or None to leave it unchanged.
 
     Raises:
-        InputError: the kernel cannot be written, see `weights.derived`, or the type of the file does not hold its
+        InputError: the kernel cannot be written, see `weights.derived`, or the dtype in the file cannot represent its
             numbers.
     """
     if kernel.derived is not None:

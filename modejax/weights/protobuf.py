@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, as far as ONNX needs it: fields by number, nothing else is known or run."""
+"""The wire format of protocol buffers, as far as ONNX needs it: messages are read as fields by number."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What in a file is no weight of its network: moments of optimisers, copies, masks, codes, tables, counters.
+"""Arrays in a file that are no weights of its network: moments of optimisers, copies, masks, codes, tables, counters.
 
-Names alone decide only where they are those of one well-known thing; else something else must agree: a twin of the
-same shape for a copy, a scale beside codes, a kernel beside a bias.
+A name alone decides only if it is unambiguous. Otherwise there must be further evidence: an array of the same shape for
+a copy, a scale beside codes, a kernel beside a bias.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _NARROW = ("int8", "uint8", "int4", "uint4", "float8", "float4")
 
 
 class Derived(NamedTuple):
-    """A kernel that stands in a file as several arrays."""
+    """A kernel that a file stores as several arrays."""
 
     name: str  # of the module
     how: str  # weight_norm, spectral_norm, mask, lora, lora_merged, scaled
@@ -81,7 +81,7 @@ def split(key: str) -> tuple[str, str]:
 
 
 def sort_out(weights: Weights, chosen: Collection[str]) -> tuple[list[str], dict[str, str], list[Derived]]:
-    """Tell weights of a network from everything else that files hold.
+    """Separate the weights of a network from other arrays of a file.
 
     Args:
         weights: the arrays.

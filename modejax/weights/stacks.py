@@ -1,4 +1,4 @@
-"""Layers that lie one behind the other in one array: scanned and vmapped modules."""
+"""Layers that are stacked in one array: scanned and vmapped modules."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["find_stacks"]
 def find_stacks(
     names: Collection[str], shapes: Mapping[str, tuple[int, ...]], facts: Mapping[str, Fact]
 ) -> dict[str, tuple[int, str, str]]:
-    """Tell which arrays hold one array for each of several layers.
+    """Find the arrays that are stacks of one array for each of several layers.
 
     A bias (layers, n) beside a kernel (layers, ..., n), or a norm's (layers, n), shows it for its module; the widest
     module around it whose arrays all have the leading axis is taken whole.
 
     Args:
-        names: of the arrays that may be weights.
-        shapes: of all arrays.
-        facts: what the file says of some.
+        names: names of the arrays that may be weights.
+        shapes: shapes of all arrays, by name.
+        facts: information about some arrays from the file.
 
     Returns:
-        For each such array the number of layers, what told, and the module around them.
+        For each such array the number of layers, the evidence, and the module around them.
 
     Example:
         >>> shapes = {"mlp.fc.kernel": (4, 8, 16), "mlp.fc.bias": (4, 16)}

@@ -1,7 +1,7 @@
 """Files of PyTorch without PyTorch: state dicts, checkpoints, pickled models and TorchScript archives.
 
-A pickle is a small program. Here no name in it is ever imported: those that rebuild tensors lead to functions of this
-module, ordered dictionaries to `dict`, and all others to a shell that keeps what it is given and does nothing.
+A pickle is a small program. Here no name in it is ever imported: names that rebuild tensors are mapped to functions of
+this module, ordered dictionaries to `dict`, and all others to an inert object that only stores its arguments.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Tensor(NamedTuple):
 
 
 class _Shell:
-    """Stands for an object of a class that is not imported."""
+    """Placeholder for an object of a class that is not imported."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> _Shell:
         shell = super().__new__(cls)  # pickles may skip __init__
@@ -90,7 +90,7 @@ class _Shell:
 
 
 class _Dict(dict[Any, Any]):
-    """Stands for an ordered dictionary, whose attributes are not kept."""
+    """Placeholder for an ordered dictionary, whose attributes are not kept."""
 
     def __setstate__(self, state: Any) -> None:
         pass
@@ -150,7 +150,7 @@ _KNOWN: dict[str, Callable[..., Any]] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Takes a pickle apart; nothing it names is imported."""
+    """Parser of pickles; nothing that a pickle names is imported."""
 
     def __init__(self, file: Any) -> None:
         super().__init__(file, encoding="latin-1")

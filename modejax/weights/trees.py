@@ -48,7 +48,7 @@ def named_arrays(tree: Any) -> dict[str, Any]:
 
 
 def tree_weights(tree: Any, source: str = "the network") -> Weights:
-    """Return the arrays of a network with what the types of its modules say of them.
+    """Return the arrays of a network, with the information that the types of its modules give.
 
     Args:
         tree: see `named_arrays`.
