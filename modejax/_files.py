@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files that are written atomically."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _PART = re.compile(r"\..+-[a-z0-9_]{8}(\.[^.]*)?")
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path`, which takes its place when the block ends well and goes when it does not.
+    """Yield a temporary file beside `path`, which replaces it if the block succeeds and is removed if it fails.
 
     Args:
-        path: where the file shall be; its folder is made.
+        path: the final path of the file; its folder is made.
 
     Yields:
         The file to write, `.STEM-...` with the same suffix.
 
     Raises:
-        OSError: if it cannot be written; the file that was there stays as it was.
+        OSError: if it cannot be written; an existing file stays unchanged.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def is_part(path: Path) -> bool:
-    """Say whether a file is one that `replaced` gave to write, left by a process that was killed meanwhile.
+    """Return whether a file is a temporary one of `replaced`, left by a process that was killed.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""Names that are imported when they are first used, so that `import modejax` costs little."""
+"""Names that are imported on first use, so that `import modejax` is fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of packages, also where modejax runs from a checkout without being installed."""
+"""Versions of packages, also if modejax runs from a checkout without being installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["version", "versions"]
 
 
 def version(package: str) -> str:
-    """Return the version of a package, or `unknown` where it is not installed.
+    """Return the version of a package, or `unknown` if it is not installed.
 
     Example:
         >>> version("no-such-package")

@@ -1,4 +1,4 @@
-"""The backend that programs are made for: the one that JAX runs on, or another that is only compiled for."""
+"""The backend for which programs are traced: the one that JAX runs on, or another for which they are only compiled."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CHOSEN: ContextVar[str | None] = ContextVar("backend", default=None)
 
 
 def backend() -> str:
-    """Return the backend by which code chooses layout and ways of computing.
+    """Return the backend by which code chooses layouts and methods.
 
     Returns:
-        cpu, gpu or tpu; that of JAX outside of `made_for`.
+        cpu, gpu or tpu; outside of `made_for` the backend of JAX.
 
     Example:
         >>> with made_for("tpu"):
@@ -30,7 +30,7 @@ def backend() -> str:
 
 @contextlib.contextmanager
 def made_for(name: str) -> Iterator[None]:
-    """Trace programs for a backend that need not be there.
+    """Trace programs for a backend that this machine need not have, inside a `with` block.
 
     Args:
         name: cpu, gpu or tpu.
@@ -48,13 +48,13 @@ def made_for(name: str) -> Iterator[None]:
 
 
 def no_device(error: BaseException) -> str:
-    """Say in a sentence that JAX could not start its devices; JAX itself ends with a bare assertion in some cases.
+    """Return a sentence that says that JAX could not start its devices, since JAX may fail with a bare assertion.
 
     Args:
-        error: an error that came up.
+        error: an error that was raised.
 
     Returns:
-        The sentence; empty where the error is another one.
+        The sentence; empty if the error is another one.
 
     Example:
         >>> no_device(RuntimeError("something else"))
@@ -73,7 +73,7 @@ def no_device(error: BaseException) -> str:
 
 
 def _from_devices(traceback: TracebackType | None) -> bool:
-    """Say whether an error came up where JAX starts its devices."""
+    """Return whether an error was raised where JAX starts its devices."""
     while traceback is not None:
         code = traceback.tb_frame
         if code.f_globals.get("__name__") == "jax._src.xla_bridge" and code.f_code.co_name == "backends":

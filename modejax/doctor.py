@@ -1,4 +1,4 @@
-"""What an installation has and whether it computes what it should: versions, devices, jaxlib, data sets, caches."""
+"""Checks of an installation: versions, devices, correctness of jaxlib, data sets, caches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SOUND = 1e-5  # relative error of a sum of three squares in float32
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     topic: str
     what: str
@@ -27,14 +27,14 @@ class Finding(NamedTuple):
 
 
 def examine(data_dir: str | Path | None = None) -> Iterator[Finding]:
-    """Look at an installation.
+    """Check an installation.
 
     Args:
         data_dir: folder of prepared data sets, as in `modejax.load_dataset`.
 
     Yields:
-        The findings; a state of `problem` says that sweeps fail or give wrong numbers, `missing` that something which
-        not everybody needs is not there.
+        The findings; the state `problem` means that sweeps fail or give wrong numbers, `missing` that something
+        optional is missing.
 
     Example:
         >>> next(examine()).what
@@ -74,18 +74,18 @@ def _devices() -> Iterator[Finding]:
 
 
 def squares_error(dtype: str, rows: int, size: int) -> float:
-    """Return the largest relative error of compiled sums of squares behind a matrix product under vmap.
+    """Return the largest relative error of compiled sums of squares after a matrix product under vmap.
 
     jax-ml/jax#39103: on CPU, jaxlib 0.10.2 gave silently wrong results for this program, for float32 from 32,769 rows
     on and float64 from 16,385 rows on.
 
     Args:
         dtype: float32 or float64.
-        rows: rows of the matrix of inputs, one sum each.
-        size: entries of a row.
+        rows: number of rows of the matrix of inputs; each gives one sum.
+        size: number of entries in a row.
 
     Returns:
-        The error, about the rounding of the type where the compiler is sound.
+        The error; about the rounding error of the dtype if the compiler is correct.
 
     Example:
         >>> squares_error("float32", 100, 3) < 1e-5

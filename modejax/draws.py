@@ -1,8 +1,9 @@
 """Random numbers whose value at (i, j) depends on the key and on (i, j) only, never on the padded shape.
 
-The same seed therefore gives the same network alone, in a sweep and in any bucket, and a wide network starts as an
-extension of a narrow one. The bits are Threefry-2x32 with 20 rounds, the counter being (i, j): each entry is one
-elementwise expression, so a whole network's start compiles in a fraction of the time of nested `jax.random` calls.
+So the same seed gives the same network alone, in a sweep and in any bucket, and the initial values of a wide network
+extend those of a narrow one. The bits are Threefry-2x32 with 20 rounds, the counter being (i, j): each entry is one
+elementwise expression, so the initial values of a network compile in a fraction of the time of nested `jax.random`
+calls.
 
 References:
     Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Threefry-2x32-20).
@@ -30,10 +31,10 @@ Words = tuple[UInt32[Array, "..."], UInt32[Array, "..."]]
 
 @jax.jit
 def _threefry(key: Words, counter: Words) -> Words:
-    """Apply the block cipher to counters; the key's words are scalars.
+    """Apply the block cipher to counters; the two words of the key are scalars.
 
-    Written in lax and jitted, so that it is traced once a shape and cheaply: these rounds would make up most of the
-    time to trace a sweep.
+    It is written in lax and jitted, so that it is traced only once per shape; otherwise its rounds would take most of
+    the time to trace a sweep.
     """
     schedule = (*key, key[0] ^ key[1] ^ np.uint32(_PARITY))
     a, b = jax.lax.add(counter[0], schedule[0]), jax.lax.add(counter[1], schedule[1])
@@ -65,7 +66,7 @@ def _bits(key: PRNGKeyArray, rows: int, columns: int) -> Words:
 
 
 def _centred(bits: Words) -> Float[Array, "rows columns"]:
-    """Return numbers in (-1, 1), symmetric about 0 and never at an end; exact in the default float type."""
+    """Return numbers in (-1, 1), symmetric about 0 and never -1 or 1; exact in the default float type."""
     dtype = jnp.result_type(float)
     if dtype == jnp.float64:
         many = (bits[0].astype(jnp.uint64) << 20) | (bits[1].astype(jnp.uint64) >> 12)
@@ -74,7 +75,7 @@ def _centred(bits: Words) -> Float[Array, "rows columns"]:
 
 
 def subkey(key: PRNGKeyArray, index: int | Int[Array, ""]) -> PRNGKeyArray:
-    """Return the key number `index` under a key, for one of several independent streams.
+    """Return a key derived from a key and an index, for one of several independent streams.
 
     Args:
         key: a scalar threefry key.
@@ -93,9 +94,9 @@ def subkey(key: PRNGKeyArray, index: int | Int[Array, ""]) -> PRNGKeyArray:
 
 
 def subkeys(key: PRNGKeyArray, count: int) -> tuple[PRNGKeyArray, ...]:
-    """Return the keys number 0 to `count` - 1 under a key.
+    """Return the derived keys with the indices 0 to `count` - 1.
 
-    One application of the cipher for all of them: half the operations of a network's start were single subkeys.
+    All are made by one application of the cipher: single subkeys were half the operations of drawing a network.
 
     Args:
         key: a scalar threefry key.
@@ -115,7 +116,7 @@ def subkeys(key: PRNGKeyArray, count: int) -> tuple[PRNGKeyArray, ...]:
 
 
 def normal_matrix(key: PRNGKeyArray, rows: Extent, columns: Extent) -> Float[Array, "rows columns"]:
-    """Draw a matrix of standard normal numbers, padding 0.
+    """Draw a matrix of standard normal numbers; padding is 0.
 
     The numbers are sqrt(2) erfinv(u) with u uniform on (-1, 1) in steps of 2^-22 (float32, so that none is beyond
     5.2) or 2^-51 (float64); both types round the same bits.
@@ -140,7 +141,7 @@ def normal_matrix(key: PRNGKeyArray, rows: Extent, columns: Extent) -> Float[Arr
 
 
 def normal_vector(key: PRNGKeyArray, length: Extent) -> Float[Array, " length"]:
-    """Draw standard normal numbers, padding 0.
+    """Draw a vector of standard normal numbers; padding is 0.
 
     Args:
         key: a scalar threefry key.
@@ -153,7 +154,7 @@ def normal_vector(key: PRNGKeyArray, length: Extent) -> Float[Array, " length"]:
 
 
 def uniform_matrix(key: PRNGKeyArray, rows: Extent, columns: Extent) -> Float[Array, "rows columns"]:
-    """Draw a matrix of numbers uniform on (-1, 1), padding 0.
+    """Draw a matrix of numbers uniform on (-1, 1); padding is 0.
 
     Args:
         key: a scalar threefry key.
@@ -172,7 +173,7 @@ def uniform_matrix(key: PRNGKeyArray, rows: Extent, columns: Extent) -> Float[Ar
 
 
 def uniform_vector(key: PRNGKeyArray, length: Extent) -> Float[Array, " length"]:
-    """Draw numbers uniform on (0, 1), padding 0.
+    """Draw a vector of numbers uniform on (0, 1); padding is 0.
 
     Args:
         key: a scalar threefry key.

@@ -1,4 +1,4 @@
-"""The one error a user can cause: an input that is not allowed."""
+"""The error for inputs that are not allowed, the only one that users should see."""
 
 from collections.abc import Iterable
 
@@ -30,9 +30,9 @@ def choices(names: Iterable[str]) -> str:
 
 
 class NeedsExtra:
-    """A block of imports of packages that only an extra of modejax installs.
+    """A context for imports of packages that only an extra of modejax installs.
 
-    Where one is missing, the block raises an `InputError` that says what to install.
+    If a package is missing, the block raises an `InputError` that says what to install.
 
     Args:
         extra: the name of the extra.

@@ -22,8 +22,8 @@ __all__ = ["Extent", "as_extent", "own_size"]
 class Extent:
     """A number of units or modes, padded to a capacity.
 
-    Arrays have the shape of the `capacity`; entries from `active` on are padding and are exactly 0. Scales and
-    means use `active` only, so a network does not know how much padding surrounds it.
+    Arrays have the shape of the `capacity`; entries from `active` on are padding and are exactly 0. Scales and means
+    use only `active`, so the results of a network do not depend on its padding.
 
     Attributes:
         capacity: the padded size, a Python int: part of the array shapes.
@@ -53,7 +53,7 @@ class Extent:
         """Return the true size as a Python int.
 
         Args:
-            what: the name of the quantity that needs it, for the message.
+            what: the name of the quantity that needs it, for the error message.
 
         Returns:
             The active size.
@@ -70,7 +70,7 @@ class Extent:
 
 
 def as_extent(size: int | Extent) -> Extent:
-    """Read a size: an `Extent` is returned as it is, an integer has no padding.
+    """Convert a size to an `Extent`: an `Extent` is returned unchanged, an integer gets no padding.
 
     Args:
         size: an `Extent`, or a positive integer.
@@ -102,8 +102,8 @@ def own_size(leaf: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Cut an array out of its padding.
 
     Args:
-        leaf: an array whose padding comes last on each axis.
-        shape: its own shape.
+        leaf: an array with its padding at the end of each axis.
+        shape: the shape without padding.
 
     Returns:
         The NumPy array of that shape.

@@ -1,6 +1,6 @@
-"""Every name a user may type, and what it stands for. Free of JAX, so that the command line answers at once.
+"""Every name that a user may type, and its meaning. Nothing here imports JAX, so that the command line answers at once.
 
-A new layer family, network, optimiser or mask is one file and one line here.
+A new layer family, network, optimiser or mask needs one file and one line here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LAYERS: dict[str, LayerName] = {
     "spectral": LayerName("modejax.layers.spectral:Spectral", "none", "modejax.layers.spectral_conv:SpectralConv"),
     "svd": LayerName("modejax.layers.svd:SVD", "optional", None),
 }
-"""The families of layers: a new one is its file and a line here."""
+"""The families of layers; a new one needs its file and a line here."""
 
 
 class NetworkName(NamedTuple):
@@ -65,7 +65,7 @@ NETWORKS: dict[str, NetworkName] = {
         ("eigenvalue", "eigenvectors", "last_eigenvalue", "phi"),
     ),
 }
-"""The architectures by name; `custom` stands for one of the user's, given from Python."""
+"""The architectures by name; the name `custom` is for one that the user passes from Python."""
 
 OPTIMISERS: dict[str, str] = {
     "adam": "",
@@ -82,7 +82,7 @@ OPTIMISERS: dict[str, str] = {
     "sgd": "sgd",
     "yogi": "yogi",
 }
-"""The optimisers by name and the function of optax that makes each; empty where modejax has its own."""
+"""The optimisers by name, each with the function of optax that makes it; empty if modejax has its own."""
 
 SCHEDULES: dict[str, str] = {
     "constant": "the same rate in every step",

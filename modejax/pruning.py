@@ -1,10 +1,10 @@
-"""Drop hidden nodes or weights of a trained network by a score, and measure what is left of its accuracy.
+"""Drop hidden nodes or weights of a trained network by a score, and measure the accuracy that remains.
 
-A node is dropped by setting its activation to 0, after the activation function. That removes it whatever the layer:
-with both sets of eigenvalues trained, setting lambda_out to 0 alone would leave W = lambda_in phi. One percentile is
-taken over the scores of all hidden layers together, or, where asked for, over those of each layer by itself; outputs
-are never dropped, and there is no training afterwards.
-`drop_nodes` makes parameters to train on from. Weights are cut by their size, each map by itself.
+A node is dropped by setting its activation to 0, after the activation function. This removes the node in any kind of
+layer; in a spectral layer with both sets of eigenvalues trained, setting lambda_out to 0 would leave W = lambda_in phi.
+The percentile is taken over the scores of all hidden layers together or, with `by_layer`, over those of each layer
+separately; outputs are never dropped, and there is no training afterwards. `drop_nodes` makes parameters from which
+training can go on. Weights are cut by their absolute value, in each map separately.
 
 References:
     Buffoni et al., "Spectral pruning of fully connected layers", Sci. Rep. 12, 11201 (2022), arXiv 2108.00940.
@@ -53,7 +53,7 @@ NODE_SCORES = ("eigenvalue", "eigenvector", "incoming", "throughput", "random")
 def node_scores(
     network: Chain, params: Params, score: ScoreName, key: PRNGKeyArray | None = None
 ) -> tuple[Float[Array, " units"], ...]:
-    """Score the nodes of every hidden layer; larger is kept longer.
+    """Score the nodes of every hidden layer; nodes with larger scores are kept longer.
 
     Scores of node i with the weights W into it and V out of it:
         `eigenvalue`: |lambda_out_i| as stored, for spectral layers; a size of the weights only where lambda_in = 0.
@@ -63,15 +63,15 @@ def node_scores(
     Args:
         network: the network.
         params: its parameters.
-        score: a name above.
+        score: one of the names above.
         key: a scalar key, needed for `random`.
 
     Returns:
-        One vector for each hidden layer, padding 0.
+        One vector for each hidden layer; 0 on padding.
 
     Raises:
-        InputError: if the score is unknown, asks for eigenvalues that are not there, or a random one has no key; or the
-            network has no hidden layer.
+        InputError: if the score is unknown, needs eigenvalues that the network does not have, or is `random` without a
+            key; or if the network has no hidden layer.
 
     References:
         |lambda| and incoming: arXiv 2108.00940; eigenvector: Giambagli et al., arXiv 2310.12612.
@@ -115,17 +115,17 @@ def kept_nodes(
     *,
     by_layer: bool = False,
 ) -> tuple[Bool[Array, " units"], ...]:
-    """Say which nodes stay when those below a percentile of the scores go.
+    """Return which nodes are kept when those below a percentile of the scores are dropped.
 
-    One percentile over all hidden layers compares scores of different layers; where these have different scales, as
-    sums over fan-ins of different sizes have, it may empty a layer. A percentile for each layer does not.
+    One percentile over all hidden layers compares scores of different layers. If these have different scales, as sums
+    over fan-ins of different sizes have, it may drop a whole layer; a percentile for each layer cannot.
 
     Args:
         scores: one vector for each hidden layer.
         sizes: the extents of the hidden layers.
-        percentile: from 0 to below 100, interpolated between neighbours; a score equal to it stays, so that at
-            least one node does.
-        by_layer: whether the percentile is that of each layer by itself instead of that of all layers together.
+        percentile: from 0 to below 100, interpolated between neighbours; nodes with a score equal to it are kept, so
+            that at least one node is.
+        by_layer: whether to take the percentile over each layer separately instead of over all layers together.
 
     Returns:
         One mask for each hidden layer, False on padding.
@@ -164,7 +164,7 @@ def kept_nodes(
 
 
 class PruningCurve(NamedTuple):
-    """What is left at each percentile on a block of examples."""
+    """Right answers and losses on a block of examples at each percentile."""
 
     right: Int[Array, " percentiles"]  # right answers
     loss: Float[Array, " percentiles"]  # sum of the losses
@@ -196,12 +196,12 @@ def pruning_curve(
 
     Args:
         network: the network.
-        loss: the loss, which says what a right answer is.
+        loss: the loss, which also decides which answers are right.
         params: the network's parameters.
         scores: one vector for each hidden layer, as `node_scores` gives them.
-        block: inputs, targets, and False on rows that only fill up the block.
+        block: inputs, targets, and a bool for each row, False on rows that only pad the block.
         percentiles: percentages of nodes to drop, each from 0 to below 100.
-        by_layer: whether a percentile is that of each hidden layer by itself instead of that of all of them together.
+        by_layer: whether to take percentiles over each hidden layer separately instead of over all of them together.
 
     Returns:
         Right answers and losses.
@@ -229,13 +229,13 @@ def percentile_masks(
     *,
     by_layer: bool = False,
 ) -> tuple[Bool[Array, "percentiles units"], ...]:
-    """Say which nodes stay at each percentile; see `kept_nodes`.
+    """Return which nodes are kept at each percentile; see `kept_nodes`.
 
     Args:
         scores: one vector for each hidden layer.
         sizes: the extents of the hidden layers.
         percentiles: percentages of nodes to drop, each from 0 to below 100.
-        by_layer: whether a percentile is that of each hidden layer by itself instead of that of all of them together.
+        by_layer: whether to take percentiles over each hidden layer separately instead of over all of them together.
 
     Returns:
         One array for each hidden layer, a row for each percentile.
@@ -258,14 +258,14 @@ def masked_curve(
     masks: Sequence[Bool[Array, "cases units"]],
     block: Block,
 ) -> PruningCurve:
-    """Measure a block of examples with the hidden nodes dropped that masks leave out, one case after another.
+    """Measure a block of examples without the hidden nodes that masks leave out, one case after another.
 
     Args:
         network: the network.
-        loss: the loss, which says what a right answer is.
+        loss: the loss, which also decides which answers are right.
         params: the network's parameters.
         masks: one array for each hidden layer, a row for each case; False: the node is dropped.
-        block: inputs, targets, and False on rows that only fill up the block.
+        block: inputs, targets, and a bool for each row, False on rows that only pad the block.
 
     Returns:
         Right answers and losses of each case.
@@ -297,15 +297,15 @@ def weight_curve(
     block: Block,
     percentiles: Sequence[float],
 ) -> PruningCurve:
-    """Measure a block of examples with the weights up to each percentile of |W| set to 0, in every map by itself.
+    """Measure a block of examples with the weights of every map up to each percentile of its |W| set to 0.
 
     This is one-shot magnitude pruning without training afterwards. The map to the outputs is cut like all others.
 
     Args:
         network: the network; biases that its layers have are kept.
-        loss: the loss, which says what a right answer is.
+        loss: the loss, which also decides which answers are right.
         params: the network's parameters.
-        block: inputs, targets, and False on rows that only fill up the block.
+        block: inputs, targets, and a bool for each row, False on rows that only pad the block.
         percentiles: percentages of weights to cut, each from 0 to below 100.
 
     Returns:
@@ -342,10 +342,10 @@ def weight_curve(
 
 
 def drop_nodes(network: Chain, params: Params, kept: Sequence[Bool[Array, " units"]]) -> Params:
-    """Take hidden nodes out of a network for good: their weights are 0 and have no gradient in any training after.
+    """Remove hidden nodes from a network for good: their weights are 0 and get no gradient in later training.
 
-    A node whose incoming and outgoing weights and bias are 0 puts out f(0) = 0, gets no gradient and gives none, as
-    padding does. Scores that need eigenvalues keep theirs.
+    A node whose incoming and outgoing weights and bias are 0 has the activation f(0) = 0, and neither receives nor
+    passes a gradient, like padding. Eigenvalues are kept for scores that need them.
 
     Args:
         network: the network, with f(0) = 0 and layers that have all weights: dense, or spectral with a matrix phi.
@@ -356,7 +356,7 @@ def drop_nodes(network: Chain, params: Params, kept: Sequence[Bool[Array, " unit
         The parameters.
 
     Raises:
-        InputError: if a layer has no weights of its own to set, or the activation of 0 is not 0.
+        InputError: if a layer has no weights that can be set one by one, or f(0) is not 0.
 
     Example:
         >>> from modejax import layers, networks

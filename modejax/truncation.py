@@ -1,9 +1,10 @@
 """Cut a network back to some of its modes: scores, orders, and accuracy against modes kept.
 
-Nested cuts share work. For the cut of one map the activations that enter it are computed once and the modes are added
-to its output one after another, so that the k-th cut costs one rank-one update and the maps behind it, not a new pass
-through the network. The cut of all maps together shares these steps for the first map; behind it the weights of the
-modes that are cut are 0. A network that is no chain of maps is cut by its own `cut` and evaluated whole each time.
+Cuts to increasing numbers of modes share work. To cut one map, its input activations are computed once and the modes
+are added to its output one after another; so the k-th cut costs one rank-one update and the maps after this one, not a
+new pass through the network. To cut all maps together, these steps are shared for the first map; in the later maps the
+weights of the modes that are cut are set to 0. A network that is no chain of maps is cut by its method `cut` and
+evaluated completely each time.
 """
 
 from __future__ import annotations

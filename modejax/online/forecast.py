@@ -29,7 +29,7 @@ class RateLimit(NamedTuple):
 def predicted_plateaus(
     problem: Problem, state: Overlaps, *, unit: Unit = ERF, until: float = 20.0
 ) -> Float[Array, " p"]:
-    """Return the error at which the dynamics rests while the slower modes have not yet moved.
+    """Return the heights of the plateaus: the error while the slower modes have not yet moved.
 
     Entry k freezes the part of U along the eigenvectors of R with the rates k+1, k+2, ... and follows the others to
     the time `until` / rate_k: the plateau after drop k.
@@ -38,7 +38,7 @@ def predicted_plateaus(
         problem: fixed arrays, float64, no padded modes.
         state: q and r at the start.
         unit: the hidden unit.
-        until: relaxation times of the slowest moving mode that are followed.
+        until: time of the solve, in relaxation times of the slowest mode that moves.
 
     Returns:
         Errors, shape (p - 1,); NaN where the solve did not finish.

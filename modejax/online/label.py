@@ -55,10 +55,10 @@ def labelled(result: SweepResult) -> xarray.Dataset:
 
     Dimensions are `d`, `units` (K), `modes` (p), `eta`, `teacher`, `start` (only where it is not the teacher's number)
     and `seed`; then `time`, units of student and teacher, and the number of a rate. Theory does not depend on the seed
-    of the inputs and has no such dimension. What lies beyond the K or p of a member is not a number.
+    of the inputs and has no such dimension. Entries beyond the K or p of a member are NaN.
 
     Args:
-        result: of `run_members` on the members of `grid`.
+        result: the result of `run_members` on the members of `grid`.
 
     Returns:
         Variables `theory_error`, `theory_Q`, `theory_M`, `theory_status`, `theory_last_good_time`, `theory_steps`, the

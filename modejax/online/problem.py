@@ -53,7 +53,7 @@ class Overlaps(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What the equations hold fixed. All leaves are arrays, so any of them can be vmapped."""
+    """The constants of the equations. All leaves are arrays, so any of them can be vmapped."""
 
     student: Modes
     teacher: Modes
@@ -147,11 +147,11 @@ def draw(
 
 
 def below(capacity: int, size: Any) -> Bool[Array, " n"]:
-    """Return which of the first `capacity` places are real, not padding.
+    """Return which of the first `capacity` entries are no padding.
 
     Args:
         capacity: shape.
-        size: true size, may be traced.
+        size: true size; may be traced.
 
     Returns:
         True for places below `size`, shape (capacity,).

@@ -4,8 +4,8 @@ One fresh sample a step, loss e^2 / 2, and only the input patterns U learn (or U
 
     U <- U - eta / (K sqrt d) B^T [e g'(lambda)] x^T.
 
-Memory does not grow with time: what is kept is one measurement a saved time. The input of step n depends on the
-seed and n only, so a run does not change when it is measured more often, padded, or run beside others.
+Memory does not grow with time: one measurement is kept for each saved time. The input of step n depends on the seed and
+n only, so the results of a run do not change if it is measured more often, padded, or run together with others.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -135,7 +135,7 @@ def _check(times: Array, sizes: Sizes, eta: Any, test_samples: int) -> None:
 
 
 class _Run(NamedTuple):
-    """What stays the same through a run."""
+    """The constants of a run."""
 
     start: Draw
     unit: Unit

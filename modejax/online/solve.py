@@ -43,15 +43,15 @@ __all__ = [
 OK = 0
 """Status of a solution that reached the last time."""
 DIVERGED = 1
-"""Status of one that left the finite range, or for which no step was small enough."""
+"""Status of a solution that left the finite range, or for which no step was small enough."""
 OUT_OF_STEPS = 2
-"""Status of one that took too many steps."""
+"""Status of a solution that took too many steps."""
 
 Space: TypeAlias = Literal["p", "K", "trained"]
 SolverName: TypeAlias = Literal["tsit5", "dopri8", "kvaerno5"]
 
 LARGEST = 1e8
-"""Order parameters are of order one; a member that passes this has diverged."""
+"""Order parameters are of order one; a member that exceeds this value has diverged."""
 
 
 class Solution(NamedTuple):

@@ -1,9 +1,9 @@
 """Many members (d, K, p, eta, teacher, start, noise) solved and simulated in one compiled program.
 
 Members of different sizes share one program by padding with exact zeros. Adaptive solves in one vmap all wait for the
-slowest, so members are sorted by predicted cost (their fastest rate) and run as equal groups inside the program.
-The members of a group are dealt out over the devices; on a machine without an accelerator make every core a device
-before JAX starts: `jax.config.update("jax_num_cpu_devices", 2)`.
+slowest, so members are sorted by predicted cost (their fastest rate) and run as equal groups inside the program. The
+members of a group are spread over the devices. On a machine without an accelerator, make every core a device before JAX
+starts: `jax.config.update("jax_num_cpu_devices", 2)`.
 """
 
 import functools
@@ -31,7 +31,7 @@ Numbers: TypeAlias = np.ndarray | Array
 
 
 class Members(NamedTuple):
-    """One entry a member; NumPy arrays of shape (n,)."""
+    """One entry per member; NumPy arrays of shape (n,)."""
 
     d: Int[Numbers, " n"]
     units: Int[Numbers, " n"]  # K
@@ -72,7 +72,7 @@ class SweepOptions:
 
 
 class SweepResult(NamedTuple):
-    """Results with members leading, in the order they were given."""
+    """Results with members on the first axis, in the order in which they were given."""
 
     members: Members
     theory: Solution | None
@@ -233,8 +233,9 @@ def run_members(
         members: from `grid`, or given by hand; NumPy arrays of shape (n,).
         times: increasing times in units of d samples, shape (T,).
         options: static choices; default theory only.
-        start: teacher and student of the user's own for all members, float64 (see `read_teacher`), whose sizes the
-            members must have; their seeds of teacher and start mean nothing then. Default: drawn from the seeds.
+        start: a given teacher and student for all members, float64 (see `read_teacher`). The members must have its
+            sizes, and their seeds of teacher and start are then ignored. By default teacher and student are drawn from
+            the seeds.
 
     Returns:
         The result; arrays have shape (n, ...) with the largest K and p of the sweep.

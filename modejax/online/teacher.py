@@ -1,4 +1,4 @@
-"""A teacher of the user's own: arrays of a file, checked, and made into the draw from which learning starts."""
+"""A given teacher: arrays of a file are checked and made into the draw from which learning starts."""
 
 import hashlib
 import os
@@ -66,7 +66,7 @@ def draw_from(arrays: Mapping[str, Any], what: str = "the teacher") -> Draw:
             the start; `teacher`, the teacher's input patterns U*, shape (p, d); and, optional, `student`, those of the
             student's start U, shape (p, d). Without `student` the start is that of the teacher with seed 0 of these
             sizes: entries Normal(0, (ln d)^(-1/3)).
-        what: what the arrays are, for messages.
+        what: description of the arrays, for messages.
 
     Returns:
         The draw, float64.

@@ -1,11 +1,9 @@
 """Singular value representation: the graph of a trained network's spectral neurons, with exact statistics.
 
 Read `neurons` first (the singular triples of a kernel), then `edges` (how one layer's neurons feed the next one's),
-`null`, `tails` and `pair` (what edges are by chance), `description` (what must be known of a network, with
-`layers`, `chains`, `norms` and `residual`), `graph` (what comes out) and
-`build` (`svr`, which puts it together), then `derived`, `spectra`,
-`compare` and `batch`. It takes arrays and weight files; training and sweeps may not come
-in.
+`null`, `tails` and `pair` (null distributions of edges), `description` (the structure of a network, with `layers`,
+`chains`, `norms` and `residual`), `graph` (the result) and `build` (`svr`, which builds it), then `derived`, `spectra`,
+`compare` and `batch`. The package takes arrays and weight files, and does not depend on training and sweeps.
 
 References:
     Meller and Berkouk, Singular Value Representation: A New Graph Perspective On Neural Networks, AISTATS 2023, arXiv

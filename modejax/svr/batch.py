@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["MemberEdges", "member_edges", "members"]
 
 _RANK = 1e-5
-"""Neurons below this share of the largest singular value are none: a mode network has as many as modes."""
+"""Neurons below this share of the largest singular value are not counted; a mode network has as many neurons as
+modes."""
 
 
 class MemberEdges(NamedTuple):
@@ -46,14 +47,14 @@ def member_edges(
 ) -> MemberEdges:
     """Decompose networks of one shape and count their significant edges, as one compiled program over the members.
 
-    Singular vectors come from the smaller Gram matrix in float64, which is right to 2e-16 (S_0 / S)^2. Neurons below
+    Singular vectors come from the smaller Gram matrix in float64, which is accurate to 2e-16 (S_0 / S)^2. Neurons below
     1e-5 of the largest singular value count as beyond the rank and are left out of all counts.
 
     Args:
-        kernels: of each layer: members, then the axes (out, in, *window).
+        kernels: kernels of each layer, shape (members, out, in, *window).
         pairs: writers and readers; by default the chain of the layers.
         level: probability that an edge passes by chance; by default that of 3 sigma.
-        null: law of the edges; see `svr.null`.
+        null: null distribution of the edges; see `svr.null`.
 
     Returns:
         Counts and singular values, float64.
@@ -171,20 +172,21 @@ def members(
 ) -> pd.DataFrame:
     """Count the significant edges of many networks: the members of a sweep, or checkpoints of a training.
 
-    Networks of one shape run as one program, so that a sweep over widths compiles once a width.
+    Networks of one shape run as one program, so that a sweep over widths compiles once per width.
 
     Args:
         networks: each as `describe` takes it; for a modejax network the list of its kernels.
-        names: for each network what tells it from the others, as width, modes, seed, epoch; they become columns.
+        names: for each network its distinguishing values by name, such as width, modes, seed, epoch; they become
+            columns.
         level: probability that an edge passes by chance; by default that of 3 sigma.
         null: see `member_edges`.
-        fold: how norms enter; see `load_kernel`.
+        fold: how norms are folded into kernels; see `load_kernel`.
         eps: the norm's epsilon.
         **description: options of `describe`.
 
     Returns:
-        One row a network and pair: names, layers, edges tested and significant, share, what chance gives, leading edge,
-        mean of c E, neurons and largest singular value of the writer.
+        One row for each network and pair: names, layers, edges tested and significant, share, share expected by chance,
+        leading edge, mean of c E, neurons and largest singular value of the writer.
 
     Raises:
         InputError: see `describe` and `member_edges`; names of another number.

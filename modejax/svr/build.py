@@ -35,18 +35,19 @@ def svr(
         network: a weight file, arrays, a Flax module or a `Description`; see `describe`.
         method: `"svr"`: a neuron reads a bank of spatial filters and writes a channel pattern; `"cosvr"`: the other
             way.
-        max_neurons: keep the leading neurons of each layer. It hides what layers hardly write (near-kernels), which is
-            noted.
-        null: law of the p-values: `"beta"` (exact), `"chi2"` (the released code's), `"channel_haar"` (smooth kernels
-            are no evidence), `"rotation"` (drawn; the least p is 1 / (1 + draws x writer's neurons)).
+        max_neurons: number of leading neurons of each layer to keep; None for all. Directions that layers hardly write
+            (near-kernels) are then missing, which is noted.
+        null: null distribution for the p-values: `"beta"` (exact), `"chi2"` (that of the released code),
+            `"channel_haar"` (smooth kernels are no evidence), `"rotation"` (drawn; the least p is 1 / (1 + draws x
+            writer's neurons)).
         fold: how a norm enters its layer's kernel: `"none"`, `"gamma"`, `"full"`; see `load_kernel`.
         eps: the norm's epsilon.
-        draws: rotations of the empirical null.
-        seed: of rotations and of random vectors.
+        draws: number of random rotations of the empirical null.
+        seed: seed of rotations and of random vectors.
         **description: options of `describe`: layout, order, groups, norms, flatten, streams, kinds, only, exclude.
 
     Returns:
-        The representation. p-values are computed when they are asked for.
+        The representation. p-values are computed on demand.
 
     Raises:
         InputError: an option or the network is not allowed; see `describe` and `spectral_layer`.
@@ -117,6 +118,6 @@ def svr(
 
 
 def _joined(layers: tuple[SpectralLayer, ...], spec: PairSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Return the patterns of writer and reader over the channels between them; what is flattened becomes positions."""
+    """Return the patterns of writer and reader over the channels between them and the flattened positions."""
     U, V = layers[spec.writer].U, layers[spec.reader].V
     return as_positions(U, spec.spread, spec.order), as_positions(V, spec.flattened, spec.order)

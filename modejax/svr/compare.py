@@ -1,4 +1,4 @@
-"""Two networks side by side: how far patterns of corresponding layers turned, and which edges they share."""
+"""Comparison of two networks: the angles between patterns of corresponding layers, and the edges in common."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Comparison", "compare", "kernel_cka", "principal_angles"]
 
 
 def principal_angles(one: Float[np.ndarray, "c n"], two: Float[np.ndarray, "c m"]) -> Float[np.ndarray, " k"]:
-    """Return the principal angles between the spans of two frames, in degrees, rising.
+    """Return the principal angles between the spans of two frames, in degrees, in increasing order.
 
     Args:
         one: orthonormal columns.
@@ -71,11 +71,11 @@ def kernel_cka(one: Float[np.ndarray, "o i"], two: Float[np.ndarray, "o i"]) -> 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-    """What two networks have in common.
+    """The comparison of two networks.
 
     Attributes:
-        layers: one row a pair of corresponding layers.
-        edges: one row a pair of layers that both networks join.
+        layers: one row for each pair of corresponding layers.
+        edges: one row for each pair of layers that is connected in both networks.
         one: the first network.
         two: the second one.
     """
@@ -109,10 +109,10 @@ def compare(
     Args:
         one: a network, or its `SVR`; see `svr`.
         two: another one with layers of the same shapes.
-        leading: neurons whose spans are compared.
+        leading: number of leading neurons whose spans are compared.
         level: probability that an edge passes by chance; by default that of 3 sigma.
-        names: for names of layers of the first those of the second; by default the same names, or the same order where
-            names differ and the shapes are those of one network.
+        names: a mapping from layer names of the first network to those of the second; by default the same names, or the
+            same order if names differ and all shapes agree.
         **options: of `svr`.
 
     Returns:

@@ -1,9 +1,9 @@
-"""What is known of a network's order: which layer writes for which reader, and what lies between them.
+"""The structure of a network: which layer reads the output of which, and what is between them.
 
 A graph of spectral neurons needs more than kernels: the order of the layers, how a convolution's output is flattened
 before a matrix reads it, which normalisation follows which kernel, and for residual networks who writes to a stream and
-who reads from it. `describe` takes what the file's graph says, infers the rest from names and shapes, takes options
-where they do not tell, and `Description.lines` says what it understood.
+who reads from it. `describe` uses the file's graph, infers the rest from names and shapes, and takes options for what
+these do not tell; `Description.lines` lists the result.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Description(NamedTuple):
     found: Inventory | None = None  # of the file
 
     def lines(self) -> list[str]:
-        """Return a table of what was understood, one line a layer, and the notes.
+        """Return the inferred structure as a table with one line per layer, and the notes.
 
         Example:
             >>> print(describe({"a.weight": np.ones((4, 3)), "b.weight": np.ones((2, 4))}).lines()[1])
@@ -73,19 +73,19 @@ def describe(
     streams: Sequence[Stream] | None = None,
     **choice: Any,
 ) -> Description:
-    """Understand a network from its arrays.
+    """Infer the structure of a network from its arrays.
 
     Args:
         network: a path (see `weights.read_weights`); arrays by name; a list of arrays, which are kernels in their order
             (with one axis: left out); a Flax NNX module or state; Linen variables; parameters of a modejax network are
             passed as the list of its kernels.
-        layout: order of axes; by default what file, biases and names say; `"plain"` (out, in) for a list.
+        layout: order of axes; by default inferred from file, biases and names; `"plain"` (out, in) for a list.
         order: names of the layers to use, in the order in which the network applies them. By default that of the file's
             graph; or the order of the arrays; or, where their widths do not follow one another, the natural order of
             the names or of groups of them.
         groups: number of groups by the name of a convolution. Depthwise convolutions have as many as channels.
-        norms: for the name of a layer that of the normalisation of its output. By default what the file's graph says,
-            or what `svr.norms` finds.
+        norms: a mapping from the name of a layer to that of the normalisation of its output. By default taken from the
+            file's graph, or found by `svr.norms`.
         flatten: how a convolution's output becomes units: `"channel_first"` (PyTorch's) or `"channel_last"` (Flax,
             Keras). By default by the layout.
         streams: residual streams; without them the layers are a chain. Graphs of ONNX files, transformers, and names
@@ -277,10 +277,10 @@ def load_kernel(description: Description, index: int, fold: Fold = "none", eps: 
     """Return the kernel of a layer with the axes (out, in, *window), groups written out and its norm folded in.
 
     Args:
-        description: of the network.
-        index: of the layer.
-        fold: `"none"` (the paper): as it is; `"gamma"`: channels times the scale of the norm; `"full"`: times
-            scale / sqrt(variance + eps), the map that the network applies. Layers without a norm stay as they are.
+        description: the description of the network.
+        index: the index of the layer.
+        fold: `"none"` (the paper): unchanged; `"gamma"`: channels times the scale of the norm; `"full"`: times scale /
+            sqrt(variance + eps), the map that the network applies. Layers without a norm stay as they are.
         eps: the norm's epsilon where the file does not give it.
 
     Returns:

@@ -35,11 +35,11 @@ class SVR:
     Attributes:
         layers: neurons of each layer.
         pairs: edges of each pair of a writer and a reader.
-        description: what was understood of the network.
+        description: the structure of the network.
         method: svr or cosvr.
-        null: the law of the p-values.
+        null: the null distribution for the p-values.
         fold: how norms were folded into kernels.
-        notes: what a reader of the graph should know.
+        notes: remarks for readers of the graph.
     """
 
     layers: tuple[SpectralLayer, ...]
@@ -65,11 +65,11 @@ class SVR:
             correction: `"none"`; `"bonferroni"`: the level is that of one false edge; `"bh"`: of the share of false
                 ones.
             scope: over the edges of each pair, or of the whole network.
-            max_edges: at most this many a pair, those with the largest E.
+            max_edges: largest number of edges per pair; those with the largest E are kept.
 
         Returns:
-            One row an edge: layers and neurons of writer and reader, their singular values, sizes of their clusters of
-            equal singular values (above 1: only sums over the cluster mean something), E, log10 of p and of the
+            One row per edge: layers and neurons of writer and reader, their singular values, sizes of their clusters of
+            equal singular values (above 1: only sums over the cluster are meaningful), E, log10 of p and of the
             corrected p.
 
         Raises:
@@ -121,7 +121,7 @@ class SVR:
         return [part.reshape(pair.E.shape) for part, pair in zip(np.split(flat, ends), self.pairs, strict=True)]
 
     def summary(self, sigma: float = 3.0) -> pd.DataFrame:
-        """Return one row a pair: edges beyond sigma and expected, corrected ones, dimension, entropy, leading edge.
+        """Return one row per pair: edges beyond sigma and expected, corrected ones, dimension, entropy, leading edge.
 
         Args:
             sigma: label of the level of single edges.
@@ -160,7 +160,7 @@ class SVR:
         return pd.DataFrame(rows)
 
     def layer_table(self) -> pd.DataFrame:
-        """Return one row a layer: neurons kept and hidden, the way they were found, singular values, clusters."""
+        """Return one row per layer: neurons kept and hidden, the way they were found, singular values, clusters."""
         import pandas as pd
 
         return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""What edges look like by chance: distributions of E between frames that have nothing to do with each other.
+"""Null distributions of edges: distributions of E between independent frames.
 
 An edge is E = sum over positions of (v_x . u)^2 for a reader's pattern v of c channels and z positions and a writer's
 pattern u of c channels, both of norm 1. Its mean is 1/c under every law below.
@@ -6,8 +6,8 @@ pattern u of c channels, both of norm 1. Its mean is 1/c under every law below.
 - `beta` (exact): v is uniform on the sphere of c z dimensions. E ~ Beta(z/2, z (c-1)/2).
 - `chi2` (the released code): c z E ~ chi-square of z degrees of freedom, the limit for many channels; too strict for
   few.
-- `channel_haar`: v stays as it is and u is uniform on the sphere of c dimensions, so that smoothness over positions is
-  no evidence. E is a quadratic form, here a Beta law with its mean and variance. It is exact for isotropic and for
+- `channel_haar`: v is fixed and u is uniform on the sphere of c dimensions, so that smoothness over positions is no
+  evidence. E is a quadratic form, here a Beta law with its mean and variance. It is exact for isotropic and for
   constant patterns. Between them it is too lenient in the tail: 64 channels, 3x3, a correlation of 0.5 between
   neighbours: 1.9 times at a level of 1e-3, 3.2 at 1e-4, 5.5 at 1e-5.
 - `rotation`: as `channel_haar`, by drawing rotations (`svr.rotation`).
@@ -50,7 +50,7 @@ __all__ = [
 
 Null = Literal["beta", "chi2", "channel_haar", "rotation"]
 _MOST = 1 - 1e-14
-"""An edge of 1 is known to rounding only; its p-value is that of this."""
+"""An edge of 1 is known only to rounding; this value is used for its p-value."""
 NULLS: tuple[Null, ...] = ("beta", "chi2", "channel_haar", "rotation")
 
 
@@ -217,7 +217,7 @@ def beta_law_log_p(E: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def threshold(level: float, c: int, z: int = 1, null: Literal["beta", "chi2"] = "beta") -> float:
-    """Return the edge that chance passes with the probability `level`.
+    """Return the value of E that an edge exceeds by chance with the probability `level`.
 
     Args:
         level: in (0, 1); see `level_of_sigma`.
@@ -263,7 +263,7 @@ def detection_limit(
     Args:
         c: channels.
         z: positions.
-        tests: how many edges are tested.
+        tests: number of edges that are tested.
         level: the probability of one false edge among them.
         null: see `threshold`.
 
@@ -286,7 +286,7 @@ def bonferroni(log_p: ArrayLike, tests: int | None = None) -> np.ndarray:
 
     Args:
         log_p: natural logarithms, any shape.
-        tests: how many; by default all of `log_p`.
+        tests: number of tests; by default the size of `log_p`.
 
     Example:
         >>> np.exp(bonferroni(np.log([0.01, 0.6]))).round(2)

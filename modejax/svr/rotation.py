@@ -1,4 +1,4 @@
-"""The empirical null: the writer's frame turned by random rotations, the reader's patterns as they are."""
+"""The empirical null distribution: the writer's frame is rotated at random, the reader's patterns are fixed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def rotation_log_p(
         E: edges, rows the reader's neurons.
         U: of the writer: channels, positions, neurons.
         V: of the reader: channels, positions, neurons.
-        draws: rotations.
-        seed: of the rotations.
+        draws: number of rotations.
+        seed: seed of the rotations.
 
     Returns:
         Natural logarithms.
