@@ -1,15 +1,14 @@
 """How ReLU networks interpolate: matrices of activations, their ranks and patterns, constructions, and reports.
 
-Read in this order: `points` (what is allowed, equal points), `maps` (networks from matrices and back), `matrices`
-(ranks, rho), `patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then
-constructions: `hinge`, `builders`, `classifiers`, `encoders`; `fits` (over-parameterised), `depth` (sparse-matrix
-principle), `modes` (layers of few modes), `train` (a grid of fits in one program), `data` (points and targets) and
-`report` (one record a layer of a trained network), with `redundancy`, `stability` and `checkpoints` (several times of
-one training).
+Read in this order: `points` (checks, equal points), `maps` (networks from matrices and back), `matrices` (ranks, rho),
+`patterns` (bounds from zeros alone), `classes` (normal form, eight classes, counts); then constructions: `hinge`,
+`builders`, `classifiers`, `encoders`; `fits` (over-parameterised), `depth` (sparse-matrix principle), `modes` (layers
+of few modes), `train` (a grid of fits in one program), `data` (points and targets) and `report` (one record per layer
+of a trained network), with `redundancy`, `stability` and `checkpoints` (several times of one training).
 
-After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of
-this project, or standard where a source is named, and were checked numerically; none is to be cited as the
-paper's. Sweeps over data sets, studies and pictures do not belong here. Constructions and ranks are float64.
+After the abstract of C. Huang, arXiv 2208.07498; its theorems were not available. Formulas are reconstructions of this
+project, or standard where a source is named, and were checked numerically; do not cite them as the paper's. Sweeps over
+data sets, studies and figures are elsewhere. Constructions and ranks are float64.
 """
 
 from typing import TYPE_CHECKING

@@ -46,7 +46,7 @@ class LiftedDense(Family):
     """A dense layer behind the fixed lift u(x) = (v, 1) / ||(v, 1)||, v = (x - centre) / size.
 
     The lift is injective, so that distinct points stay distinct on the sphere. It is preprocessing, not a ReLU layer.
-    `kernel` is the matrix on the lifted coordinates, one column more than inputs.
+    `kernel` is the matrix on the lifted coordinates, with one column more than there are inputs.
 
     Example:
         >>> LiftedDense().num_parameters(3, 5)
@@ -82,7 +82,7 @@ class LiftedDense(Family):
 
 
 def build_diagonal(X: np.ndarray, Y: np.ndarray) -> Built:
-    """Build a one-hidden-layer network whose interpolation matrix is the identity: one unit a point, readout Y.
+    """Build a one-hidden-layer network whose interpolation matrix is the identity: one unit per point, readout Y.
 
     mu_i = 1 - max_j u_i.u_j, q_i = mu_i / 2, unit i: w_i = u_i / q_i, b_i = -(1 - q_i) / q_i on lifted points u.
     The condition is 1; weights are 1 / q, and the error is about eps / q (float32: 1e-3 to 1e-6).
@@ -163,15 +163,15 @@ def build_affine_blocks(
     Args:
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs) or (rows,).
-        draws: sets of directions tried for each group; the best conditioned is kept.
-        candidates: directions tried to sort the groups.
-        seed: of all draws.
+        draws: number of sets of directions tried for each group; the best conditioned one is kept.
+        candidates: number of directions tried to sort the groups.
+        seed: seed of all draws.
 
     Returns:
         Network and parameters.
 
     Raises:
-        InputError: bad arrays, equal points with different targets, groups that cannot be parted, or a group that is
+        InputError: bad arrays, equal points with different targets, groups that cannot be separated, or a group that is
             affinely dependent (its rows are named).
 
     Example:
@@ -254,7 +254,7 @@ def smp_layer(G: np.ndarray, T: np.ndarray, *, eta: float = 1.0) -> tuple[np.nda
     Args:
         G: interpolation matrix [Phi, 1] of the layer before, shape (n, columns), of rank n.
         T: the target, shape (n, units), no negative entry.
-        eta: how far below 0 the pre-activation lies where T is 0; greater than 0.
+        eta: distance of the pre-activation below 0 where T is 0; greater than 0.
 
     Returns:
         W (columns - 1, units) and b (units,).
@@ -311,10 +311,10 @@ def build_target(
     Args:
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs) or (rows,).
-        T: the target matrix, one row a distinct point in the order of first appearance, no negative entry.
+        T: the target matrix, one row per distinct point in the order of first appearance, no negative entry.
         direction: the direction of the hinges; by default the best of `candidates`.
-        candidates: directions drawn.
-        seed: of the draw.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
         eta: see `smp_layer`.
 
     Returns:

@@ -35,16 +35,16 @@ def checkpoint_reports(
 
     Args:
         network: the network.
-        checkpoints: its parameters, in the order of time, the start first.
+        checkpoints: its parameters at each time, in order, beginning with the initial ones.
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs).
         y: labels 0..K-1, see `layer_reports`.
-        limit: at most this many points, the same at all times.
+        limit: largest number of points, the same points at all times.
         tolerance: rho below which targets count as fitted.
-        seed: of the subsample.
+        seed: seed of the subsample.
 
     Returns:
-        For each checkpoint one record (keys `CHECKPOINT_FIELDS`) a hidden layer.
+        For each checkpoint one record (keys `CHECKPOINT_FIELDS`) per hidden layer.
 
     Raises:
         InputError: no checkpoint, or see `layer_reports`.

@@ -106,7 +106,7 @@ def kept_units(Phi: np.ndarray, A: np.ndarray, *, bias: bool = True) -> Int[np.n
 def class_from(
     Phi: np.ndarray, A: np.ndarray, rank: int, share: float, *, bias: bool = True, tolerance: float = 1e-3
 ) -> SolutionClass:
-    """Classify from what is known of a layer already.
+    """Classify a layer from its activations, rank and rho.
 
     Args:
         Phi: activations, shape (rows, units).
@@ -182,9 +182,9 @@ class NormalForm(NamedTuple):
 def normal_form(W: np.ndarray, b: np.ndarray, C: np.ndarray, c0: np.ndarray, X: np.ndarray) -> NormalForm:
     """Bring one hidden layer to its normal form on some points.
 
-    Dead units go; weights are scaled to norm 1; units that are proportional on the points are merged; of the units
-    active on all points an independent set stays and takes over the readout of the others; units and points are put in
-    the order of the structure.
+    Dead units are removed; weights are scaled to norm 1; units that are proportional on the points are merged; of the
+    units active on all points an independent set is kept and takes over the readout of the others; units and points are
+    sorted to show the structure.
 
     Args:
         W: shape (features, units).
@@ -276,7 +276,7 @@ def find_supports(X: np.ndarray) -> Bool[np.ndarray, "supports rows"]:
         X: points, shape (rows, features), at most 16 rows (2^rows programs).
 
     Returns:
-        One row a set; the empty and the full set count.
+        One row per set; the empty and the full set are included.
 
     Raises:
         InputError: too many points.
@@ -310,11 +310,11 @@ def find_orderings(X: np.ndarray, *, draws: int = 40, seed: int = 0) -> Int[np.n
 
     Args:
         X: points, shape (rows, features), few.
-        draws: directions drawn around each ray and distance.
-        seed: of the draws.
+        draws: number of directions drawn around each ray and distance.
+        seed: seed of the draws.
 
     Returns:
-        Distinct orders, one a row.
+        Distinct orders, one per row.
 
     Raises:
         InputError: more than 20,000 rays.

@@ -34,8 +34,8 @@ def direct_classifier(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, se
     Args:
         X: points, shape (rows, features).
         y: labels 0..K-1, shape (rows,).
-        candidates: directions drawn.
-        seed: of the draw.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         Network and parameters; outputs are the one-hot labels.
@@ -66,8 +66,8 @@ def build_modes_pair(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, see
     Args:
         X: points, shape (rows, features).
         y: labels 0..K-1, shape (rows,).
-        candidates: directions drawn.
-        seed: of the draw.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         Network and parameters; the first two layers are `layers.Mode` maps (1 and K - 1 modes) with biases.
@@ -129,9 +129,9 @@ def find_slabs(
     Args:
         X: points, shape (rows, features).
         y: labels 0..K-1, shape (rows,).
-        direction: take this one instead, shape (features,).
-        candidates: directions drawn.
-        seed: of the draw.
+        direction: a given direction to use instead, shape (features,).
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         The runs.
@@ -183,7 +183,7 @@ def slab_classifier(
     candidates: int = 2000,
     seed: int = 0,
 ) -> Built:
-    """Build d -> 2 (R - 1) -> R -> K: one second-layer unit a run of equal labels along the best direction.
+    """Build d -> 2 (R - 1) -> R -> K: one second-layer unit per run of equal labels along the best direction.
 
     The second interpolation matrix is the indicator of the runs: density 1 / R, rank R, condition sqrt(longest /
     shortest run). Outputs are the one-hot labels, and stay exactly so under displacements with
@@ -194,8 +194,8 @@ def slab_classifier(
         y: labels 0..K-1, shape (rows,).
         direction: the direction, shape (features,); by default the best candidate (see `find_slabs`).
         eta: the padding, 0 <= eta < 1/2.
-        candidates: directions drawn.
-        seed: of the draw.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         Network and parameters.

@@ -1,4 +1,4 @@
-"""Points and targets before any network: what there is to interpolate."""
+"""Properties of the points and targets to interpolate, before any network."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def data_report(X: np.ndarray, Y: np.ndarray, y: np.ndarray | None = None, *, se
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs) or (rows,).
         y: labels, for the least number of label runs.
-        seed: of the 256 directions tried.
+        seed: seed of the 256 directions tried.
 
     Returns:
         n, d, distinct rows, duplicate floor, affine rank, the best least gap over range along a direction, the share of
-        points that a matched filter parts, and label runs along the best direction (not a number without labels or with
+        points that a matched filter separates, and label runs along the best direction (NaN without labels or with
         conflicting ones).
 
     Raises:

@@ -1,4 +1,4 @@
-"""What depth adds: the sparse-matrix principle as operational statements, and sparseness across layers.
+"""The effect of depth: the sparse-matrix principle as operational statements, and sparseness across layers.
 
 The paper's abstract (arXiv 2208.07498) names a "sparse-matrix principle" of deep layers; its statement was not
 available.
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def support_budget(Phi: np.ndarray) -> tuple[int, int]:
-    """Return how many supports a unit behind a layer can have, and the bound Cov(n, rank G - 1) (SMP-1).
+    """Return the number of supports that a unit after a layer can have, and the bound Cov(n, rank G - 1) (SMP-1).
 
     Args:
         Phi: activations, shape (rows, units), at most 16 rows.
@@ -91,7 +91,7 @@ def solve_blocks(Phi: np.ndarray, Y: np.ndarray) -> BlockFit:
         Y: targets, shape (rows, outputs) or (rows,).
 
     Returns:
-        The readout of least norm; the same as of one solve.
+        The readout of least norm, equal to that of a single solve.
 
     Example:
         >>> solve_blocks(np.diag([2.0, 4.0]), np.array([2.0, 2.0])).C.ravel().tolist()
@@ -124,10 +124,10 @@ def regular_share(n: int, c: float, *, draws: int = 200, seed: int = 0) -> float
     """Return the share of random n x n masks of density (ln n + c) / n that have a perfect matching (SMP-4).
 
     Args:
-        n: rows and columns.
+        n: number of rows and columns.
         c: offset of the density.
-        draws: masks.
-        seed: of the draws.
+        draws: number of masks.
+        seed: seed of the draws.
 
     Returns:
         The share; its standard deviation is at most 1 / (2 sqrt(draws)).
@@ -153,7 +153,7 @@ def tent_network(levels: int) -> Built:
     distinct rows halves while every interpolation matrix keeps rank at most 3 (Telgarsky, arXiv 1602.04485).
 
     Args:
-        levels: hidden layers, at least 1.
+        levels: number of hidden layers, at least 1.
 
     Returns:
         Network and parameters, one input and one output.

@@ -34,8 +34,8 @@ def target_code(y: np.ndarray, mode: EncoderMode = "orth") -> np.ndarray:
     """Return the code that an encoder gives to labelled points.
 
     `orth`: T_ik = 1 + rank in class / class size for i in class k, else 0: classes have mutually orthogonal supports
-    and points stay distinct, K numbers. `ovr2`: two numbers near vertex k of a regular K-gon, with a jitter of
-    at most 0.02 (less for many classes) along a small arc: every class is parted from the rest by a line.
+    and points stay distinct, K numbers. `ovr2`: two numbers near vertex k of a regular K-gon, with a jitter of at most
+    0.02 (less for many classes) along a small arc: every class is separated from the rest by a line.
 
     Args:
         y: labels 0..K-1, shape (rows,).
@@ -77,8 +77,8 @@ def build_encoder(
         X: points, shape (rows, features).
         y: labels 0..K-1, shape (rows,).
         mode: `orth` (p = K) or `ovr2` (p = 2), see `target_code`.
-        candidates: directions drawn.
-        seed: of the draw.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         Network and parameters; the last map is the identity, so that the outputs are the activations of the code layer.
@@ -108,7 +108,7 @@ def build_decoder(E: np.ndarray, X: np.ndarray) -> Built:
 
     Args:
         E: codes, shape (rows, K): exactly one positive entry a row, distinct within a class.
-        X: what to decode to, shape (rows, features).
+        X: the points to decode to, shape (rows, features).
 
     Returns:
         Network and parameters.
@@ -151,8 +151,8 @@ def build_autoencoder(X: np.ndarray, y: np.ndarray, *, candidates: int = 256, se
     Args:
         X: points, shape (rows, features).
         y: labels 0..K-1, shape (rows,).
-        candidates: directions drawn.
-        seed: of the draw.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         Network and parameters; its outputs are the points.
@@ -187,7 +187,7 @@ def off_block_energy(Phi: np.ndarray, y: np.ndarray) -> float:
 
 
 class CodeMeasures(NamedTuple):
-    """How a code keeps points apart and takes classes apart."""
+    """Measures of how well a code separates points and classes."""
 
     distinct: int  # distinct rows of the code
     least_distance: float  # between rows

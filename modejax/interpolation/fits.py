@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Fit(NamedTuple):
-    """All readouts that fit best."""
+    """The set of all best-fitting readouts."""
 
     C: Float[np.ndarray, "columns outputs"]  # of the least norm
     null: Float[np.ndarray, "columns free"]  # orthonormal; C + null V fits equally well
@@ -47,7 +47,7 @@ def multi_output_fit(G: np.ndarray, Y: np.ndarray, *, cut: float = 1e-10) -> Fit
     Args:
         G: interpolation matrix, shape (rows, columns).
         Y: targets, shape (rows, outputs) or (rows,).
-        cut: relative size below which a direction is taken as absent.
+        cut: relative size below which a direction counts as absent.
 
     Returns:
         The fit; its residuals are per output, since one norm over all hides a bad one.
@@ -105,7 +105,7 @@ def null_basis(G: np.ndarray) -> Float[np.ndarray, "columns free"]:
 def gradient_descent_limit(G: np.ndarray, Y: np.ndarray, C0: np.ndarray) -> Float[np.ndarray, "columns outputs"]:
     """Return where gradient descent on ||G C - Y||^2 / 2 from C0 ends, for steps below 2 / ||G||^2.
 
-    C* + N N^T C0: what the data do not see stays as it was.
+    C* + N N^T C0: the part of C0 that does not affect the outputs on the data is unchanged.
 
     Args:
         G: shape (rows, columns).

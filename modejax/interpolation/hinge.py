@@ -1,4 +1,4 @@
-"""Parallel hinges: one direction, sorted projections, one unit a gap. The triangular (class T) construction.
+"""Parallel hinges: one direction, sorted projections, one unit per gap. The triangular (class T) construction.
 
 Reconstructed for this project, not a theorem of the paper. With unit gaps and thresholds at
 t_j + theta g_j, Phi = ((1 - theta) I + theta S) (I - S)^-2 with S the down-shift, so that
@@ -50,13 +50,13 @@ def random_directions(features: int, count: int, seed: int = 0) -> Float[np.ndar
 
 
 def find_line(X: np.ndarray, direction: np.ndarray | None = None, *, candidates: int = 256, seed: int = 0) -> Line:
-    """Sort points along a direction on which all are apart.
+    """Sort points along a direction on which all projections differ.
 
     Args:
         X: distinct points, shape (rows, features), at least two.
         direction: shape (features,); by default the best of some drawn ones: largest least gap over range.
-        candidates: directions drawn.
-        seed: of the draw.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         The line.
@@ -96,8 +96,8 @@ def hinge_matrix(t: np.ndarray, theta: float = 0.0) -> Float[np.ndarray, "rows u
     """Return Phi[i, j] = relu(t_i - t_j - theta g_j) for sorted t; row 0 is zero, the rest a regular triangle.
 
     Args:
-        t: rising numbers, shape (rows,).
-        theta: place of the thresholds in the gaps, 0 <= theta < 1 (all are allowed here, to study conditioning).
+        t: increasing numbers, shape (rows,).
+        theta: position of the thresholds in the gaps, 0 <= theta < 1 (all are allowed here, to study conditioning).
 
     Returns:
         Shape (rows, rows - 1).
@@ -168,10 +168,10 @@ def build_hinge(
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs) or (rows,).
         direction: the common direction, shape (features,); by default the best of `candidates` drawn ones.
-        theta: place of the thresholds in the gaps, 0 <= theta < 1/2. 0 needs no solve; 1/4 keeps every point away from
-            every threshold by a quarter of its gap.
-        candidates: directions drawn.
-        seed: of the draw.
+        theta: position of the thresholds in the gaps, 0 <= theta < 1/2. 0 needs no solve; 1/4 keeps every point away
+            from every threshold by a quarter of its gap.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         Network and parameters.
@@ -231,8 +231,8 @@ def build_two_sided_hinge(
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs) or (rows,).
         direction: see `build_hinge`.
-        candidates: directions drawn.
-        seed: of the draw.
+        candidates: number of directions drawn.
+        seed: seed of the draw.
 
     Returns:
         Network and parameters.

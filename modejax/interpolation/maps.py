@@ -40,7 +40,7 @@ def relu_network(
     Args:
         maps: (W, b) of each map, shapes (in, out) and (out,), the readout last; z = h W + b.
         first: a layer for the first map instead of `layers.Dense(use_bias=True)`.
-        features: inputs of the network where `first` is given.
+        features: number of inputs of the network, if `first` is given.
 
     Returns:
         Network and parameters.
@@ -67,7 +67,7 @@ def outputs(network: Network, params: Params, X: np.ndarray, *, float32: bool = 
         network: the network.
         params: its parameters.
         X: points, shape (rows, features).
-        float32: compute in float32 instead.
+        float32: whether to compute in float32 instead.
 
     Returns:
         Outputs, shape (rows, outputs).
@@ -94,7 +94,7 @@ def affine_maps(network: Network, params: Params) -> list[tuple[np.ndarray, np.n
         params: its parameters.
 
     Returns:
-        One pair a map, the readout last.
+        One pair for each map, the readout last.
 
     Raises:
         InputError: the network is no chain of matrices.
@@ -129,7 +129,7 @@ def hidden_units(network: Network, params: Params, X: np.ndarray) -> tuple[list[
         X: points, shape (rows, features).
 
     Returns:
-        One `Units` a hidden layer, and the outputs (rows, outputs).
+        One `Units` for each hidden layer, and the outputs (rows, outputs).
 
     Raises:
         InputError: bad points, a network without hidden layers, or one that is not maps with ReLU between.

@@ -1,6 +1,6 @@
 """Interpolation matrices and their numerical rank.
 
-The interpolation matrix of a hidden layer has one row a point and one column a unit: Phi = relu(Z), or G = [Phi, 1]
+The interpolation matrix of a hidden layer has one row per point and one column per unit: Phi = relu(Z), or G = [Phi, 1]
 where the next map has a bias. An exact fit of Y by the readout alone exists if and only if rho(Y) = 0, and of every Y
 if and only if rank G = rows. Whether the definition is that of C. Huang, arXiv 2208.07498, is not known: its theorems
 were not available, and everything here is a reconstruction of this project or standard.
@@ -84,7 +84,7 @@ def act_mask(Z: np.ndarray, tol: float | None = None) -> Bool[np.ndarray, "rows 
 
 
 def column_scaled(G: np.ndarray) -> Float[np.ndarray, "rows columns"]:
-    """Return the matrix with columns of unit norm; columns of zeros stay.
+    """Return the matrix with columns scaled to unit norm; columns of zeros are left unchanged.
 
     Positive scaling of a unit is a symmetry of the network, so the rank must not depend on it.
     """
@@ -156,7 +156,7 @@ def rho(G: np.ndarray | Spectrum, Y: np.ndarray, cut: float = 1e-10) -> float:
     Args:
         G: the interpolation matrix, or its spectrum.
         Y: targets, shape (rows, outputs).
-        cut: singular values below cut s_1 do not count.
+        cut: singular values below cut s_1 are ignored.
 
     Returns:
         Between 0 and 1; 0 for Y = 0.

@@ -34,8 +34,8 @@ def one_mode_rank(t: np.ndarray, thresholds: np.ndarray) -> int:
     hinge to hinge. So: vertices are the points but the two ends; a threshold in a gap is an edge between the gap's
     points (a half-edge where one is an end), a threshold on a point a half-edge there; rank = 2 + the sum over
     connected components of min(vertices, edges). Thresholds outside of the data and repeated ones add nothing;
-    orientation is irrelevant. rank [Phi, 1] is this or one less. For more than 20 points numerical ranks are not to
-    be trusted (condition about 1e17); this is exact.
+    orientation is irrelevant. rank [Phi, 1] is this or one less. For more than 20 points numerical ranks are unreliable
+    (condition about 1e17); this rank is exact.
 
     Args:
         t: distinct numbers, shape (points,), at least 2.
@@ -87,13 +87,13 @@ def antipodal_rank_bound(n: int, affine_rank: int) -> int:
 
 
 def cut_singular_modes(network: Network, params: Params, layer: int, modes: int) -> Built:
-    """Keep the largest singular modes of one map's matrix, the other maps and all biases as they are.
+    """Keep the largest singular modes of one map's matrix; the other maps and all biases are unchanged.
 
     Args:
         network: the network.
         params: its parameters.
-        layer: number of the map, 0 next to the input.
-        modes: how many to keep.
+        layer: index of the map, 0 next to the input.
+        modes: number of modes to keep.
 
     Returns:
         An ordinary network of dense layers with biases.
@@ -120,7 +120,7 @@ def _leading(W: np.ndarray, modes: int) -> Float[np.ndarray, "in out"]:
 
 
 class Truncation(NamedTuple):
-    """What is left of the last interpolation matrix when one map keeps its largest singular modes."""
+    """Properties of the last interpolation matrix when one map keeps only its largest singular modes."""
 
     kept: tuple[int, ...]
     flips: Float[np.ndarray, " kept"]  # share of the last hidden layer's pattern that changes
@@ -140,7 +140,7 @@ def truncation_profile(
         layer: number of the map, 0 next to the input; not the readout.
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs).
-        kept: rising numbers of modes kept.
+        kept: numbers of modes kept, increasing.
 
     Returns:
         The profile.
@@ -182,11 +182,11 @@ def random_features(n: int, features: int, units: int, modes: int, seed: int = 0
     """Draw relu of a random layer of P modes with biases on Gaussian points: W = U V / sqrt(P features), b Gaussian.
 
     Args:
-        n: points.
-        features: of a point.
-        units: of the layer.
-        modes: P.
-        seed: of all draws.
+        n: number of points.
+        features: number of features of a point.
+        units: number of units of the layer.
+        modes: the number of modes P.
+        seed: seed of all draws.
 
     Returns:
         Activations, shape (n, units).

@@ -1,4 +1,4 @@
-"""Points and targets: what is allowed, which rows coincide, and what no network can fit."""
+"""Points and targets: checks, equal rows, and the error that no network can avoid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_points(X: np.ndarray, name: str = "X") -> Float[np.ndarray, "rows feat
 
     Args:
         X: numbers, shape (rows, features).
-        name: what the array is called in messages.
+        name: the name of the array in messages.
 
     Returns:
         The array, shape (rows, features).
@@ -144,7 +144,7 @@ def merge_points(X: np.ndarray, Y: np.ndarray, *, average: bool = False) -> Poin
     Args:
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs).
-        average: average different targets of one point instead of refusing them.
+        average: whether to average different targets of one point instead of refusing them.
 
     Returns:
         The distinct points; no network of any depth tells equal points apart.

@@ -1,4 +1,4 @@
-"""What is redundant in a hidden layer: the types o1 to o5.
+"""Redundancies of a hidden layer, of the types o1 to o5.
 
 Reconstructed for this project, not the paper's: "affine carriers" are our reading of the abstract's
 over-parameterisation via affine transforms.
@@ -34,14 +34,14 @@ class Redundancy(NamedTuple):
 def find_redundancy(Z: np.ndarray, previous: np.ndarray, *, rank: int | None = None) -> Redundancy:
     """Count the redundancies of a hidden layer whose next map has a bias.
 
-    Parallel means that one pre-activation is a rising affine function of the other on the points (1e-12 of its size).
-    Carriers need as many independent saturated units as the previous representation has affine rank on the points: d in
-    general position.
+    Parallel means that one pre-activation is an increasing affine function of the other on the points (1e-12 of its
+    size). Carriers need as many independent saturated units as the previous representation has affine rank on the
+    points: d in general position.
 
     Args:
         Z: pre-activations, shape (rows, units).
-        previous: what the layer reads, shape (rows, inputs).
-        rank: of [Phi, 1], where it is known.
+        previous: the inputs of the layer, shape (rows, inputs).
+        rank: the rank of [Phi, 1], if it is known.
 
     Returns:
         The counts.

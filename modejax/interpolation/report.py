@@ -1,9 +1,8 @@
-"""Diagnose a trained ReLU network layer by layer: one flat record a hidden layer.
+"""Diagnose a trained ReLU network layer by layer: one flat record per hidden layer.
 
-Passes through the networks and what is counted there run on the
-device, all members of one shape in one program, in float64. Singular values stay on the host: batched LAPACK calls in
-one CPU program can hang (jax 0.10.1), and ranks at 1e-10 need float64 and no Gram matrices. Matchings and peeling are
-host work by nature.
+Forward passes and counts run on the device in float64, with all members of one shape in one program. Singular values
+stay on the host: batched LAPACK calls in one CPU program can hang (jax 0.10.1), and ranks at 1e-10 need float64 and no
+Gram matrices. Matchings and peeling are host work by nature.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def loss_split(Phi: np.ndarray, Y: np.ndarray, out: np.ndarray, cut: float = 1e-
         Phi: last hidden activations, shape (rows, units).
         Y: targets, shape (rows, outputs).
         out: outputs, shape (rows, outputs), in the span of [Phi, 1].
-        cut: of the numerical rank.
+        cut: the cut of the numerical rank.
 
     Returns:
         Both parts.
@@ -185,14 +184,14 @@ def layer_reports(
         members: networks and parameters.
         X: points of all members (rows, features), or a list with the points of each.
         Y: targets likewise, (rows, outputs).
-        y: labels 0..K-1 likewise, for beta; None leaves beta out (not a number) except for one-hot targets.
+        y: labels 0..K-1 likewise, for beta; None omits beta (NaN) except for one-hot targets.
         starts: parameters at the start of training, for flips, move and transition.
-        limit: at most this many points; more are subsampled (the same rows for all members).
+        limit: largest number of points; more are subsampled (the same rows for all members).
         tolerance: rho below which targets count as fitted.
-        seed: of the subsample.
+        seed: seed of the subsample.
 
     Returns:
-        For each member one record (keys `FIELDS`) a hidden layer.
+        For each member one record (keys `FIELDS`) per hidden layer.
 
     Raises:
         InputError: bad arrays, networks without hidden layers, or layers that are not affine maps with ReLU.
@@ -334,17 +333,17 @@ def layer_report(
     tolerance: float = 1e-3,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Report on one network: one flat record a hidden layer (see `FIELDS`).
+    """Report on one network: one flat record per hidden layer (see `FIELDS`).
 
     Args:
         member: a ReLU network of affine maps and its parameters.
         X: points, shape (rows, features).
         Y: targets, shape (rows, outputs) or (rows,).
-        y: labels 0..K-1 for the off-block energy; taken from one-hot targets where left out.
+        y: labels 0..K-1 for the off-block energy; by default taken from one-hot targets.
         start: parameters at the start of training, for flips, move and transition.
         limit: at most this many points; more are subsampled.
         tolerance: rho below which targets count as fitted: 1e-3 for trained, 1e-9 for constructed networks.
-        seed: of the subsample.
+        seed: seed of the subsample.
 
     Returns:
         The records, next to the input first.

@@ -1,4 +1,4 @@
-"""Maps of ReLU networks from arrays W1, b1, W2, b2, ... of a file, with axes and biases told by their lengths."""
+"""Maps of ReLU networks from arrays W1, b1, W2, b2, ... of a file, with axes and biases inferred from their lengths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_maps(
         source: for messages.
 
     Returns:
-        Weights (in, out) and biases (out,), and what was inferred from what.
+        Weights (in, out) and biases (out,), and notes on what was inferred.
 
     Raises:
         InputError: shapes do not fit one another, numbers are not finite, or the names are not numbered without a gap.

@@ -1,4 +1,4 @@
-"""How much a hidden layer may move before its pattern, its matrix and the outputs do.
+"""Bounds on how a displacement of a hidden layer changes its pattern, its matrix and the outputs.
 
 Reconstructed for this project and checked numerically, not a theorem of the paper: ReLU is 1-Lipschitz
 and Weyl's inequality bounds singular values.
@@ -17,7 +17,7 @@ __all__ = ["Stability", "stability_bound"]
 
 
 class Stability(NamedTuple):
-    """What a displacement of the pre-activations by at most delta in every entry can do."""
+    """Bounds on the effect of a displacement of the pre-activations by at most delta in every entry."""
 
     margin: float  # min |Z|
     keeps_pattern: bool  # margin > delta: no entry of A changes

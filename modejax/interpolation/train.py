@@ -1,10 +1,10 @@
 """A grid of small networks trained on a fit, full batch, as one compiled program: widths x modes x seeds.
 
-Mean squared error on one-hot targets, Adam with a cosine
-schedule, biases in every map, data and initial values redrawn for each seed. State, step, schedule, loss and evaluation
-of a network are those of `modejax.training`, on which sweeps are built. The program around them is this file's, because
-a sweep cannot carry it: all members of a sweep share one data set with one number a target, these have points of their
-own for each seed and several real targets; and a sweep evaluates after every epoch, which is one step here.
+Mean squared error on one-hot targets, Adam with a cosine schedule, biases in every map, data and initial values redrawn
+for each seed. State, step, schedule, loss and evaluation of a network are those of `modejax.training`, on which sweeps
+are built. The program around them is in this file, because a sweep cannot do this: all members of a sweep share one
+data set, while here each seed has its own points and several real targets; and a sweep evaluates after every epoch,
+which is one step here.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class FitMember(NamedTuple):
 
 
 class Fits(NamedTuple):
-    """What a grid gave."""
+    """The results of a grid."""
 
     members: list[FitMember]
     seconds_to_compile: float
@@ -105,12 +105,12 @@ def fit_grid(
     Args:
         X: points of each seed, shape (seeds, rows, features).
         Y: targets of each seed, shape (seeds, rows, outputs).
-        widths: units in each hidden layer.
+        widths: numbers of units in each hidden layer.
         modes: modes in each map; 0 stands for a dense matrix.
-        depth: hidden layers.
-        steps: of Adam, with the rate falling as a half cosine from `rate` to 0.
+        depth: number of hidden layers.
+        steps: number of steps of Adam, with the learning rate falling as a half cosine from `rate` to 0.
         rate: the first learning rate.
-        first_seed: of the initial values; seed s has key first_seed + s.
+        first_seed: first seed of the initial values; seed s has key first_seed + s.
 
     Returns:
         Members in the order widths, modes, seeds, parameters at their own sizes as NumPy float32 arrays.
