@@ -80,7 +80,7 @@ def test_by_layer_the_percentile_is_that_of_numpy_over_each_hidden_layer(percent
         assert not np.asarray(found[score.size :]).any()
     if percentile == 50:  # one percentile over both takes the whole first layer, whose scores are smaller
         assert [int(each.sum()) for each in kept] == [5, 4]
-        assert not kept_nodes(scores, [Extent(9, 9), Extent(7, 7)], 60.0)[0].any()
+        assert not kept_nodes([*map(jnp.asarray, scores)], [Extent(9, 9), Extent(7, 7)], 60.0)[0].any()
 
 
 @pytest.mark.parametrize("variant", ["single_set", pytest.param("two_set", marks=pytest.mark.slow)])

@@ -75,9 +75,9 @@ def spread_of(accuracy: Float[np.ndarray, "starts orders"]) -> Spread:
         lowest = stats.f.ppf(0.05, columns - 1, (rows - 1) * (columns - 1))
         largest = pair * max(ratio / lowest - 1, 0.0) / rows
         most = float(largest / (of_start + largest + pair))
-    shares = (each / whole if whole else 0.0 for each in (of_start, of_order, pair))
+    of_whole = [float(each / whole) if whole else 0.0 for each in (of_start, of_order, pair)]
     starts, orders = (float(np.sqrt(y.var(axis=axis, ddof=1).mean())) for axis in (0, 1))
-    return Spread(starts, orders, float(np.sqrt(whole)), *map(float, shares), most)
+    return Spread(starts, orders, float(np.sqrt(whole)), of_whole[0], of_whole[1], of_whole[2], most)
 
 
 def settings(quick: bool, seeds: int) -> SweepConfig:
