@@ -127,10 +127,10 @@ class Run:
 
         Example:
             >>> from modejax import SweepConfig, run_sweep
-            >>> config = SweepConfig(widths=(8,), modes=(2,), seeds=1, epochs=1, validation=0.2, baseline="none",
-            ...                      learning_rates=(1e-6, 0.01))
+            >>> config = SweepConfig(widths=(8,), modes=(2,), seeds=1, epochs=4, validation=0.2, baseline="none",
+            ...                      learning_rates=(1e-6, 0.05))
             >>> run_sweep(config).best().learning_rate.values.ravel().tolist()
-            [0.01]
+            [0.05]
         """
         return best_cells(self.first if arm is None else self[arm], over, by, allow_test=allow_test)
 
