@@ -127,7 +127,7 @@ _ = ax.legend(frameon=False)
 # ## 4. Would we have seen it? A connection that was planted
 #
 # A method that finds something should be shown something that is known to be there. Two random convolutions get a pattern of channels in
-# common, and two channels that nobody writes or reads (a *near-kernel*, which representations cut to the leading neurons hide).
+# common, and two channels without weights to them or from them (a *near-kernel*, which representations cut to the leading neurons hide).
 
 # %%
 writer, reader = rng.standard_normal((16, 8, 3, 3)), rng.standard_normal((12, 16, 3, 3))

@@ -2,10 +2,10 @@
 
 One file a study; a study calls the library and the plots, writes its folder, and holds no numerics of its own. A study
 is listed in `STUDIES` and is called as `study(out, quick=..., seeds=...) -> folder`. `runner` claims that folder and
-puts it in place. What they share is in `common` and `files`; `mdl_files`, `mdl_runs` and `interp_files` add what only
-those of modes and of interpolation need, `flax_models` and `chains` what those of Flax models and `modejax decompose`
-do, `svr_runs`, `svr_planted` and `convnet` what those of singular value representations need. `interp_report`,
-`decompose_report` and `svr_report` are behind the commands of their names.
+puts it in place. What they share is in `common`, `files` and `spread`; `mdl_files`, `mdl_runs`, `mdl_growth` and
+`interp_files` add what only those of modes and of interpolation need, `flax_models` and `chains` what those of Flax
+models and `modejax decompose` do, `svr_runs`, `svr_planted` and `convnet` what those of singular value representations
+need. `interp_report`, `decompose_report` and `svr_report` are behind the commands of their names.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from modejax.errors import InputError
-from modejax.modes import growth_fits, least_modes
+from modejax.modes import least_modes
 from modejax.studies.common import accuracy_of_best, check_seeds, markdown_table, over_seeds, pm
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
+from modejax.studies.mdl_growth import fits_or_reason, least_cells
 from modejax.studies.mdl_runs import trained_run
 from modejax.sweep.config import SweepConfig
 
@@ -88,11 +88,7 @@ def measure(data: xarray.Dataset, dense: xarray.Dataset, definition: str, level:
     result = []
     for width in data.width.values.tolist():
         found = _least(data.sel(width=[width]), dense.sel(width=[width]), definition, level)
-        try:
-            fits, why = growth_fits(found), ""
-        except InputError as error:
-            fits, why = [], str(error)
-        result.append(Measured(int(width), found, fits, why))
+        result.append(Measured(int(width), found, *fits_or_reason(found)))
     return result
 
 
@@ -202,15 +198,9 @@ def _least_lines(measured: dict[tuple[str, float], list[Measured]]) -> list[str]
     table = []
     for some in measured.values():
         for each in some:
-            found, cells = each.found, []
-            for i in range(len(found.widths)):
-                text = f"{found.value[i]:.1f}" if np.isfinite(found.value[i]) else "not reached"
-                if found.low is not None and found.high is not None and np.isfinite(found.value[i]):
-                    high = f"{found.high[i]:.1f}" if np.isfinite(found.high[i]) else "not reached"
-                    text += f" [{found.low[i]:.1f}, {high}]"
-                cells.append(text)
+            found = each.found
             what = found.text.replace("width", "width and number of examples")
-            table.append([what, each.width, *cells, _slope(each.fits) if each.fits else each.why])
+            table.append([what, each.width, *least_cells(found), _slope(each.fits) if each.fits else each.why])
     examples = next(iter(measured.values()))[0].found.widths
     return [
         "## Least number of modes",

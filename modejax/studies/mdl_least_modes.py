@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modejax.errors import InputError
-from modejax.modes import growth_fits, least_modes
-from modejax.studies.common import check_seeds, markdown_table, over_seeds, pm
+from modejax.modes import least_modes
+from modejax.studies.common import check_seeds, final_accuracy, markdown_table, over_seeds, pm
 from modejax.studies.files import check_folder
 from modejax.studies.mdl_files import write_figures, write_study
+from modejax.studies.mdl_growth import fits_or_reason, least_cells
 from modejax.studies.mdl_least_runs import KINDS, choose, grid, joined, rate_search, wider_search
 from modejax.studies.mdl_runs import trained_run
 
@@ -78,18 +78,6 @@ def verdict(fits: list[GrowthFit]) -> str:
     return text
 
 
-def _fits(found: LeastModes) -> tuple[list[GrowthFit], str]:
-    """Return the fits, or why there are none."""
-    try:
-        return growth_fits(found), ""
-    except InputError as error:
-        return [], str(error)
-
-
-def _number(value: float, digits: int = 1) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "not reached"
-
-
 def run(
     out: str | Path, quick: bool = False, seeds: int | None = None, *, report: Callable[[str], None] = print
 ) -> Path:
@@ -126,7 +114,7 @@ def run(
         least_modes(data, definition, level, dense=dense)  # pyright: ignore[reportArgumentType]
         for definition, level in (DEFINED_QUICK if quick else DEFINED)
     ]
-    fitted = [_fits(each) for each in found]
+    fitted = [fits_or_reason(each) for each in found]
     page = [
         "# The least number of modes against the width",
         "",
@@ -185,15 +173,14 @@ def _rate_lines(search: SweepConfig, chosen: dict[str, Chosen]) -> list[str]:
     ]
 
 
-def _last(data: xarray.Dataset) -> xarray.DataArray:
-    return 100 * data.test_accuracy.where(data.status == 0).isel(epoch=-1, drop=True)
-
-
 def _accuracy_lines(config: SweepConfig, data: xarray.Dataset, dense: xarray.Dataset, count: int) -> list[str]:
     """Tabulate the accuracy of every width and number of modes, and of dense networks."""
     widths = data.width.values.tolist()
-    table = [[p, *(pm(_last(data).sel(width=n, modes=p), 2) for n in widths)] for p in data.modes.values.tolist()]
-    table.append(["dense", *(pm(_last(dense).sel(width=n), 2) for n in widths)])
+    table = [
+        [p, *(pm(100 * final_accuracy(data).sel(width=n, modes=p), 2) for n in widths)]
+        for p in data.modes.values.tolist()
+    ]
+    table.append(["dense", *(pm(100 * final_accuracy(dense).sel(width=n), 2) for n in widths)])
     return [
         "## Accuracy",
         "",
@@ -216,15 +203,7 @@ def _least_lines(found: list[LeastModes], count: int) -> list[str]:
         else "Interpolated in ln P between the numbers of modes tried; one seed, so no intervals and no fits.",
         "",
     ]
-    table = []
-    for each in found:
-        cells = []
-        for i in range(len(each.widths)):
-            text = _number(each.value[i])
-            if each.low is not None and each.high is not None and np.isfinite(each.value[i]):
-                text += f" [{each.low[i]:.1f}, {_number(each.high[i])}]"
-            cells.append(text)
-        table.append([each.text, *cells])
+    table = [[each.text, *least_cells(each)] for each in found]
     return [*lines, *markdown_table(["definition", *(f"N = {n:g}" for n in found[0].widths)], table), ""]
 
 
@@ -294,11 +273,11 @@ def _accuracy_figure(figure: Any, data: xarray.Dataset, of_dense: xarray.Dataset
     from modejax.plots.style import finish, set_number_axis
 
     ax = figure.subplots()
-    last = _last(data)
+    last = 100 * final_accuracy(data)
     modes = last.modes.values
     colours = Colours([int(n) for n in last.width.values], "N")
     values = spread(last.transpose("width", "modes", "seed"), 1.0)
-    dense = spread(_last(of_dense).isel(modes=0).transpose("width", "seed"), 1.0)
+    dense = spread(100 * final_accuracy(of_dense).isel(modes=0).transpose("width", "seed"), 1.0)
     for i, n in enumerate(last.width.values):
         colour = colours(int(n))
         ax.errorbar(

@@ -37,11 +37,6 @@ class Spread(NamedTuple):
     share_pair: float  # variance of start and order together beyond the two
     most_orders: float  # upper end of the share of the order, one-sided 95 %
 
-    @property
-    def ratio(self) -> float:
-        """The spread that a shared order shows, over the whole one."""
-        return self.starts / self.both
-
 
 def spread_of(accuracy: Float[np.ndarray, "starts orders"]) -> Spread:
     """Take the spread of accuracies apart: a random-effects analysis of variance of two crossed factors.

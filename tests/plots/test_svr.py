@@ -78,7 +78,7 @@ def test_a_marker_a_neuron_and_all_lines_at_once(conv):
     assert len(lines[0].get_segments()) == len(spectral_graph(conv, level=0.5).edges.E)
     for place, (layer, each) in enumerate(zip(conv.layers, markers, strict=True)):
         np.testing.assert_allclose(each.get_offsets(), np.column_stack([np.full(len(layer.S), place), layer.S]))
-    # Nobody reads the last layer: its markers are white.
+    # No later layer takes inputs from the last one: its markers are white.
     assert markers[-1].get_facecolor().tolist() == [[1, 1, 1, 1]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1", "2"]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray
 
+from modejax.data.mixture import gaussian_mixture
 from modejax.errors import InputError
 from modejax.runs import open_run, read_marker
 from modejax.runs._marker import record_of, save_marker
@@ -140,25 +141,26 @@ def test_mixture(tiny, tmp_path, monkeypatch):
         (layer, units) for layer in ("modes", "dense") for units in "348"
     }
     assert "97.50 %" in page
-    # What a start covers is found from its weights: a network that solves the task covers all four clusters at its end.
-    run = open_run(tmp_path / "study" / "runs" / f"mixture-gaussian_mixture-{small.seeds}")
-    for member in run.networks(arm="baseline"):
-        row = next(
-            r
-            for r in rows
-            if (r["layer"], int(r["hidden_units"]), int(r["seed"])) == ("dense", member.width, member.seed)
-        )
-        hidden, output = (np.asarray(each.kernel) for each in member.network.maps(member.params).values())
-        if row["solved"] == "True":
-            assert covered(hidden, output[0]) == 4
 
 
-def test_clusters_covered():
+def test_a_network_that_covers_all_clusters_solves_the_task_and_no_other_does():
     four = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
-    assert covered(four, np.array([1.0, 1.0, -1.0, -1.0])) == 4
-    assert covered(four, np.array([1.0, 1.0, -1.0, 1.0])) == 3
-    assert covered(four, -np.array([1.0, 1.0, -1.0, -1.0])) == 0
-    assert covered(four[:3], np.array([1.0, 1.0, -1.0])) == 3
+    signs = np.array([1.0, 1.0, -1.0, -1.0])
+    data = gaussian_mixture(0)
+
+    def accuracy(hidden, output):
+        right = np.sign(np.maximum(data.x_test @ hidden.T, 0) @ output) == np.sign(np.ravel(data.y_test))
+        return right.mean()
+
+    assert covered(four, signs) == 4
+    assert accuracy(four, signs) > 0.97
+    for units, output, count in (
+        (four, np.array([1.0, 1.0, -1.0, 1.0]), 3),
+        (four[:3], signs[:3], 3),
+        (four, -signs, 0),
+    ):
+        assert covered(units, output) == count
+        assert accuracy(units, output) < 0.76
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Running a plan: launches, stops, given starts, the best epoch, and who is told what."""
+"""Running a plan: launches, stops, given starts, the best epoch, and the calls of the observer."""
 
 import dataclasses
 from typing import Any
